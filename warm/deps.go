@@ -1,0 +1,27 @@
+package warm
+
+import (
+	_ "github.com/apache/arrow-go/v18/arrow"
+	_ "github.com/apache/arrow-go/v18/arrow/avro"
+	_ "github.com/apache/arrow-go/v18/arrow/compute"
+	_ "github.com/apache/arrow-go/v18/parquet/pqarrow"
+	_ "github.com/apache/iceberg-go/catalog/sql"
+	_ "github.com/apache/iceberg-go/table"
+	_ "github.com/duckdb/duckdb-go/v2"
+	_ "github.com/expr-lang/expr"
+	_ "github.com/parquet-go/parquet-go"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/spf13/cobra"
+	_ "github.com/stretchr/testify/require"
+	_ "github.com/temporalio/ui-server/v2/server"
+	_ "go.temporal.io/sdk/client"
+	_ "go.temporal.io/sdk/contrib/envconfig"
+	_ "go.temporal.io/sdk/worker"
+	_ "go.temporal.io/server/temporal"
+	_ "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
+	_ "go.yaml.in/yaml/v3"
+	_ "modernc.org/sqlite"
+	_ "github.com/uptrace/bun/driver/sqliteshim"
+	_ "golang.org/x/term"
+)
