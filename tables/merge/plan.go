@@ -13,6 +13,11 @@ package merge
 
 import (
 	"context"
+	"fmt"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/commit"
 )
 
 // Plan is one MERGE of one source. Its Change is a commit.Planner: called again
@@ -30,6 +35,11 @@ type Plan struct {
 // New checks what can be checked without the table.
 func New(source Source, opts Options) (*Plan, error) {
 	return &Plan{source: source, opts: opts}, nil
+}
+
+// Change computes what to commit on top of head; nil if nothing changes.
+func (p *Plan) Change(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
+	return nil, fmt.Errorf("%w: not written yet", ErrOptions)
 }
 
 // Stats is what the last call of Change came to.
