@@ -1,0 +1,48 @@
+package tables
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/varve-lake/varve/tables/fault"
+)
+
+// The classes of errors, as in package fault.
+var (
+	ErrConflict       = fault.ErrConflict
+	ErrUnknownOutcome = fault.ErrUnknownOutcome
+	ErrAbsent         = fault.ErrAbsent
+	ErrDenied         = fault.ErrDenied
+	ErrPassing        = fault.ErrPassing
+)
+
+var (
+	// ErrNoSuchTable says that the catalog has no table of that name.
+	ErrNoSuchTable = errors.New("no such table")
+	// ErrNoSuchSnapshot says that a snapshot, branch, tag or time is not in the table's metadata.
+	ErrNoSuchSnapshot = errors.New("no such snapshot")
+	// ErrIncompatible says that a table cannot be evolved to a definition; errors.As finds the *IncompatibleError.
+	ErrIncompatible = errors.New("incompatible definition")
+	// ErrRewritten says that rows were removed or changed since a snapshot, so that appends alone do not tell what is new.
+	ErrRewritten = errors.New("rows were rewritten since")
+	// ErrExpired says that the snapshot to read from is no longer in the table's metadata.
+	ErrExpired = errors.New("snapshot has expired")
+	// ErrDefinition says that a definition is not one that a table can be made from.
+	ErrDefinition = errors.New("invalid definition")
+)
+
+// IncompatibleError names what of a table cannot become what a definition asks for.
+type IncompatibleError struct {
+	Table  string
+	Column string // empty if it is not about one column
+	Reason string
+}
+
+func (e *IncompatibleError) Error() string {
+	if e.Column == "" {
+		return fmt.Sprintf("evolve %s: %s", e.Table, e.Reason)
+	}
+	return fmt.Sprintf("evolve %s: column %s: %s", e.Table, e.Column, e.Reason)
+}
+
+func (e *IncompatibleError) Unwrap() error { return ErrIncompatible }
