@@ -1,0 +1,75 @@
+package sql
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+)
+
+// Input is the lake as a query sees it: tables by name ("namespace.name", as the query writes it).
+// The engine calls it from several goroutines.
+type Input interface {
+	// Schema is the table's schema at its head. A table that does not exist is an error.
+	Schema(ctx context.Context, table string) (*arrow.Schema, error)
+
+	// Scan streams rows of the table at version, with exactly the named columns in that order, never empty.
+	//
+	// filters and limit are leave to read less, not a duty: a row may be left out only if one of the filters is
+	// false or unknown for it, or if limit (above 0) rows that pass all filters were already given. The engine
+	// evaluates every filter and limit again.
+	Scan(ctx context.Context, table string, version Version, columns []string, filters []Filter, limit int64) (array.RecordReader, error)
+}
+
+// VersionedInput is an Input whose tables had other schemas in older versions.
+type VersionedInput interface {
+	Input
+	// SchemaAt is the table's schema as of version.
+	SchemaAt(ctx context.Context, table string, version Version) (*arrow.Schema, error)
+}
+
+// Version is the state of a table that a query names. The zero Version is the head; at most one field is set.
+type Version struct {
+	SnapshotID *int64     `json:"snapshot_id,omitempty"`
+	Timestamp  *time.Time `json:"timestamp,omitempty"`
+	Ref        string     `json:"ref,omitempty"` // a tag or branch
+}
+
+// String is the version as SQL writes it, "" for the head.
+func (v Version) String() string {
+	switch {
+	case v.SnapshotID != nil:
+		return fmt.Sprintf("FOR VERSION AS OF %d", *v.SnapshotID)
+	case v.Timestamp != nil:
+		return fmt.Sprintf("FOR TIMESTAMP AS OF '%s'", v.Timestamp.UTC().Format("2006-01-02 15:04:05.999999999Z07:00"))
+	case v.Ref != "":
+		return "FOR VERSION AS OF " + quoteString(v.Ref)
+	}
+	return ""
+}
+
+// Operator compares a column with a filter's values.
+type Operator string
+
+// The operators of a Filter. In has one or more values, IsNull and NotNull none, every other exactly one.
+const (
+	Equal          Operator = "="
+	NotEqual       Operator = "!="
+	Less           Operator = "<"
+	LessOrEqual    Operator = "<="
+	Greater        Operator = ">"
+	GreaterOrEqual Operator = ">="
+	In             Operator = "in"
+	IsNull         Operator = "is null"
+	NotNull        Operator = "is not null"
+)
+
+// Filter is a condition on one top-level column. Values have the Go type of the column's Arrow type: bool, int32,
+// int64, string, arrow.Date32 or arrow.Timestamp (in µs). Columns of other types are not filtered by.
+type Filter struct {
+	Column string   `json:"column"`
+	Op     Operator `json:"op"`
+	Values []any    `json:"values,omitempty"`
+}
