@@ -1,0 +1,149 @@
+package spec
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Project is a decoded varve.yaml: what the lake stands on. A pipeline never mentions it.
+type Project struct {
+	Environments []Environment // in the file's order; "local" is always there
+	Pos          Pos
+
+	supported map[string]Diagnostics // by environment: what it needs that is not yet supported
+}
+
+// Environment is one set of catalog, store, Temporal and limits. Its zero value is the local one, under .varve/.
+type Environment struct {
+	Name     Text
+	Catalog  Catalog
+	Store    Store
+	Temporal Temporal
+	Trino    *Trino
+	Limits   Limits
+	Pos      Pos
+}
+
+// Catalog is an Iceberg catalog. An empty Type is the local SQLite catalog.
+type Catalog struct {
+	Type       string // sql | rest | glue
+	Name       string // sql: the catalog's name in the JDBC tables; varve by default
+	URI        string
+	Warehouse  string
+	Credential Secret // rest: client credentials or token
+	Properties map[string]string
+	Pos        Pos
+}
+
+// Store is where files lie. At most one of S3, GCS and HDFS is set; none is the local file system.
+type Store struct {
+	S3   *S3
+	GCS  *GCS
+	HDFS *HDFS
+	Pos  Pos
+}
+
+// S3 is a store of Amazon's protocol.
+type S3 struct {
+	Region, Endpoint     string
+	PathStyle            bool
+	AccessKey, SecretKey Secret
+}
+
+// GCS is Google Cloud Storage.
+type GCS struct {
+	Project, Endpoint string
+	Credential        Secret
+}
+
+// HDFS is Hadoop's file system.
+type HDFS struct {
+	NameNode, User string
+}
+
+// Temporal is the address of a Temporal server. An empty Address is the embedded one.
+type Temporal struct {
+	Address, Namespace, TaskQueue string
+	TLS                           *TLS
+	APIKey                        Secret
+	Pos                           Pos
+}
+
+// TLS is the client's side of a connection.
+type TLS struct {
+	Cert, Key, CA Secret
+	ServerName    string
+}
+
+// Trino is a Trino cluster for `engine: trino`.
+type Trino struct {
+	URI, Catalog, Schema, User string
+	Password                   Secret
+	Pos                        Pos
+}
+
+// Limits bound a worker. Zero is the worker's own choice.
+type Limits struct {
+	Memory      int64 // bytes
+	Parallelism int
+}
+
+// Secret names where a secret is, never the secret itself: an environment variable or a file.
+type Secret struct {
+	Env  string `json:"env,omitempty"`
+	File string `json:"file,omitempty"`
+}
+
+// IsZero reports that no secret is named.
+func (s Secret) IsZero() bool { return s == Secret{} }
+
+// String names the reference, for errors and logs.
+func (s Secret) String() string {
+	switch {
+	case s.Env != "":
+		return "environment variable " + s.Env
+	case s.File != "":
+		return "file " + s.File
+	}
+	return "no secret"
+}
+
+// Resolve reads the secret. Errors name the reference only. A file's trailing line break is not part of the secret.
+func (s Secret) Resolve() (string, error) {
+	switch {
+	case s.Env != "":
+		value, ok := os.LookupEnv(s.Env)
+		if !ok {
+			return "", fmt.Errorf("environment variable %s, which should hold a secret, is not set", s.Env)
+		}
+		return value, nil
+	case s.File != "":
+		data, err := os.ReadFile(s.File)
+		if err != nil {
+			return "", fmt.Errorf("read a secret: %w", err)
+		}
+		return strings.TrimRight(string(data), "\r\n"), nil
+	}
+	return "", errNoSecret
+}
+
+// Environment is the environment of that name; "" is "local". Diagnostics say if there is none, or what it needs that is
+// not yet supported; then they hold an Error.
+func (p *Project) Environment(name string) (Environment, Diagnostics) {
+	if name == "" {
+		name = "local"
+	}
+	known := make([]string, len(p.Environments))
+	for i, e := range p.Environments {
+		if e.Name.Value == name {
+			return e, p.supported[name]
+		}
+		known[i] = e.Name.Value
+	}
+	d := Diagnostic{Pos: p.Pos, Message: fmt.Sprintf("no environment %q: there are %s", name, strings.Join(known, ", "))}
+	if near := Nearest(name, known); near != "" {
+		d.Hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return Environment{}, Diagnostics{d}
+}
