@@ -1,0 +1,55 @@
+# Varve. `make` lists the targets.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export GOFLAGS := -tags=duckdb_arrow $(GOFLAGS)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+SOURCES     := $(shell find . -name '*.go' -not -path './.varve/*')
+# Packages that link the Temporal server take minutes to compile under the race detector and have no shared state of ours.
+RACE        := $(shell go list ./... 2>/dev/null | grep -vE '/cmd/|/internal/devserver|/testsuite')
+
+.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-ui generate histories clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
+
+demo: ## build, run pipelines/flights.yaml on an embedded Temporal, and show what it made
+	@[ -x bin/trigger ] || echo "Building (the first build compiles Temporal and DuckDB: some minutes)..."
+	@$(MAKE) --no-print-directory build
+	@bin/trigger run pipelines/flights.yaml --head gold.carrier_daily --next
+
+build: bin/trigger bin/worker ## bin/trigger (the CLI) and bin/worker
+
+bin/%: $(SOURCES) go.mod go.sum
+	@mkdir -p bin
+	@go build -o $@ ./cmd/$*
+
+test: build ## every test that needs nothing but Go and a C compiler
+	go vet ./...
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+	go test -timeout 14m ./...
+
+race: ## the same under the race detector, without the packages that link the Temporal server
+	go test -race -timeout 30m -short $(RACE)
+
+lint: ## vet and staticcheck
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+test-interop: build ## PyIceberg and Spark read what Varve wrote, and the other way round (installs both)
+	testsuite/peers/install
+	VARVE_PEERS=1 go test -timeout 30m -count=1 ./testsuite/interop/...
+
+test-kill: ## kill -9 at ten points of a run, over activities and commits, then resume
+	VARVE_KILL=1 go test -timeout 30m -count=1 ./testsuite/kill/...
+
+test-ui: build ## the Temporal UI in headless Chromium: start a run, make a schedule (needs Node and Chromium)
+	testsuite/ui/run
+
+generate: ## regenerate schema/ and docs/reference from the language's definition
+	go generate ./...
+
+histories: build ## record workflow histories for the replay tests
+	testsuite/histories/record
+
+clean: ## remove what was built and the local lake (.varve)
+	rm -rf bin .varve
