@@ -1,0 +1,89 @@
+// Package workflows holds the deterministic workflows that carry out a plan: RunPipeline, which orders the tables, and
+// BuildTable, a child for each of them. They do no I/O and have no clock of their own; what they do in the world,
+// activities do for them.
+package workflows
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/varve-lake/varve/activities/wire"
+)
+
+// The workflows by the names that they are registered under.
+const (
+	RunPipelineName = "RunPipeline"
+	BuildTableName  = "BuildTable"
+)
+
+// QueryProgress is the query that both workflows answer.
+const QueryProgress = "progress"
+
+// RunInput starts a run. It is small enough to be typed by hand into the Temporal UI.
+type RunInput struct {
+	Pipeline   string     `json:"pipeline"`
+	Parameters Parameters `json:"parameters,omitempty"`
+	Tables     []string   `json:"tables,omitempty"`    // only these; all if empty
+	ResumeOf   string     `json:"resume_of,omitempty"` // workflow id of a run to go on from, or workflow id/run id
+}
+
+// Parameters are given by hand, so numbers and booleans are taken for the strings that they look like.
+type Parameters map[string]string
+
+// UnmarshalJSON takes any scalar as a string.
+func (p *Parameters) UnmarshalJSON(data []byte) error {
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return err
+	}
+	out := make(Parameters, len(raw))
+	for name, value := range raw {
+		var s string
+		if err := json.Unmarshal(value, &s); err == nil {
+			out[name] = s
+			continue
+		}
+		if len(value) > 0 && (value[0] == '{' || value[0] == '[' || value[0] == 'n') {
+			return fmt.Errorf("parameter %q: expected a string, a number or a boolean", name)
+		}
+		out[name] = string(value)
+	}
+	*p = out
+	return nil
+}
+
+// RunResult is what a run did, table by table, in the plan's order.
+type RunResult struct {
+	Pipeline string             `json:"pipeline"`
+	Tables   []wire.TableResult `json:"tables"`
+	Warnings []string           `json:"warnings,omitempty"`
+	Seconds  float64            `json:"seconds"`
+}
+
+// Progress answers QueryProgress of a run.
+type Progress struct {
+	Pipeline string             `json:"pipeline"`
+	Stage    string             `json:"stage"` // compiling | building | finished
+	Tables   []wire.TableResult `json:"tables,omitempty"`
+}
+
+// TableProgress answers QueryProgress of a BuildTable workflow.
+type TableProgress struct {
+	Table      string      `json:"table"`
+	Stage      string      `json:"stage"` // preparing | staging | refining | committing | cleaning up | finished
+	Reason     string      `json:"reason,omitempty"`
+	Groups     int         `json:"groups"`
+	GroupsDone int         `json:"groups_done"`
+	Files      int         `json:"files"`
+	Bytes      int64       `json:"bytes"`
+	Counts     wire.Counts `json:"counts"`
+}
+
+// Register registers the workflows with a worker.
+func Register(r worker.WorkflowRegistry) {
+	r.RegisterWorkflowWithOptions(RunPipeline, workflow.RegisterOptions{Name: RunPipelineName})
+	r.RegisterWorkflowWithOptions(BuildTable, workflow.RegisterOptions{Name: BuildTableName})
+}
