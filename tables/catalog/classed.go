@@ -1,0 +1,153 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	icebergcatalog "github.com/apache/iceberg-go/catalog"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/fault"
+)
+
+// classifyShared knows the errors that all of iceberg-go's catalogs have in common.
+func classifyShared(op string, err error) error {
+	var class error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, table.ErrCommitFailed),
+		errors.Is(err, icebergcatalog.ErrTableAlreadyExists),
+		errors.Is(err, icebergcatalog.ErrViewAlreadyExists),
+		errors.Is(err, icebergcatalog.ErrNamespaceAlreadyExists),
+		errors.Is(err, icebergcatalog.ErrNamespaceNotEmpty):
+		class = fault.ErrConflict
+	case errors.Is(err, icebergcatalog.ErrNoSuchTable),
+		errors.Is(err, icebergcatalog.ErrNoSuchView),
+		errors.Is(err, icebergcatalog.ErrNoSuchNamespace):
+		class = fault.ErrAbsent
+	}
+	return fault.New(class, op, err)
+}
+
+func dotted(ident table.Identifier) string { return strings.Join(ident, ".") }
+
+// CommitTable sends one compare-and-swap. An error without a class means that nothing was changed and trying again
+// would end the same way.
+func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	op := "commit " + dotted(ident)
+	meta, location, err := c.inner.CommitTable(ctx, ident, reqs, updates)
+	if err == nil {
+		return meta, location, nil
+	}
+	if fault.Cancelled(err) {
+		// The statement may have been under way.
+		return nil, "", fault.New(fault.ErrUnknownOutcome, op, err)
+	}
+	if err = c.classify(op, err, true); fault.Class(err) != nil {
+		return nil, "", err
+	}
+	// Of the catalogs only REST has a type for a requirement that does not hold. Rather than read the text, look again.
+	if head, loadErr := c.inner.LoadTable(ctx, ident); loadErr == nil && !holds(reqs, head.Metadata()) {
+		return nil, "", fault.New(fault.ErrConflict, op, err)
+	}
+	return nil, "", err
+}
+
+func holds(reqs []table.Requirement, meta table.Metadata) bool {
+	for _, r := range reqs {
+		if r.Validate(meta) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// CatalogType implements iceberg-go's Catalog.
+func (c *Catalog) CatalogType() icebergcatalog.Type { return c.inner.CatalogType() }
+
+// CreateTable implements iceberg-go's Catalog. A table that is there already is a conflict.
+func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, schema *iceberg.Schema, opts ...icebergcatalog.CreateTableOpt) (*table.Table, error) {
+	t, err := c.inner.CreateTable(ctx, ident, schema, opts...)
+	if err != nil {
+		return nil, c.classify("create "+dotted(ident), err, true)
+	}
+	return c.own(t), nil
+}
+
+// LoadTable implements iceberg-go's Catalog.
+func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
+	t, err := c.inner.LoadTable(ctx, ident)
+	if err != nil {
+		return nil, c.classify("load "+dotted(ident), err, false)
+	}
+	return c.own(t), nil
+}
+
+// ListTables implements iceberg-go's Catalog.
+func (c *Catalog) ListTables(ctx context.Context, namespace table.Identifier) iter.Seq2[table.Identifier, error] {
+	return func(yield func(table.Identifier, error) bool) {
+		for ident, err := range c.inner.ListTables(ctx, namespace) {
+			if !yield(ident, c.classify("list tables of "+dotted(namespace), err, false)) {
+				return
+			}
+		}
+	}
+}
+
+// DropTable implements iceberg-go's Catalog.
+func (c *Catalog) DropTable(ctx context.Context, ident table.Identifier) error {
+	return c.classify("drop "+dotted(ident), c.inner.DropTable(ctx, ident), true)
+}
+
+// RenameTable implements iceberg-go's Catalog.
+func (c *Catalog) RenameTable(ctx context.Context, from, to table.Identifier) (*table.Table, error) {
+	t, err := c.inner.RenameTable(ctx, from, to)
+	if err != nil {
+		return nil, c.classify("rename "+dotted(from)+" to "+dotted(to), err, true)
+	}
+	return c.own(t), nil
+}
+
+// CheckTableExists implements iceberg-go's Catalog.
+func (c *Catalog) CheckTableExists(ctx context.Context, ident table.Identifier) (bool, error) {
+	ok, err := c.inner.CheckTableExists(ctx, ident)
+	return ok, c.classify("look for "+dotted(ident), err, false)
+}
+
+// ListNamespaces implements iceberg-go's Catalog.
+func (c *Catalog) ListNamespaces(ctx context.Context, parent table.Identifier) ([]table.Identifier, error) {
+	out, err := c.inner.ListNamespaces(ctx, parent)
+	return out, c.classify("list namespaces", err, false)
+}
+
+// CreateNamespace implements iceberg-go's Catalog. A namespace that is there already is a conflict.
+func (c *Catalog) CreateNamespace(ctx context.Context, namespace table.Identifier, props iceberg.Properties) error {
+	return c.classify("create namespace "+dotted(namespace), c.inner.CreateNamespace(ctx, namespace, props), true)
+}
+
+// DropNamespace implements iceberg-go's Catalog.
+func (c *Catalog) DropNamespace(ctx context.Context, namespace table.Identifier) error {
+	return c.classify("drop namespace "+dotted(namespace), c.inner.DropNamespace(ctx, namespace), true)
+}
+
+// CheckNamespaceExists implements iceberg-go's Catalog.
+func (c *Catalog) CheckNamespaceExists(ctx context.Context, namespace table.Identifier) (bool, error) {
+	ok, err := c.inner.CheckNamespaceExists(ctx, namespace)
+	return ok, c.classify("look for namespace "+dotted(namespace), err, false)
+}
+
+// LoadNamespaceProperties implements iceberg-go's Catalog.
+func (c *Catalog) LoadNamespaceProperties(ctx context.Context, namespace table.Identifier) (iceberg.Properties, error) {
+	props, err := c.inner.LoadNamespaceProperties(ctx, namespace)
+	return props, c.classify("load namespace "+dotted(namespace), err, false)
+}
+
+// UpdateNamespaceProperties implements iceberg-go's Catalog.
+func (c *Catalog) UpdateNamespaceProperties(ctx context.Context, namespace table.Identifier, removals []string, updates iceberg.Properties) (icebergcatalog.PropertiesUpdateSummary, error) {
+	summary, err := c.inner.UpdateNamespaceProperties(ctx, namespace, removals, updates)
+	return summary, c.classify("update namespace "+dotted(namespace), err, true)
+}
