@@ -2,7 +2,10 @@ package workflows
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/varve-lake/varve/activities/wire"
@@ -14,9 +17,198 @@ type BuildInput struct {
 	Run      string        `json:"run"` // workflow id of the run
 	Table    wire.TableRef `json:"table"`
 	Settings wire.Settings `json:"settings"`
+	State    *BuildState   `json:"state,omitempty"` // where the chain's earlier run left off
 }
 
-// BuildTable builds one table of a plan.
+// BuildState is what a run of BuildTable hands to the next one of its chain. It stays small whatever the number of
+// groups: one part stands for a whole batch.
+type BuildState struct {
+	Build    wire.Build    `json:"build"`
+	Started  time.Time     `json:"started"`
+	Round    int           `json:"round,omitempty"`
+	Prepared wire.Prepared `json:"prepared"`
+	Next     int           `json:"next"` // the first group not staged
+	Parts    []string      `json:"parts,omitempty"`
+	Counts   wire.Counts   `json:"counts"`
+	Changes  []string      `json:"changes,omitempty"`
+	Warnings []string      `json:"warnings,omitempty"`
+}
+
+const (
+	// maxRounds bounds how often a build begins anew because another run committed first.
+	maxRounds = 5
+	// batchesPerRun bounds a history: so many batches of groups, then the build continues as a new run.
+	batchesPerRun = 4
+	maxWarnings   = 20
+)
+
+// build is the state of one BuildTable.
+type build struct {
+	BuildState
+	in        BuildInput
+	stage     string
+	committed bool // a commit was asked for, so staged data files may have become the table's
+	inBatch   int  // groups of the current batch that are staged
+}
+
+// BuildTable builds one table: it finds what is new, stages it group by group, and commits it in one snapshot together
+// with the checkpoint. A build of many groups continues as new, so that its history stays bounded.
 func BuildTable(ctx workflow.Context, in BuildInput) (*wire.TableResult, error) {
-	return nil, errors.New("not written yet")
+	b := &build{in: in, stage: "preparing"}
+	if in.State != nil {
+		b.BuildState = *in.State
+		b.stage = "staging"
+	} else {
+		info := workflow.GetInfo(ctx)
+		b.Started = workflow.Now(ctx)
+		b.Build = wire.Build{
+			Pipeline: in.Pipeline, Run: in.Run, Workflow: info.WorkflowExecution.ID, FirstRun: info.FirstRunID, LoadedAt: b.Started,
+		}
+	}
+	if err := workflow.SetQueryHandler(ctx, QueryProgress, b.progress); err != nil {
+		return nil, err
+	}
+	result, err := b.rounds(ctx)
+	if workflow.IsContinueAsNewError(err) {
+		return nil, err
+	}
+	b.cleanUp(ctx)
+	b.stage = "finished"
+	if err != nil {
+		return nil, err
+	}
+	if err := workflow.UpsertMemo(ctx, map[string]any{"summary": tableLine(*result)}); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+func (b *build) progress() (TableProgress, error) {
+	return TableProgress{
+		Table: b.in.Table.Name, Stage: b.stage, Reason: b.Prepared.Reason, Groups: b.Prepared.Groups,
+		GroupsDone: b.Next + b.inBatch, Files: b.Prepared.Files, Bytes: b.Prepared.Bytes, Counts: b.Counts,
+	}, nil
+}
+
+// rounds builds the table, and begins anew if another run of the pipeline committed what this one had planned from.
+func (b *build) rounds(ctx workflow.Context) (*wire.TableResult, error) {
+	for {
+		result, err := b.round(ctx)
+		var application *temporal.ApplicationError
+		if !errors.As(err, &application) || application.Type() != wire.ErrSuperseded || b.Round+1 >= maxRounds {
+			return result, err
+		}
+		b.warn(fmt.Sprintf("another run committed first; began anew: %s", application.Message()))
+		b.cleanUp(ctx)
+		b.BuildState = BuildState{Build: b.Build, Started: b.Started, Round: b.Round + 1, Changes: b.Changes, Warnings: b.Warnings}
+		b.committed = false
+	}
+}
+
+func (b *build) round(ctx workflow.Context) (*wire.TableResult, error) {
+	if b.Prepared.Job == "" {
+		if err := b.prepare(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if b.Prepared.Unchanged {
+		return b.unchanged(ctx), nil
+	}
+	if err := b.stageAll(ctx); err != nil {
+		return nil, err
+	}
+	if b.Prepared.Refine {
+		if err := b.refine(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return b.commit(ctx)
+}
+
+func (b *build) prepare(ctx workflow.Context) error {
+	b.stage = "preparing"
+	request := wire.PrepareRequest{Build: b.Build, Table: b.in.Table, Round: b.Round}
+	if err := workflow.ExecuteActivity(short(ctx), wire.ActivityPrepare, request).Get(ctx, &b.Prepared); err != nil {
+		return err
+	}
+	b.changed(b.Prepared.Changes)
+	b.warn(b.Prepared.Warnings...)
+	return nil
+}
+
+func (b *build) refine(ctx workflow.Context) error {
+	b.stage = "refining"
+	var refined wire.Staged
+	request := wire.RefineRequest{Job: b.Prepared.Job, Parts: b.Parts}
+	if err := workflow.ExecuteActivity(long(ctx), wire.ActivityRefine, request).Get(ctx, &refined); err != nil {
+		return err
+	}
+	b.Parts = append(b.Parts, refined.Part)
+	b.Counts.Add(refined.Counts)
+	b.warn(refined.Warnings...)
+	return nil
+}
+
+func (b *build) commit(ctx workflow.Context) (*wire.TableResult, error) {
+	b.stage = "committing"
+	b.committed = true
+	var done wire.Committed
+	request := wire.CommitRequest{Job: b.Prepared.Job, Parts: b.Parts}
+	if err := workflow.ExecuteActivity(long(ctx), wire.ActivityCommit, request).Get(ctx, &done); err != nil {
+		return nil, err
+	}
+	r := b.result(ctx, wire.StateBuilt)
+	r.Committed(done)
+	return r, nil
+}
+
+func (b *build) unchanged(ctx workflow.Context) *wire.TableResult {
+	return b.result(ctx, wire.StateUnchanged)
+}
+
+func (b *build) result(ctx workflow.Context, state string) *wire.TableResult {
+	r := &wire.TableResult{
+		Table: b.in.Table.Name, Layer: b.in.Table.Layer, State: state, Reason: b.Prepared.Reason,
+		SnapshotID: b.Prepared.Snapshot, Seconds: workflow.Now(ctx).Sub(b.Started).Seconds(),
+		Changes: b.Changes, Warnings: b.Warnings,
+	}
+	r.Took(b.Counts)
+	return r
+}
+
+// cleanUp removes what the build staged, whatever its end. That it did not work is no reason for a build to fail.
+func (b *build) cleanUp(ctx workflow.Context) {
+	if b.Prepared.Unchanged {
+		return // nothing was staged
+	}
+	b.stage = "cleaning up"
+	ctx, cancel := sweep(ctx)
+	defer cancel()
+	request := wire.CleanupRequest{Build: b.Build, Table: b.in.Table.Name, Round: b.Round, Job: b.Prepared.Job}
+	if !b.committed {
+		request.Discard = b.Parts
+	}
+	if err := workflow.ExecuteActivity(ctx, wire.ActivityCleanup, request).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Warn("staging is left to maintenance", "table", b.in.Table.Name, "error", err)
+		b.warn("the staging area could not be removed; maintenance will")
+	}
+}
+
+func (b *build) warn(warnings ...string) {
+	for _, w := range warnings {
+		if len(b.Warnings) == maxWarnings {
+			b.Warnings = append(b.Warnings, "and more")
+		}
+		if len(b.Warnings) > maxWarnings {
+			return
+		}
+		b.Warnings = append(b.Warnings, w)
+	}
+}
+
+func (b *build) changed(changes []string) {
+	b.Changes = append(b.Changes, changes...)
+	if len(b.Changes) > maxWarnings {
+		b.Changes = append(b.Changes[:maxWarnings:maxWarnings], "and more")
+	}
 }

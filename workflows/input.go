@@ -19,8 +19,11 @@ const (
 	BuildTableName  = "BuildTable"
 )
 
-// QueryProgress is the query that both workflows answer.
-const QueryProgress = "progress"
+// The queries: both workflows answer QueryProgress, RunPipeline also QueryRecall (a wire.Recalled, for resuming).
+const (
+	QueryProgress = "progress"
+	QueryRecall   = "recall"
+)
 
 // RunInput starts a run. It is small enough to be typed by hand into the Temporal UI.
 type RunInput struct {
@@ -41,15 +44,18 @@ func (p *Parameters) UnmarshalJSON(data []byte) error {
 	}
 	out := make(Parameters, len(raw))
 	for name, value := range raw {
-		var s string
-		if err := json.Unmarshal(value, &s); err == nil {
+		switch value[0] {
+		case '"':
+			var s string
+			if err := json.Unmarshal(value, &s); err != nil {
+				return err
+			}
 			out[name] = s
-			continue
-		}
-		if len(value) > 0 && (value[0] == '{' || value[0] == '[' || value[0] == 'n') {
+		case '{', '[', 'n':
 			return fmt.Errorf("parameter %q: expected a string, a number or a boolean", name)
+		default:
+			out[name] = string(value)
 		}
-		out[name] = string(value)
 	}
 	*p = out
 	return nil

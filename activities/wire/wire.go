@@ -64,6 +64,7 @@ type Node struct {
 type Settings struct {
 	Tables           int  `json:"tables"`                      // tables built at once
 	Groups           int  `json:"groups"`                      // groups of one table staged at once
+	Batch            int  `json:"batch"`                       // groups between two gatherings
 	SearchAttributes bool `json:"search_attributes,omitempty"` // the namespace knows Varve's
 }
 
@@ -85,6 +86,7 @@ type Recalled struct {
 // continue-as-new chain and after a reset, so that what it commits it commits once.
 type Build struct {
 	Pipeline string    `json:"pipeline"`
+	Run      string    `json:"run"`       // workflow id of the run, for people
 	Workflow string    `json:"workflow"`  // id of the BuildTable workflow
 	FirstRun string    `json:"first_run"` // first run id of its chain
 	LoadedAt time.Time `json:"loaded_at"` // by the workflow's clock
@@ -185,10 +187,11 @@ type Committed struct {
 type CleanupRequest struct {
 	Build Build  `json:"build"`
 	Table string `json:"table"`
+	Round int    `json:"round,omitempty"`
+	Job   string `json:"job,omitempty"` // empty if preparing it failed
 	// Discard also removes staged data files. It is set only if no commit was ever asked for: after that, a commit that
 	// was given up for dead may still land, and its files must stay.
 	Discard []string `json:"discard,omitempty"` // parts
-	Job     string   `json:"job,omitempty"`
 }
 
 // Counts adds up what happened to rows on their way.
