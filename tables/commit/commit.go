@@ -1,12 +1,18 @@
 // Package commit is the protocol by which a change reaches a table exactly once.
+//
+// There is one way for every change: append, replace, MERGE, compaction, rollback, schema and properties. The library's
+// own retries are never entered, since they replay row-level changes that no longer hold; here every attempt is decided
+// anew, from one freshly loaded head, by the planner that knows what the change means. Steps are numbered where they
+// happen, each with the fault that it survives.
 package commit
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
-	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/fault"
@@ -21,63 +27,28 @@ var (
 	ErrPassing        = fault.ErrPassing
 )
 
-// Catalog is what the protocol needs of a catalog. Its errors are classed by package fault.
+// ErrSuperseded says that the writer has committed something else since the work of this commit began, so that the work
+// rests on a checkpoint that is no longer the writer's. Nothing was committed, and trying again is no use.
+var ErrSuperseded = errors.New("superseded by a later commit of the same writer")
+
+// Catalog is what the protocol needs of a catalog. Its errors are classed by package fault: an error without a class
+// means that nothing was changed, and that trying again would end the same way.
 type Catalog interface {
 	LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error)
 	CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error)
 }
 
-// ID names one commit of one writer. Writer is stable over runs (a pipeline's build of a table, its maintenance);
-// Token is new for each commit, and the same when the same work is tried again.
-type ID struct{ Writer, Token string }
-
-// Operation says how a Change reaches the table.
-type Operation string
-
-const (
-	// None changes no rows: properties, schema or references only. No snapshot is made.
-	None Operation = ""
-	// Append adds data files. It conflicts with nothing.
-	Append Operation = "append"
-	// Overwrite removes data files and adds others whose rows differ: copy-on-write, replace.
-	Overwrite Operation = "overwrite"
-	// RowDelta adds data files and delete files, and may remove delete files that new ones supersede.
-	RowDelta Operation = "row-delta"
-	// Rewrite replaces files by others with the same rows: compaction.
-	Rewrite Operation = "rewrite"
-)
-
-// Change is what a planner wants of the table at a given head.
-type Change struct {
-	Operation     Operation
-	AddData       []iceberg.DataFile
-	RemoveData    []iceberg.DataFile
-	AddDeletes    []iceberg.DataFile
-	RemoveDeletes []iceberg.DataFile
-
-	// Summary goes into the snapshot's summary.
-	Summary map[string]string
-	// Properties are set, and RemoveProperties removed, in the same commit.
-	Properties       map[string]string
-	RemoveProperties []string
-	// Alter, when set, applies schema, spec or reference changes to the same transaction, before the files.
-	Alter func(tx *table.Transaction) error
-}
-
-// Planner decides what to change at head. It is called again whenever the head has moved; what did not conflict it
-// keeps itself. A nil Change means that there is nothing to do, and no commit is made.
-type Planner func(ctx context.Context, head *table.Table, attempt int) (*Change, error)
-
 // Options bound the protocol. The zero value is usable.
 type Options struct {
-	MaxAttempts int           // commits tried before ErrConflict; 0 means 40
+	MaxAttempts int           // commits tried before giving up; 0 means 50
 	MaxElapsed  time.Duration // 0 means 15 minutes
-	BaseDelay   time.Duration // of the backoff; 0 means 25 ms
-	MaxDelay    time.Duration // 0 means 5 s
+	BaseDelay   time.Duration // the backoff's first; 0 means 20 ms
+	MaxDelay    time.Duration // the backoff's greatest; 0 means 5 s
 
-	// Observe, when set, is told of every conflict and unknown outcome.
+	// Observe, when set, is told of every conflict, passing fault and unknown outcome as it happens.
 	Observe func(Event)
-	// Sleep and Random replace the clock and the dice in tests and simulations.
+	// Now, Sleep and Random replace the clock and the dice in tests and simulations.
+	Now    func() time.Time
 	Sleep  func(ctx context.Context, d time.Duration) error
 	Random func() float64
 }
@@ -85,22 +56,183 @@ type Options struct {
 // Event is something that the protocol survived.
 type Event struct {
 	Attempt int
-	Class   error // ErrConflict, ErrUnknownOutcome or ErrPassing
+	Class   error // ErrConflict, ErrPassing or ErrUnknownOutcome
 	Err     error
 }
 
 // Outcome is what Commit did.
 type Outcome struct {
-	Table            *table.Table
-	SnapshotID       int64 // the snapshot of this commit; 0 if it made none
-	Committed        bool  // this call changed the table
-	AlreadyCommitted bool  // an earlier call with the same ID did
-	Attempts         int
-	Conflicts        int
-	UnknownOutcomes  int
+	// Table is the table after the commit, or as it was last seen.
+	Table *table.Table
+	// SnapshotID is the snapshot that this commit made, or made current; 0 if there is none, or it has expired.
+	SnapshotID int64
+	// Committed says that this call changed the table.
+	Committed bool
+	// AlreadyCommitted says that an earlier call with the same ID did, and this one changed nothing.
+	AlreadyCommitted bool
+
+	Attempts        int // times that something was sent to the catalog
+	Conflicts       int
+	UnknownOutcomes int
 }
 
-// Commit plans and commits one change exactly once.
+// Commit plans one change and commits it exactly once: however often it is called with the same id, from however many
+// processes, and wherever one of them dies, the change is in the table once or not at all.
+//
+// The data files that a planner wrote are the caller's. They may be removed after an error only if its class is none of
+// ErrUnknownOutcome; see Safe.
 func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, plan Planner, opts Options) (Outcome, error) {
-	return Outcome{}, errors.New("commit: not built yet")
+	if id.Writer == "" || id.Token == "" {
+		return Outcome{}, fmt.Errorf("commit %s: writer and token must be given", strings.Join(ident, "."))
+	}
+	p := &protocol{cat: cat, ident: ident, id: id, plan: plan, opts: opts.withDefaults()}
+	p.began = p.opts.Now()
+	for {
+		done, err := p.attempt(ctx)
+		if !done {
+			if err = p.backOff(ctx, err); err == nil {
+				continue
+			}
+		}
+		if err != nil && p.doubt != nil && Safe(err) {
+			err = fault.New(ErrUnknownOutcome, "commit "+p.name(), err)
+		}
+		return p.out, err
+	}
+}
+
+// Safe tells whether the files of a commit that ended in err are certainly not the table's, and may be removed.
+func Safe(err error) bool {
+	return err != nil && !errors.Is(err, ErrUnknownOutcome) && !fault.Cancelled(err)
+}
+
+// protocol is one call of Commit.
+//
+// Between attempts: lost holds the metadata files of the last attempt if the catalog refused it, and only then; they are
+// removed once a fresh head has shown that the token is not there.
+type protocol struct {
+	cat   Catalog
+	ident table.Identifier
+	id    ID
+	plan  Planner
+	opts  Options
+	began time.Time
+
+	// doubt, after an unknown outcome, holds the head that was pinned: while it is still the head, the lost commit could
+	// land late.
+	doubt *pinned
+	tries int // attempts begun, whether or not they came to send something
+	out   Outcome
+	lost  *staged
+}
+
+type pinned struct{ snapshot *table.Snapshot }
+
+func (p *pinned) isHead(t *table.Table) bool {
+	now := t.CurrentSnapshot()
+	if now == nil || p.snapshot == nil {
+		return now == nil && p.snapshot == nil
+	}
+	return now.SnapshotID == p.snapshot.SnapshotID
+}
+
+func (p *protocol) name() string { return strings.Join(p.ident, ".") }
+
+// attempt goes through the steps once. done says that Commit ends, with or without err; otherwise err is what to back
+// off from.
+func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
+	p.tries++
+
+	// Step 1: load the head. Whatever was known of the table is stale by now: another writer, or this one before it
+	// was killed, may have committed.
+	head, err := p.cat.LoadTable(ctx, p.ident)
+	if err != nil {
+		return !errors.Is(err, ErrPassing), err
+	}
+	p.out.Table = head
+
+	// Step 2: look for the token. It is there if an earlier attempt landed although its answer was lost, if the process
+	// was killed after the commit, or if the same activity runs twice. It is looked for in the writer's property, which
+	// outlives later snapshots and their expiry, and then in the snapshots, which outlive later commits of the writer.
+	if snapshot, found := Find(head.Metadata(), p.id); found {
+		p.out.SnapshotID = snapshot
+		p.out.Committed = p.out.UnknownOutcomes > 0
+		p.out.AlreadyCommitted = !p.out.Committed
+		return true, nil
+	}
+	p.removeLost(ctx)
+	if p.doubt != nil && !p.doubt.isHead(head) {
+		p.doubt = nil // what it was pinned to is gone: it can no longer land
+	}
+	if p.id.After != nil && LastToken(head.Metadata(), p.id.Writer) != *p.id.After {
+		return true, fmt.Errorf("commit %s: writer %s: %w", p.name(), p.id.Writer, ErrSuperseded)
+	}
+
+	// Step 3: plan at this very head. A crash in here, or in step 4, leaves files that no snapshot names.
+	change, err := p.plan(ctx, head, p.tries)
+	if err != nil {
+		return !errors.Is(err, ErrPassing), fmt.Errorf("plan commit of %s: %w", p.name(), err)
+	}
+	if change.empty() {
+		return true, nil
+	}
+
+	// Step 4: stage the whole change as one update of the metadata, from the one handle that it was planned on, with the
+	// head pinned and the token beside the rows. Two writers at once: the catalog lets the first one in.
+	next, err := stage(ctx, head, p.id, change)
+	if err != nil {
+		return !errors.Is(err, ErrPassing), fmt.Errorf("stage commit of %s: %w", p.name(), err)
+	}
+
+	// Step 5: send it, once.
+	p.out.Attempts++
+	meta, location, err := p.cat.CommitTable(ctx, p.ident, next.requirements, next.updates)
+	if err == nil {
+		p.succeed(ctx, head, next, meta, location)
+		return true, nil
+	}
+	return p.refused(ctx, head, next, err)
+}
+
+// refused is step 6: what became of it?
+func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged, err error) (done bool, _ error) {
+	switch {
+	case errors.Is(err, ErrConflict):
+		// The head moved, and nothing of ours is in the table. The planner decides what of its work still holds.
+		p.out.Conflicts++
+		p.lost = next
+	case errors.Is(err, ErrPassing):
+		p.lost = next
+	case errors.Is(err, ErrUnknownOutcome):
+		// The answer was lost, by either side's fault. Step 2 finds out; until it has, no file is removed. Should the
+		// change still be under way and land later, then the pinned head lets only one of the two in.
+		p.out.UnknownOutcomes++
+		p.doubt = &pinned{head.CurrentSnapshot()}
+	default:
+		next.remove(ctx)
+		return true, err
+	}
+	p.observe(err)
+	return ctx.Err() != nil, err
+}
+
+func (p *protocol) succeed(ctx context.Context, head *table.Table, next *staged, meta table.Metadata, location string) {
+	p.out.Committed = true
+	p.out.SnapshotID = next.snapshotID(meta)
+	tableIO, _ := p.cat.(table.CatalogIO)
+	p.out.Table = table.New(p.ident, meta, location, head.FS, tableIO)
+	removeOldMetadata(ctx, head, p.out.Table)
+}
+
+func (p *protocol) removeLost(ctx context.Context) {
+	if p.lost != nil {
+		p.lost.remove(ctx)
+		p.lost = nil
+	}
+}
+
+func (p *protocol) observe(err error) {
+	if p.opts.Observe != nil {
+		p.opts.Observe(Event{Attempt: p.out.Attempts, Class: fault.Class(err), Err: err})
+	}
 }

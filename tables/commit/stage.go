@@ -1,0 +1,124 @@
+package commit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+)
+
+// staged is a change as the catalog is sent it, and the manifests and manifest lists that were written for it.
+type staged struct {
+	requirements []table.Requirement
+	updates      []table.Update
+	base         table.Metadata
+	written      *recorder
+}
+
+// stage turns a change into requirements and updates. It sends nothing: TableCommit hands out what the library would have
+// sent, and with it the library's own replaying of conflicts is never entered, whatever the table's retry properties say.
+func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *staged, err error) {
+	written, err := record(ctx, head)
+	if err != nil {
+		return nil, err
+	}
+	next := &staged{base: head.Metadata(), written: written}
+	defer func() {
+		if err != nil {
+			next.remove(ctx) // never sent, so certainly nobody's
+		}
+	}()
+
+	handle := table.New(head.Identifier(), head.Metadata(), head.MetadataLocation(),
+		func(context.Context) (iceio.IO, error) { return written, nil }, nil)
+	tx := handle.NewTransaction()
+	if err := tx.AssertRefSnapshotID(table.MainBranch); err != nil {
+		return nil, err
+	}
+	if change.Alter != nil {
+		if err := change.Alter(tx); err != nil {
+			return nil, err
+		}
+	}
+	properties := iceberg.Properties{}
+	maps.Copy(properties, change.Properties)
+	properties[PropertyPrefix+id.Writer] = id.Token
+	if err := tx.SetProperties(properties); err != nil {
+		return nil, err
+	}
+	if err := tx.RemoveProperties(present(change.RemoveProperties, properties)); err != nil {
+		return nil, err
+	}
+	if err := applyFiles(ctx, tx, change, summaryOf(id, change)); err != nil {
+		return nil, fmt.Errorf("%s: %w", change.Operation, err)
+	}
+	out, err := tx.TableCommit()
+	if err != nil {
+		return nil, err
+	}
+	next.requirements = out.Requirements
+	next.updates = append(slices.Clone(out.Updates), change.Updates...)
+	return next, nil
+}
+
+// present drops keys that are being set: setting wins.
+func present(remove []string, set iceberg.Properties) []string {
+	return slices.DeleteFunc(slices.Clone(remove), func(k string) bool { _, ok := set[k]; return ok })
+}
+
+func summaryOf(id ID, change *Change) iceberg.Properties {
+	summary := iceberg.Properties{}
+	maps.Copy(summary, change.Summary)
+	summary[TokenKey] = id.Token
+	summary[WriterKey] = id.Writer
+	return summary
+}
+
+// snapshotID is the head that the commit made; 0 if it left the head where it was.
+func (s *staged) snapshotID(after table.Metadata) int64 {
+	now := after.CurrentSnapshot()
+	if now == nil {
+		return 0
+	}
+	if before := s.base.CurrentSnapshot(); before != nil && before.SnapshotID == now.SnapshotID {
+		return 0
+	}
+	return now.SnapshotID
+}
+
+// remove deletes the manifests and manifest lists of an attempt that is certainly not in the table. It is only
+// tidiness: what it misses, maintenance sweeps.
+func (s *staged) remove(ctx context.Context) {
+	for _, path := range s.written.take() {
+		if ctx.Err() != nil {
+			return
+		}
+		_ = s.written.Remove(path)
+	}
+}
+
+// removeOldMetadata does what write.metadata.delete-after-commit.enabled asks for, which the library does only in its
+// own commits.
+func removeOldMetadata(ctx context.Context, before, after *table.Table) {
+	props := after.Metadata().Properties()
+	if !props.GetBool(table.MetadataDeleteAfterCommitEnabledKey, table.MetadataDeleteAfterCommitEnabledDefault) {
+		return
+	}
+	fs, err := after.FS(ctx)
+	if err != nil {
+		return
+	}
+	kept := map[string]bool{}
+	for entry := range after.Metadata().PreviousFiles() {
+		kept[entry.MetadataFile] = true
+	}
+	for entry := range before.Metadata().PreviousFiles() {
+		if !kept[entry.MetadataFile] {
+			_ = fs.Remove(entry.MetadataFile)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package commit
+
+import (
+	"github.com/apache/iceberg-go/table"
+)
+
+// ID names one commit of one writer. Writer is stable over runs: a pipeline's build of a table, its maintenance. Token
+// is another for each commit, and the same when the same work is tried again.
+type ID struct {
+	Writer string
+	Token  string
+	// After, when set, is the writer's last token when the work began ("" for none). If the writer has committed
+	// something else since, then the commit is ErrSuperseded: it keeps an abandoned run from committing late.
+	After *string
+}
+
+const (
+	// PropertyPrefix, followed by the writer, is the table property that holds the writer's last token.
+	PropertyPrefix = "varve.commit."
+	// TokenKey and WriterKey are the token and the writer in a snapshot's summary.
+	TokenKey  = "varve.commit-id"
+	WriterKey = "varve.writer"
+	// PartKey marks, in a snapshot's summary, the first of two snapshots that committed together.
+	PartKey = "varve.part"
+)
+
+// LastToken is the writer's last token; "" if it has not committed.
+func LastToken(meta table.Metadata, writer string) string {
+	return meta.Properties()[PropertyPrefix+writer]
+}
+
+// Find looks for the token of a commit, and for the snapshot that it made (0 if it made none, or that has expired).
+func Find(meta table.Metadata, id ID) (snapshot int64, found bool) {
+	found = LastToken(meta, id.Writer) == id.Token
+	var latest int64 = -1
+	for _, s := range meta.Snapshots() {
+		if s.Summary == nil || s.SequenceNumber <= latest {
+			continue
+		}
+		if s.Summary.Properties[TokenKey] == id.Token && s.Summary.Properties[WriterKey] == id.Writer {
+			snapshot, latest, found = s.SnapshotID, s.SequenceNumber, true
+		}
+	}
+	return snapshot, found
+}
