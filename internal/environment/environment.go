@@ -1,0 +1,119 @@
+// Package environment finds what the binaries stand on: the project's folder, the lake, and the Temporal server, from
+// varve.yaml where there is one and from the defaults under .varve/ where there is none.
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/varve-lake/varve/spec"
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/catalog"
+)
+
+// TaskQueue is the task queue that workers poll unless the environment names another.
+const TaskQueue = "varve"
+
+// Environment is a selected environment of a project.
+type Environment struct {
+	Name      string
+	Root      string // the project's folder, absolute
+	Dir       string // .varve under Root: state of everything embedded
+	Pipelines string // the folder of pipelines, absolute
+	Lake      tables.Config
+	Temporal  spec.Temporal
+	Limits    spec.Limits
+}
+
+// Options select the environment. Zero values take the defaults.
+type Options struct {
+	Root      string // "" is the working directory
+	Name      string // "" is VARVE_ENVIRONMENT, then "local"
+	Pipelines string // "" is VARVE_PIPELINES, then Root/pipelines
+}
+
+// Load reads varve.yaml, if there is one, and selects the environment. Nothing is opened or created.
+func Load(o Options) (Environment, error) {
+	root, err := filepath.Abs(o.Root)
+	if err != nil {
+		return Environment{}, err
+	}
+	name := first(o.Name, os.Getenv("VARVE_ENVIRONMENT"), "local")
+	project, err := readProject(filepath.Join(root, "varve.yaml"))
+	if err != nil {
+		return Environment{}, err
+	}
+	selected, diagnostics := project.Environment(name)
+	if err := diagnostics.Err(); err != nil {
+		return Environment{}, err
+	}
+	pipelines := first(o.Pipelines, os.Getenv("VARVE_PIPELINES"), filepath.Join(root, "pipelines"))
+	if pipelines, err = filepath.Abs(pipelines); err != nil {
+		return Environment{}, err
+	}
+	e := Environment{
+		Name: name, Root: root, Dir: filepath.Join(root, ".varve"), Pipelines: pipelines,
+		Temporal: selected.Temporal, Limits: selected.Limits,
+	}
+	e.Lake = lakeConfig(e, selected.Catalog)
+	return e, nil
+}
+
+// readProject decodes varve.yaml; an absent file is an empty project, in which only "local" is known.
+func readProject(path string) (*spec.Project, error) {
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	project, diagnostics := spec.DecodeProject(filepath.Base(path), data, spec.DecodeOptions{Getenv: os.LookupEnv})
+	if err := diagnostics.Err(); err != nil {
+		return nil, err
+	}
+	return project, nil
+}
+
+func lakeConfig(e Environment, c spec.Catalog) tables.Config {
+	cfg := catalog.Config{Type: c.Type, URI: c.URI, Warehouse: c.Warehouse, Name: c.Name, Props: c.Properties}
+	if cfg.Type == "" {
+		cfg.Type = "sql"
+	}
+	if cfg.URI == "" {
+		cfg.URI = "sqlite:///" + filepath.ToSlash(filepath.Join(e.Dir, "catalog.db"))
+	}
+	if cfg.Warehouse == "" {
+		cfg.Warehouse = "file://" + filepath.ToSlash(filepath.Join(e.Dir, "warehouse"))
+	}
+	return tables.Config{
+		Catalog:     cfg,
+		Parallelism: e.Limits.Parallelism,
+		MemoryLimit: e.Limits.Memory,
+		TempDir:     filepath.Join(e.Dir, "tmp"),
+	}
+}
+
+// OpenLake makes the folders that the local lake needs and opens it.
+func (e Environment) OpenLake(ctx context.Context) (*tables.Lake, error) {
+	if err := os.MkdirAll(filepath.Join(e.Dir, "tmp"), 0o755); err != nil {
+		return nil, err
+	}
+	lake, err := tables.OpenLake(ctx, e.Lake)
+	if err != nil {
+		return nil, fmt.Errorf("environment %s: %w", e.Name, err)
+	}
+	return lake, nil
+}
+
+// Queue is the task queue of this environment's workers.
+func (e Environment) Queue() string { return first(e.Temporal.TaskQueue, TaskQueue) }
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,104 @@
+// Package host runs a Varve worker in the calling process: its workflows, its activities over the environment's lake,
+// and its metrics.
+package host
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/varve-lake/varve/activities"
+	"github.com/varve-lake/varve/internal/environment"
+	"github.com/varve-lake/varve/workflows"
+)
+
+// StopTimeout is how long a worker that is stopped waits for activities to end before it cancels them. What they had
+// staged is kept; another worker goes on from the last finished group.
+const StopTimeout = 10 * time.Second
+
+// Worker is a running worker.
+type Worker struct {
+	worker     worker.Worker
+	activities *activities.Activities
+}
+
+// Start registers everything and begins to poll the environment's task queue.
+func Start(ctx context.Context, c client.Client, namespace string, env environment.Environment, logger *slog.Logger) (*Worker, error) {
+	cfg := activities.Config{
+		PipelinesDir:     env.Pipelines,
+		Environment:      env.Name,
+		Lake:             env.Lake,
+		WorkDir:          filepath.Join(env.Dir, "tmp"),
+		Memory:           env.Limits.Memory,
+		Parallelism:      env.Limits.Parallelism,
+		SearchAttributes: ensureSearchAttributes(ctx, c, namespace, logger),
+	}
+	lake, err := env.OpenLake(ctx) // makes the folders, and fails before anything is polled
+	if err != nil {
+		return nil, err
+	}
+	if err := lake.Close(); err != nil {
+		return nil, err
+	}
+	acts, err := activities.Open(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	options := activities.WorkerOptions(cfg)
+	options.WorkerStopTimeout = StopTimeout
+	w := worker.New(c, env.Queue(), options)
+	workflows.Register(w)
+	acts.Register(w)
+	if err := w.Start(); err != nil {
+		_ = acts.Close()
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	return &Worker{worker: w, activities: acts}, nil
+}
+
+// Stop stops polling, waits for running activities as StopTimeout says, and closes the lake.
+func (w *Worker) Stop() error {
+	w.worker.Stop()
+	return w.activities.Close()
+}
+
+// searchAttributes are the keys by which runs are found in the UI, all keywords.
+var searchAttributes = []string{"VarvePipeline", "VarveLayer", "VarveTable"}
+
+// ensureSearchAttributes adds what the namespace lacks. A cluster may deny that to a worker: then runs go without, and
+// the log says which command an administrator can give.
+func ensureSearchAttributes(ctx context.Context, c client.Client, namespace string, logger *slog.Logger) bool {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		logger.Warn("search attributes are not known; runs go without them", "error", err)
+		return false
+	}
+	add := map[string]enums.IndexedValueType{}
+	for _, name := range searchAttributes {
+		if t, ok := have.GetCustomAttributes()[name]; !ok {
+			add[name] = enums.INDEXED_VALUE_TYPE_KEYWORD
+		} else if t != enums.INDEXED_VALUE_TYPE_KEYWORD {
+			logger.Warn("a search attribute has another type; runs go without", "name", name, "type", t.String())
+			return false
+		}
+	}
+	if len(add) == 0 {
+		return true
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: add})
+	if err != nil {
+		logger.Warn("search attributes could not be added; runs go without them. An administrator can add them by "+
+			"`temporal operator search-attribute create --name VarvePipeline --name VarveLayer --name VarveTable --type Keyword`", "error", err)
+		return false
+	}
+	return true
+}

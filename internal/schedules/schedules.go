@@ -1,0 +1,280 @@
+// Package schedules keeps Temporal Schedules equal to what pipeline files declare.
+package schedules
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/varve-lake/varve/spec"
+	"github.com/varve-lake/varve/workflows"
+)
+
+// prefix begins the ids of the schedules that belong to files; others are never touched.
+const prefix = "varve-"
+
+// memoDeclared is the memo of the schedule's action, and so of every run that it starts, that holds what the schedule was
+// made from. A difference can be told by it without comparing what the server made of a cron string.
+const memoDeclared = "varve.declared"
+
+// The actions of a Change.
+const (
+	Create = "create"
+	Update = "update"
+	Delete = "delete"
+)
+
+// Change is one step from the schedules that are to those declared.
+type Change struct {
+	Action string   `json:"action"`
+	ID     string   `json:"id"`
+	Lines  []string `json:"lines,omitempty"` // "- cron: ..." was, "+ cron: ..." will be
+
+	options client.ScheduleOptions
+}
+
+// declaration is what the memo holds: the schedule as the file says it, a line a setting.
+type declaration struct {
+	Pipeline string            `json:"pipeline"`
+	Settings map[string]string `json:"settings"`
+	Digest   string            `json:"digest"`
+}
+
+// Options is the schedule that a pipeline declares. It starts RunPipeline with the same input that a person would type.
+func Options(p *spec.Pipeline, queue string) client.ScheduleOptions {
+	d := declare(p, queue)
+	return client.ScheduleOptions{
+		ID:   prefix + p.Name.Value,
+		Spec: scheduleSpec(p.Schedule),
+		Action: &client.ScheduleWorkflowAction{
+			ID:        p.Name.Value + "-scheduled", // Temporal adds the time
+			Workflow:  workflows.RunPipelineName,
+			Args:      []any{workflows.RunInput{Pipeline: p.Name.Value}},
+			TaskQueue: queue,
+			Memo:      map[string]any{memoDeclared: d},
+		},
+		Overlap:       overlaps[p.Schedule.Overlap],
+		CatchupWindow: p.Schedule.CatchupWindow,
+		Paused:        p.Schedule.Paused,
+		Note:          p.Description,
+	}
+}
+
+var overlaps = map[string]enums.ScheduleOverlapPolicy{
+	"":                enums.SCHEDULE_OVERLAP_POLICY_SKIP,
+	"skip":            enums.SCHEDULE_OVERLAP_POLICY_SKIP,
+	"buffer_one":      enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ONE,
+	"buffer_all":      enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ALL,
+	"cancel_other":    enums.SCHEDULE_OVERLAP_POLICY_CANCEL_OTHER,
+	"terminate_other": enums.SCHEDULE_OVERLAP_POLICY_TERMINATE_OTHER,
+	"allow_all":       enums.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL,
+}
+
+func scheduleSpec(s *spec.Schedule) client.ScheduleSpec {
+	out := client.ScheduleSpec{TimeZoneName: s.Timezone, Jitter: s.Jitter}
+	for _, c := range s.Cron {
+		out.CronExpressions = append(out.CronExpressions, c.Value)
+	}
+	if s.Every > 0 {
+		out.Intervals = []client.ScheduleIntervalSpec{{Every: s.Every, Offset: s.Offset}}
+	}
+	for _, c := range s.Calendar {
+		out.CronExpressions = append(out.CronExpressions, calendarCron(c))
+	}
+	return out
+}
+
+// calendarCron writes a calendar as Temporal's seven-field cron string (seconds first, year last), which takes the same
+// strings field by field.
+func calendarCron(c spec.Calendar) string {
+	or := func(s, otherwise string) string {
+		if s == "" {
+			return otherwise
+		}
+		return strings.ReplaceAll(s, " ", "")
+	}
+	cron := strings.Join([]string{or(c.Second, "0"), or(c.Minute, "0"), or(c.Hour, "0"), or(c.DayOfMonth, "*"), or(c.Month, "*"), or(c.DayOfWeek, "*"), or(c.Year, "*")}, " ")
+	if c.Comment != "" {
+		cron += " # " + c.Comment
+	}
+	return cron
+}
+
+func declare(p *spec.Pipeline, queue string) declaration {
+	s := p.Schedule
+	settings := map[string]string{
+		"overlap": s.Overlap, "timezone": s.Timezone, "paused": fmt.Sprint(s.Paused), "task_queue": queue, "description": p.Description,
+	}
+	for i, c := range s.Cron {
+		settings[fmt.Sprintf("cron[%d]", i)] = c.Value
+	}
+	for i, c := range s.Calendar {
+		settings[fmt.Sprintf("calendar[%d]", i)] = calendarCron(c)
+	}
+	for name, d := range map[string]time.Duration{"every": s.Every, "offset": s.Offset, "catchup_window": s.CatchupWindow, "jitter": s.Jitter} {
+		if d > 0 {
+			settings[name] = d.String()
+		}
+	}
+	for k, v := range settings {
+		if v == "" {
+			delete(settings, k)
+		}
+	}
+	body, _ := json.Marshal(settings) // a map of strings always marshals, with its keys sorted
+	sum := sha256.Sum256(body)
+	return declaration{Pipeline: p.Name.Value, Settings: settings, Digest: hex.EncodeToString(sum[:8])}
+}
+
+// Diff lists the changes that make the schedules of files those wanted, by id.
+func Diff(ctx context.Context, c client.ScheduleClient, wanted map[string]client.ScheduleOptions) ([]Change, error) {
+	have, err := existing(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var out []Change
+	for id, o := range wanted {
+		will := o.Action.(*client.ScheduleWorkflowAction).Memo[memoDeclared].(declaration)
+		was, ok := have[id]
+		switch {
+		case !ok:
+			out = append(out, Change{Action: Create, ID: id, Lines: difference(nil, will.Settings), options: o})
+		case was.Digest != will.Digest:
+			out = append(out, Change{Action: Update, ID: id, Lines: difference(was.Settings, will.Settings), options: o})
+		}
+	}
+	for id, was := range have {
+		if _, ok := wanted[id]; !ok {
+			out = append(out, Change{Action: Delete, ID: id, Lines: difference(was.Settings, nil)})
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
+	return out, nil
+}
+
+// existing are the schedules that were made from files, which their memo tells.
+func existing(ctx context.Context, c client.ScheduleClient) (map[string]declaration, error) {
+	list, err := c.List(ctx, client.ScheduleListOptions{PageSize: 1000})
+	if err != nil {
+		return nil, fmt.Errorf("list schedules: %w", err)
+	}
+	out := map[string]declaration{}
+	for list.HasNext() {
+		entry, err := list.Next()
+		if err != nil {
+			return nil, fmt.Errorf("list schedules: %w", err)
+		}
+		if !strings.HasPrefix(entry.ID, prefix) {
+			continue
+		}
+		// The list is eventually consistent and holds no actions; the schedule itself is and does.
+		d, err := c.GetHandle(ctx, entry.ID).Describe(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe schedule %s: %w", entry.ID, err)
+		}
+		was, ok, err := declaredBy(d.Schedule.Action)
+		if err != nil {
+			return nil, fmt.Errorf("schedule %s: memo %s: %w", entry.ID, memoDeclared, err)
+		}
+		if ok { // else it was made by hand under a name like ours
+			out[entry.ID] = was
+		}
+	}
+	return out, nil
+}
+
+func declaredBy(a client.ScheduleAction) (declaration, bool, error) {
+	action, ok := a.(*client.ScheduleWorkflowAction)
+	if !ok {
+		return declaration{}, false, nil
+	}
+	payload, ok := action.Memo[memoDeclared].(*commonpb.Payload)
+	if !ok {
+		return declaration{}, false, nil
+	}
+	var d declaration
+	err := converter.GetDefaultDataConverter().FromPayload(payload, &d)
+	return d, err == nil, err
+}
+
+func difference(was, will map[string]string) []string {
+	var out []string
+	keys := map[string]bool{}
+	for k := range was {
+		keys[k] = true
+	}
+	for k := range will {
+		keys[k] = true
+	}
+	for k := range keys {
+		old, had := was[k]
+		now, has := will[k]
+		if had && (!has || old != now) {
+			out = append(out, fmt.Sprintf("%s: - %s", k, old))
+		}
+		if has && (!had || old != now) {
+			out = append(out, fmt.Sprintf("%s: + %s", k, now))
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// Apply makes the changes. It goes on after an error and returns all of them.
+func Apply(ctx context.Context, c client.ScheduleClient, changes []Change) error {
+	var all []error
+	for _, ch := range changes {
+		if err := ch.apply(ctx, c); err != nil {
+			all = append(all, fmt.Errorf("%s schedule %s: %w", ch.Action, ch.ID, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+func (ch Change) apply(ctx context.Context, c client.ScheduleClient) error {
+	switch ch.Action {
+	case Create:
+		_, err := c.Create(ctx, ch.options)
+		return err
+	case Update:
+		return c.GetHandle(ctx, ch.ID).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: ch.update})
+	case Delete:
+		return c.GetHandle(ctx, ch.ID).Delete(ctx)
+	}
+	return fmt.Errorf("unknown action %q", ch.Action)
+}
+
+// update puts the declared settings into the schedule as it is. Whether it is paused is kept as a person left it, unless
+// the file changed its mind about it.
+func (ch Change) update(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+	s := in.Description.Schedule
+	was, _, err := declaredBy(s.Action)
+	if err != nil {
+		return nil, err
+	}
+	o := ch.options
+	s.Action, s.Spec = o.Action, &o.Spec
+	if s.Policy == nil {
+		s.Policy = &client.SchedulePolicies{}
+	}
+	s.Policy.Overlap, s.Policy.CatchupWindow = o.Overlap, o.CatchupWindow
+	if s.State == nil {
+		s.State = &client.ScheduleState{}
+	}
+	s.State.Note = o.Note
+	if was.Settings["paused"] != fmt.Sprint(o.Paused) {
+		s.State.Paused = o.Paused
+	}
+	return &client.ScheduleUpdate{Schedule: &s}, nil
+}
