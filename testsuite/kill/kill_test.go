@@ -1,0 +1,84 @@
+// Package kill stops the worker, and the Temporal server that it embeds, by kill -9 at every point of a run, and shows
+// that after a restart the run completes with the rows that it would have had.
+package kill
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/varve-lake/varve/internal/fault"
+	"github.com/varve-lake/varve/testsuite/lab"
+	"github.com/varve-lake/varve/testsuite/reference"
+)
+
+// notPassed are the points that the example run does not come by: its plan is small and its groups are few.
+var notPassed = map[string]bool{fault.CompilePlanStored: true, fault.PrepareGroupsStored: true, fault.GatherStored: true}
+
+// cases are every point at its first passing, and some of them later, in the midst of the silver and gold tables.
+func cases() []string {
+	var out []string
+	for _, p := range fault.Points {
+		if !notPassed[p] {
+			out = append(out, p)
+		}
+	}
+	return append(out, fault.StageRowsWritten+":4", fault.CommitDone+":3", fault.CommitBefore+":6", fault.CommitDone+":8")
+}
+
+func TestKillAtEveryPoint(t *testing.T) {
+	if os.Getenv("VARVE_KILL") == "" {
+		t.Skip("make test-kill sets VARVE_KILL: this takes minutes")
+	}
+	bin := lab.Build(t, "faults")
+	for _, point := range cases() {
+		t.Run(point, func(t *testing.T) {
+			l := lab.New(t, bin)
+			landing := reference.Landing(t, l, "landing", 4)
+			id := "killed"
+			victim := l.StartWorker("VARVE_FAULT=" + point)
+			l.Must("run", "flights", "--detach", "--id", id, "-p", "landing="+landing)
+			select {
+			case <-victim.Ended():
+			case <-time.After(3 * time.Minute):
+				t.Fatalf("the run did not come by %s:\n%s", point, victim.Log())
+			}
+			if !victim.KilledItself() {
+				t.Fatalf("the worker ended, but not by kill -9 at %s:\n%s", point, victim.Log())
+			}
+			l.StartWorker()
+			await(t, l, id)
+			reference.Check(t, l, landing)
+
+			// A run after it finds nothing new, so the checkpoints are right too.
+			for _, table := range l.Run("flights", "-p", "landing="+landing).Tables {
+				if table.State != "unchanged" {
+					t.Errorf("%s: %s (%s), but nothing is new", table.Table, table.State, table.Reason)
+				}
+			}
+			reference.CheckNothingStaged(t, l)
+		})
+	}
+}
+
+func await(t *testing.T, l *lab.Lab, id string) {
+	t.Helper()
+	var status struct{ Status string }
+	deadline := time.Now().Add(5 * time.Minute)
+	for time.Now().Before(deadline) {
+		if out := l.Trigger("status", id, "--json"); out.Code == 0 {
+			if err := json.Unmarshal([]byte(out.Stdout), &status); err != nil {
+				t.Fatal(err)
+			}
+			if status.Status == "completed" {
+				return
+			}
+			if status.Status != "running" {
+				t.Fatalf("the run is %s: %s", status.Status, out.Stdout)
+			}
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	t.Fatalf("the run is not done after five minutes")
+}

@@ -1,0 +1,266 @@
+// Package lab runs Varve's own binaries in a project folder of their own, for the suites that look at Varve from outside.
+package lab
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/varve-lake/varve/workflows"
+)
+
+// Lab is a project folder with the example pipelines and a copy of their data, and nothing else.
+type Lab struct {
+	t   testing.TB
+	Dir string
+	Bin string
+	Env []string // added to the environment of every command
+}
+
+// Root is the repository's folder.
+func Root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, e := os.Stat(filepath.Join(dir, "go.mod")); e == nil {
+			return dir
+		}
+		if filepath.Dir(dir) == dir {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	t.Fatal("no go.mod above the working directory")
+	return ""
+}
+
+var (
+	buildOnce sync.Map // tags: func() (string, error)
+)
+
+// Build compiles the binaries, with extra build tags if any, once a test process. VARVE_BIN names ready ones.
+func Build(t testing.TB, tags ...string) string {
+	t.Helper()
+	if dir := os.Getenv("VARVE_BIN"); dir != "" && len(tags) == 0 {
+		return dir
+	}
+	all := strings.Join(append([]string{"duckdb_arrow"}, tags...), ",")
+	root := Root(t)
+	once, _ := buildOnce.LoadOrStore(all, sync.OnceValues(func() (string, error) {
+		dir, err := os.MkdirTemp("", "varve-bin-")
+		if err != nil {
+			return "", err
+		}
+		c := exec.Command("go", "build", "-tags", all, "-o", dir+string(filepath.Separator), "./cmd/trigger", "./cmd/worker")
+		c.Dir = root
+		if out, err := c.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build: %w\n%s", err, out)
+		}
+		return dir, nil
+	}))
+	dir, err := once.(func() (string, error))()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// New makes a lab with all example pipelines and their data.
+func New(t testing.TB, bin string) *Lab {
+	t.Helper()
+	l := &Lab{t: t, Dir: t.TempDir(), Bin: bin}
+	l.CopyTree(filepath.Join(Root(t), "pipelines"), "pipelines")
+	return l
+}
+
+// CopyTree copies a folder into the lab.
+func (l *Lab) CopyTree(from, to string) {
+	l.t.Helper()
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(l.Dir, to, rel)
+		if d.IsDir() {
+			return os.MkdirAll(target, 0o755)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, data, 0o644)
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// Path is a path in the lab.
+func (l *Lab) Path(elem ...string) string { return filepath.Join(append([]string{l.Dir}, elem...)...) }
+
+// Output is what a command printed and how it ended.
+type Output struct {
+	Stdout, Stderr string
+	Code           int
+}
+
+func (l *Lab) command(name string, args ...string) *exec.Cmd {
+	c := exec.Command(filepath.Join(l.Bin, name), args...)
+	c.Dir = l.Dir
+	c.Env = append(append(os.Environ(), "TEMPORAL_ADDRESS=", "TEMPORAL_CONFIG_FILE="), l.Env...)
+	return c
+}
+
+// Trigger runs the CLI to its end, however that is.
+func (l *Lab) Trigger(args ...string) Output {
+	l.t.Helper()
+	var stdout, stderr bytes.Buffer
+	c := l.command("trigger", args...)
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err := c.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		l.t.Fatalf("trigger %v: %v", args, err)
+	}
+	return Output{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}
+}
+
+// Must runs the CLI and fails the test unless it ends well. It returns standard output.
+func (l *Lab) Must(args ...string) string {
+	l.t.Helper()
+	out := l.Trigger(args...)
+	if out.Code != 0 {
+		l.t.Fatalf("trigger %s: exit code %d\n%s%s", strings.Join(args, " "), out.Code, out.Stdout, out.Stderr)
+	}
+	return out.Stdout
+}
+
+// Run runs a pipeline and returns its result.
+func (l *Lab) Run(args ...string) workflows.RunResult {
+	l.t.Helper()
+	var r workflows.RunResult
+	l.decode(l.Must(append([]string{"run", "--json"}, args...)...), &r)
+	return r
+}
+
+// Query returns the rows of a query, an object a row.
+func (l *Lab) Query(query string) []map[string]any {
+	l.t.Helper()
+	var rows []map[string]any
+	d := json.NewDecoder(strings.NewReader(l.Must("query", "--format", "json", query)))
+	d.UseNumber()
+	for d.More() {
+		var row map[string]any
+		if err := d.Decode(&row); err != nil {
+			l.t.Fatal(err)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// Snapshots counts a table's snapshots.
+func (l *Lab) Snapshots(table string) int {
+	l.t.Helper()
+	var s []json.RawMessage
+	l.decode(l.Must("table", "snapshots", table, "--json"), &s)
+	return len(s)
+}
+
+// Tables lists the lake's tables.
+func (l *Lab) Tables() []string {
+	l.t.Helper()
+	var infos []struct{ Name string }
+	l.decode(l.Must("table", "list", "--json"), &infos)
+	names := make([]string, len(infos))
+	for i, info := range infos {
+		names[i] = info.Name
+	}
+	return names
+}
+
+func (l *Lab) decode(data string, v any) {
+	l.t.Helper()
+	if err := json.Unmarshal([]byte(data), v); err != nil {
+		l.t.Fatalf("%v in %s", err, data)
+	}
+}
+
+// Worker is a running `worker --dev`.
+type Worker struct {
+	cmd  *exec.Cmd
+	log  *bytes.Buffer
+	mu   *sync.Mutex
+	done chan struct{}
+}
+
+// StartWorker starts `worker --dev` and waits until it is ready. The test's end kills it.
+func (l *Lab) StartWorker(env ...string) *Worker {
+	l.t.Helper()
+	w := &Worker{cmd: l.command("worker", "--dev", "--ui-port", "-1"), log: &bytes.Buffer{}, mu: &sync.Mutex{}, done: make(chan struct{})}
+	w.cmd.Env = append(w.cmd.Env, env...)
+	w.cmd.Stderr = lockedWriter{w.mu, w.log}
+	if err := w.cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	go func() { _ = w.cmd.Wait(); close(w.done) }()
+	l.t.Cleanup(w.Kill)
+	deadline := time.After(60 * time.Second)
+	for !strings.Contains(w.Log(), "msg=ready") {
+		select {
+		case <-w.done:
+			l.t.Fatalf("worker ended before it was ready:\n%s", w.Log())
+		case <-deadline:
+			l.t.Fatalf("worker is not ready after a minute:\n%s", w.Log())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return w
+}
+
+// Log is what the worker logged so far.
+func (w *Worker) Log() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.String()
+}
+
+// Kill is kill -9, and waits for the end.
+func (w *Worker) Kill() {
+	_ = w.cmd.Process.Signal(syscall.SIGKILL)
+	<-w.done
+}
+
+// Ended is closed when the process has ended.
+func (w *Worker) Ended() <-chan struct{} { return w.done }
+
+// KilledItself tells whether the process ended by SIGKILL.
+func (w *Worker) KilledItself() bool {
+	s, ok := w.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && s.Signaled() && s.Signal() == syscall.SIGKILL
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  *bytes.Buffer
+}
+
+func (l lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
