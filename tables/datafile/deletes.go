@@ -2,12 +2,15 @@ package datafile
 
 import (
 	"context"
+	"errors"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 )
+
+var errNotYet = errors.New("datafile: not built yet")
 
 // Deletes returns the positions of task's data file that its position deletes and deletion vectors delete.
 // It never returns nil without an error.

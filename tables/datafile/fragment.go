@@ -1,0 +1,72 @@
+package datafile
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+)
+
+// fragment is one row group, encoded as a Parquet file of its own in memory. Fragments are encoded on all cores and laid one
+// behind the other by an assembler, which is how one file is written by many cores in order.
+type fragment struct {
+	file []byte
+	rows int64
+	nans map[int]int64 // by field id
+	err  error
+}
+
+// encodeFragment encodes the rows of batches, whose schema is the layout's, as one row group. It does not release them.
+func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch) (f fragment) {
+	defer func() {
+		if r := recover(); r != nil { // arrow-go panics on what it cannot encode
+			f = fragment{err: fmt.Errorf("encode row group: %v", r)}
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return fragment{err: err}
+	}
+	columns := make([][]arrow.Array, l.arrow.NumFields())
+	for _, b := range batches {
+		f.rows += b.NumRows()
+		for i, c := range b.Columns() {
+			columns[i] = append(columns[i], c)
+		}
+	}
+	f.nans = countNaNs(l.arrow, columns)
+	var out bytes.Buffer
+	w, err := pqarrow.NewFileWriter(l.arrow, &out, l.writerProperties(columns, f.rows),
+		pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(memory.DefaultAllocator)))
+	if err != nil {
+		return fragment{err: fmt.Errorf("encode row group: %w", err)}
+	}
+	if err := writeColumns(ctx, w, l.arrow, columns, f.rows); err != nil {
+		return fragment{err: err}
+	}
+	if err := w.Close(); err != nil {
+		return fragment{err: fmt.Errorf("encode row group: %w", err)}
+	}
+	f.file = out.Bytes()
+	return f
+}
+
+func writeColumns(ctx context.Context, w *pqarrow.FileWriter, schema *arrow.Schema, columns [][]arrow.Array, rows int64) error {
+	if err := w.NewRowGroupChecked(); err != nil {
+		return fmt.Errorf("begin row group: %w", err)
+	}
+	for i, chunks := range columns {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		chunked := arrow.NewChunked(schema.Field(i).Type, chunks)
+		err := w.WriteColumnChunked(chunked, 0, rows)
+		chunked.Release()
+		if err != nil {
+			return fmt.Errorf("encode column %s: %w", schema.Field(i).Name, err)
+		}
+	}
+	return nil
+}

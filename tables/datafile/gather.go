@@ -1,0 +1,192 @@
+package datafile
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/apache/arrow-go/v18/arrow/compute"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// gatherBatch copies rows of a batch, in the order given. The copy shares nothing with the batch, so that a few rows kept do
+// not keep a whole batch alive.
+func gatherBatch(ctx context.Context, batch arrow.RecordBatch, rows []int32) (arrow.RecordBatch, error) {
+	columns := make([]arrow.Array, 0, batch.NumCols())
+	defer func() { releaseAll(columns) }()
+	for i, c := range batch.Columns() {
+		out, err := gather(ctx, c, rows)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", batch.ColumnName(i), err)
+		}
+		columns = append(columns, out)
+	}
+	return array.NewRecordBatch(batch.Schema(), columns, int64(len(rows))), nil
+}
+
+func releaseAll(arrays []arrow.Array) {
+	for _, a := range arrays {
+		if a != nil {
+			a.Release()
+		}
+	}
+}
+
+// gather copies values of an array. It is arrow's Take without its bounds checks and per-value dispatch, for flat types;
+// nested ones go through Take.
+func gather(ctx context.Context, a arrow.Array, rows []int32) (arrow.Array, error) {
+	switch a := a.(type) {
+	case *array.String:
+		return gatherBinary(a, a.ValueOffsets(), rows)
+	case *array.Binary:
+		return gatherBinary(a, a.ValueOffsets(), rows)
+	case array.ExtensionArray:
+		storage, err := gather(ctx, a.Storage(), rows)
+		if err != nil {
+			return nil, err
+		}
+		defer storage.Release()
+		return array.NewExtensionArrayWithStorage(a.DataType().(arrow.ExtensionType), storage), nil
+	}
+	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok && t.BitWidth()%8 == 0 && t.BitWidth() > 0 && a.DataType().ID() != arrow.DICTIONARY {
+		return gatherFixed(a, t.BitWidth()/8, rows), nil
+	}
+	b := array.NewInt32Builder(memory.DefaultAllocator)
+	defer b.Release()
+	b.AppendValues(rows, nil)
+	indices := b.NewArray()
+	defer indices.Release()
+	return compute.TakeArrayOpts(ctx, a, indices, compute.TakeOptions{BoundsCheck: false})
+}
+
+func gatherFixed(a arrow.Array, width int, rows []int32) arrow.Array {
+	data := a.Data()
+	out := memory.NewResizableBuffer(memory.DefaultAllocator)
+	defer out.Release()
+	out.Resize(width * len(rows))
+	from, to := data.Buffers()[1].Bytes()[data.Offset()*width:], out.Bytes()
+	switch width {
+	case 4:
+		for i, r := range rows {
+			binary.NativeEndian.PutUint32(to[i*4:], binary.NativeEndian.Uint32(from[int(r)*4:]))
+		}
+	case 8:
+		for i, r := range rows {
+			binary.NativeEndian.PutUint64(to[i*8:], binary.NativeEndian.Uint64(from[int(r)*8:]))
+		}
+	default:
+		for i, r := range rows {
+			copy(to[i*width:(i+1)*width], from[int(r)*width:])
+		}
+	}
+	valid, nulls := gatherValidity(a, rows)
+	defer release(valid)
+	d := array.NewData(a.DataType(), len(rows), []*memory.Buffer{valid, out}, nil, nulls, 0)
+	defer d.Release()
+	return array.MakeFromData(d)
+}
+
+func gatherBinary(a arrow.Array, offsets []int32, rows []int32) (arrow.Array, error) {
+	total := int64(0)
+	for _, r := range rows {
+		total += int64(offsets[r+1] - offsets[r])
+	}
+	if total > 1<<31-1 {
+		return nil, fmt.Errorf("%d bytes of values in %d rows are more than a batch holds", total, len(rows))
+	}
+	values, newOffsets := memory.NewResizableBuffer(memory.DefaultAllocator), memory.NewResizableBuffer(memory.DefaultAllocator)
+	defer values.Release()
+	defer newOffsets.Release()
+	values.Resize(int(total))
+	newOffsets.Resize(4 * (len(rows) + 1))
+	to, starts := values.Bytes(), arrow.Int32Traits.CastFromBytes(newOffsets.Bytes())
+	var from []byte
+	if b := a.Data().Buffers()[2]; b != nil {
+		from = b.Bytes()
+	}
+	at := int32(0)
+	starts[0] = 0
+	for i, r := range rows {
+		at += int32(copy(to[at:], from[offsets[r]:offsets[r+1]]))
+		starts[i+1] = at
+	}
+	valid, nulls := gatherValidity(a, rows)
+	defer release(valid)
+	d := array.NewData(a.DataType(), len(rows), []*memory.Buffer{valid, newOffsets, values}, nil, nulls, 0)
+	defer d.Release()
+	return array.MakeFromData(d), nil
+}
+
+func gatherValidity(a arrow.Array, rows []int32) (*memory.Buffer, int) {
+	if a.NullN() == 0 {
+		return nil, 0
+	}
+	out := memory.NewResizableBuffer(memory.DefaultAllocator)
+	out.Resize(int(bitutil.BytesForBits(int64(len(rows)))))
+	bits := out.Bytes()
+	clear(bits)
+	from, offset := a.NullBitmapBytes(), a.Data().Offset()
+	nulls := 0
+	for i, r := range rows {
+		if bitutil.BitIsSet(from, offset+int(r)) {
+			bitutil.SetBit(bits, i)
+		} else {
+			nulls++
+		}
+	}
+	return out, nulls
+}
+
+func release(b *memory.Buffer) {
+	if b != nil {
+		b.Release()
+	}
+}
+
+// batchBytes is the memory that a batch's own rows take; slices of one buffer count their part.
+func batchBytes(batch arrow.RecordBatch) int64 {
+	total := int64(0)
+	for _, c := range batch.Columns() {
+		total += arrayBytes(c)
+	}
+	return total
+}
+
+func arrayBytes(a arrow.Array) int64 {
+	n := int64(a.Len())
+	size := n / 8
+	switch a := a.(type) {
+	case *array.String:
+		return size + 4*n + int64(len(a.ValueBytes()))
+	case *array.Binary:
+		return size + 4*n + int64(len(a.ValueBytes()))
+	case *array.Struct:
+		for i := range a.NumField() {
+			size += arrayBytes(a.Field(i))
+		}
+		return size
+	case array.ExtensionArray:
+		return arrayBytes(a.Storage())
+	case *array.Map:
+		return size + 4*n + listShare(a.List, arrayBytes(a.Keys())+arrayBytes(a.Items()))
+	case *array.List:
+		return size + 4*n + listShare(a, arrayBytes(a.ListValues()))
+	}
+	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
+		return size + (n*int64(t.BitWidth())+7)/8
+	}
+	return int64(a.Data().SizeInBytes())
+}
+
+// listShare is the part of its values' size that a list, which may be a slice, reaches.
+func listShare(l *array.List, size int64) int64 {
+	if l.Len() == 0 || l.ListValues().Len() == 0 {
+		return 0
+	}
+	first, _ := l.ValueOffsets(0)
+	_, end := l.ValueOffsets(l.Len() - 1)
+	return size * (end - first) / int64(l.ListValues().Len())
+}

@@ -1,0 +1,252 @@
+package datafile
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+)
+
+// outFile is a data file being written. One goroutine of its own lays the row groups into it, in the order submitted, as they
+// come from the encoders.
+type outFile struct {
+	uri       string
+	partition *partition
+	sink      iceio.FileWriter
+	out       *bufio.Writer
+	assembler *assembler
+	queue     chan chan fragment
+	nans      map[int]int64
+	described iceberg.DataFile
+
+	// expected is the size foreseen of everything submitted; it is corrected by what the row groups laid so far took.
+	expected  int64
+	submitted int64        // rows
+	written   atomic.Int64 // bytes
+	laid      atomic.Int64 // rows
+
+	sorted bool
+	last   []byte // greatest key so far
+}
+
+func (w *Writer) openFile(p *partition) error {
+	if w.open >= maxOpenFiles {
+		w.finish(w.leastUsed())
+	}
+	name := fmt.Sprintf("%s%s-%05d.parquet", prefixed(w.prefix), w.id, len(w.files))
+	f := &outFile{uri: w.layout.place(p.path, name), partition: p, queue: make(chan chan fragment, cap(w.slots)), nans: map[int]int64{}, sorted: w.sort != nil}
+	sink, err := w.fs.Create(f.uri)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", f.uri, err)
+	}
+	f.sink, f.out = sink, bufio.NewWriterSize(sink, 256<<10)
+	w.files = append(w.files, f)
+	w.open++
+	p.file = f
+	w.running.Go(func() {
+		if err := w.run(f); err != nil {
+			w.fail(fmt.Errorf("write %s: %w", f.uri, err))
+		}
+	})
+	return nil
+}
+
+func prefixed(prefix string) string {
+	if prefix == "" {
+		return ""
+	}
+	return prefix + "-"
+}
+
+func (w *Writer) leastUsed() *partition {
+	var least *partition
+	for _, p := range w.split.order {
+		if p.file != nil && (least == nil || p.lastUsed < least.lastUsed) {
+			least = p
+		}
+	}
+	return least
+}
+
+// finish ends a partition's file; its goroutine closes it once all row groups are in.
+func (w *Writer) finish(p *partition) {
+	if p.file == nil {
+		return
+	}
+	close(p.file.queue)
+	p.file = nil
+	w.open--
+}
+
+// expect notes what a submitted row group will bring.
+func (f *outFile) expect(g rowGroup, size int64) {
+	if f.sorted {
+		f.sorted = f.last == nil || bytes.Compare(f.last, g.first) <= 0
+		f.last = g.last
+	}
+	f.submitted += g.rows
+	f.expected = f.written.Load() + size*(f.submitted-f.laid.Load())/g.rows
+}
+
+// run lays row groups into the file until the queue is closed, then ends the file. Every queued row group is taken off the
+// queue and its slot freed, also after a failure.
+func (w *Writer) run(f *outFile) (err error) {
+	f.assembler, err = newAssembler(f.out)
+	for encoded := range f.queue {
+		frag := <-encoded
+		if err == nil {
+			err = frag.err
+		}
+		if err == nil {
+			err = w.lay(f, frag)
+		}
+		if err != nil {
+			w.fail(fmt.Errorf("write %s: %w", f.uri, err))
+		}
+		<-w.slots
+	}
+	if err == nil {
+		err = w.failure()
+	}
+	if err != nil {
+		f.sink.Close()
+		return err
+	}
+	return w.end(f)
+}
+
+func (w *Writer) lay(f *outFile, frag fragment) error {
+	before := f.assembler.size()
+	if err := f.assembler.add(frag.file); err != nil {
+		return err
+	}
+	w.laidBytes.Add(f.assembler.size() - before)
+	w.laidRows.Add(frag.rows)
+	for id, n := range frag.nans {
+		f.nans[id] += n
+	}
+	f.written.Store(f.assembler.size())
+	f.laid.Add(frag.rows)
+	return nil
+}
+
+// end writes the footer and makes sure that the bytes are on disk, or at the store, before the file is described.
+func (w *Writer) end(f *outFile) error {
+	footer, err := f.assembler.finish(w.layout.keyValues)
+	if err == nil {
+		err = f.out.Flush()
+	}
+	if err == nil {
+		err = syncFile(f.sink)
+	}
+	if closeErr := f.sink.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	order := table.UnsortedSortOrderID
+	if f.sorted {
+		order = w.layout.order.OrderID()
+	}
+	f.described, err = w.layout.describe(described{
+		uri: f.uri, size: f.assembler.size(), footer: footer, partition: f.partition.values, sortOrderID: order, nans: f.nans,
+	})
+	return err
+}
+
+// syncFile is a no-op where a file's Close is what makes it durable, as at object stores.
+func syncFile(w iceio.FileWriter) error {
+	if s, ok := w.(interface{ Sync() error }); ok {
+		return s.Sync()
+	}
+	return nil
+}
+
+// syncDirectories makes local files' names durable: those of the folders they are in, and of new folders above.
+func syncDirectories(uris []string) error {
+	done := map[string]bool{}
+	for _, uri := range uris {
+		path, ok := localPath(uri)
+		if !ok {
+			continue
+		}
+		// Partition folders nest a few levels below the table's; those above it were there before.
+		for dir, depth := filepath.Dir(path), 0; depth < 8 && !done[dir]; dir, depth = filepath.Dir(dir), depth+1 {
+			done[dir] = true
+			d, err := os.Open(dir)
+			if err != nil {
+				return fmt.Errorf("sync folder of %s: %w", uri, err)
+			}
+			err = d.Sync()
+			d.Close()
+			if err != nil {
+				return fmt.Errorf("sync folder of %s: %w", uri, err)
+			}
+		}
+	}
+	return nil
+}
+
+// localPath is the path of a URI on the local file system.
+func localPath(uri string) (string, bool) {
+	scheme, rest, ok := strings.Cut(uri, "://")
+	switch {
+	case !ok:
+		return uri, filepath.IsAbs(uri)
+	case scheme != "file":
+		return "", false
+	}
+	_ = rest
+	u, err := url.Parse(uri)
+	if err != nil {
+		return "", false
+	}
+	return u.Path, true
+}
+
+// place is the URI of a new data file.
+func (l *layout) place(partition, name string) string {
+	partition = safePath(partition)
+	base, ok := l.props[table.WriteDataPathKey]
+	if !ok {
+		base = strings.TrimRight(l.location, "/") + "/data"
+	}
+	simple := strings.TrimRight(base, "/") + "/" + partition + name
+	if !l.props.GetBool(table.ObjectStoreEnabledKey, table.ObjectStoreEnabledDefault) {
+		return simple
+	}
+	hashed := l.locations.NewDataLocation(name)
+	if !strings.HasPrefix(hashed, base) { // its URL handling changed the location
+		return simple
+	}
+	if !l.props.GetBool(table.WriteObjectStorePartitionedPathsKey, table.WriteObjectStorePartitionedPathsDefault) {
+		return hashed
+	}
+	return strings.TrimSuffix(hashed, name) + partition + name
+}
+
+// safePath keeps partition folders readable and harmless: partition values are in the manifest, folders only help the eye, and
+// engines differ in how they unescape them.
+func safePath(partition string) string {
+	parts := strings.Split(partition, "/")
+	for i, part := range parts {
+		part = strings.Map(func(r rune) rune {
+			switch {
+			case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("_.=-", r):
+				return r
+			}
+			return '_'
+		}, part)
+		parts[i] = part[:min(len(part), 120)]
+	}
+	return strings.Join(parts, "/")
+}
