@@ -1,13 +1,26 @@
 // Package sql runs SELECT statements over Arrow streams with an embedded DuckDB.
+//
+// A statement reads tables of the lake by name, silver.flights, at their head or at an older version, silver.flights
+// FOR VERSION AS OF 17. It can do nothing else: no files, no network, no settings, no other statements. Time is UTC.
+// Results spill to disk above the memory limit, are streamed, and come in the Arrow types that tables store.
 package sql
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	duckdb "github.com/duckdb/duckdb-go-bindings"
 )
 
 // Options bound what an Engine uses.
@@ -19,19 +32,131 @@ type Options struct {
 
 // Engine is an embedded DuckDB without a database of its own. It is safe for concurrent use; the memory limit is
 // shared by the queries that run at once.
-type Engine struct{}
+type Engine struct {
+	opts    Options
+	temp    string // the engine's own folder in TempDir
+	queries atomic.Int64
+
+	mu     sync.Mutex
+	db     duckdb.Database
+	closed bool
+}
 
 // Open starts an engine.
-func Open(opts Options) (*Engine, error) { return nil, errors.New("sql engine: not ready") }
+func Open(opts Options) (*Engine, error) {
+	if opts.MemoryLimit == 0 {
+		opts.MemoryLimit = 1 << 30
+	}
+	if opts.Threads == 0 {
+		opts.Threads = runtime.NumCPU()
+	}
+	if opts.MemoryLimit < 0 || opts.Threads < 0 {
+		return nil, fmt.Errorf("sql engine: memory limit %d and threads %d must not be negative", opts.MemoryLimit, opts.Threads)
+	}
+	if opts.TempDir == "" {
+		opts.TempDir = os.TempDir()
+	}
+	e := &Engine{opts: opts}
+	if err := os.MkdirAll(opts.TempDir, 0o700); err != nil {
+		return nil, fmt.Errorf("sql engine: %w", err)
+	}
+	temp, err := os.MkdirTemp(opts.TempDir, "varve-sql-*")
+	if err != nil {
+		return nil, fmt.Errorf("sql engine: %w", err)
+	}
+	e.temp = temp
+	if err := e.start(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(temp))
+	}
+	return e, nil
+}
 
-// Close ends the engine. Readers that Run returned must be released before.
-func (e *Engine) Close() error { return nil }
+// settings are fixed when the database opens, in this order: once external access is off, no folder can be named.
+func (e *Engine) settings() [][2]string {
+	return [][2]string{
+		{"memory_limit", strconv.FormatInt(e.opts.MemoryLimit, 10) + "B"},
+		{"threads", strconv.Itoa(e.opts.Threads)},
+		{"temp_directory", filepath.Join(e.temp, "spill")},
+		{"autoinstall_known_extensions", "false"},
+		{"autoload_known_extensions", "false"},
+		{"allow_community_extensions", "false"},
+		{"allow_persistent_secrets", "false"},
+		{"enable_external_access", "false"},
+		{"preserve_insertion_order", "true"},
+		{"arrow_lossless_conversion", "true"},
+	}
+}
+
+func (e *Engine) start() error {
+	var config duckdb.Config
+	duckdb.CreateConfig(&config)
+	defer duckdb.DestroyConfig(&config)
+	for _, s := range e.settings() {
+		if duckdb.SetConfig(config, s[0], s[1]) == duckdb.StateError {
+			return fmt.Errorf("sql engine: setting %s = %s", s[0], s[1])
+		}
+	}
+	var message string
+	if duckdb.OpenExt(":memory:", &e.db, config, &message) == duckdb.StateError {
+		return fmt.Errorf("sql engine: %s", message)
+	}
+	conn, err := connect(e.db)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	if err := registerScan(conn); err != nil {
+		return err
+	}
+	for _, setting := range []string{"TimeZone = 'UTC'", "errors_as_json = true", "lock_configuration = true"} {
+		if err := conn.exec("SET GLOBAL " + setting); err != nil {
+			return fmt.Errorf("sql engine: set %s: %w", setting, err)
+		}
+	}
+	return nil
+}
+
+// connect opens a session, on a new database if the old one was given up: DuckDB refuses all work after an internal
+// error, until it is opened again.
+func (e *Engine) connect() (*connection, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, errors.New("sql engine: closed")
+	}
+	conn, err := connect(e.db)
+	if err != nil {
+		return nil, err
+	}
+	err = conn.exec("SELECT 1")
+	if err == nil || !strings.Contains(err.Error(), "invalidated") {
+		return conn, err
+	}
+	conn.close()
+	duckdb.Close(&e.db) // sessions that still use it keep it alive
+	if err := e.start(); err != nil {
+		return nil, err
+	}
+	return connect(e.db)
+}
+
+// Close ends the engine and removes what it spilled. Readers that Run returned must be released before.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	duckdb.Close(&e.db)
+	return os.RemoveAll(e.temp)
+}
 
 // Query is what a statement reads and returns.
 type Query struct {
 	Schema *arrow.Schema // of the result, in the Arrow types of internal/columntype
 	Reads  []string      // names of the tables read, sorted, each once
-	Scans  []Scan        // what is read of them, sorted by table and version
+	Scans  []Scan        // what is read of them, sorted by table
 }
 
 // Scan is what a query reads of one table at one version.
@@ -46,12 +171,25 @@ type Scan struct {
 // Analyze checks a statement against the input's schemas and says what it reads and returns. It reads no rows.
 // An *Error says where the statement is wrong.
 func (e *Engine) Analyze(ctx context.Context, query string, in Input) (*Query, error) {
-	return nil, errors.New("sql engine: not ready")
+	s, err := e.newSession(ctx, query, in)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	q := &Query{Schema: s.schema, Scans: s.scans()}
+	for _, scan := range q.Scans {
+		q.Reads = append(q.Reads, scan.Table)
+	}
+	q.Reads = slices.Compact(q.Reads)
+	return q, nil
 }
 
-// Run executes a statement and streams its result. Cancelling ctx ends it; the reader must be released.
+// Run executes a statement and streams its result. Cancelling ctx ends it; the reader must be released. An error of
+// the Input ends the result with that error.
 func (e *Engine) Run(ctx context.Context, query string, in Input) (array.RecordReader, error) {
-	return nil, errors.New("sql engine: not ready")
+	s, err := e.newSession(ctx, query, in)
+	if err != nil {
+		return nil, err
+	}
+	return newResultReader(s), nil
 }
-
-func quoteString(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

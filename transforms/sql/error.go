@@ -1,6 +1,13 @@
 package sql
 
-import "fmt"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // Error is a mistake in a statement, or data that the statement cannot compute with.
 type Error struct {
@@ -20,9 +27,10 @@ const (
 	Syntax      Kind = "syntax"      // the statement does not parse
 	Binding     Kind = "binding"     // unknown table, column or function; wrong types
 	Refused     Kind = "refused"     // a statement or function that is not allowed here
-	Unsupported Kind = "unsupported" // a result type that tables cannot hold
+	Unsupported Kind = "unsupported" // a type that DuckDB or Iceberg does not have
 	Data        Kind = "data"        // a value failed: overflow, malformed cast, division
 	Memory      Kind = "memory"      // more memory or temporary disk than allowed
+	Internal    Kind = "internal"    // DuckDB's own fault
 )
 
 func (e *Error) Error() string {
@@ -34,4 +42,71 @@ func (e *Error) Error() string {
 		s += " (" + e.Hint + ")"
 	}
 	return "sql: " + s
+}
+
+func errorAt(query string, offset int, kind Kind, format string, args ...any) *Error {
+	e := &Error{Kind: kind, Message: fmt.Sprintf(format, args...), Offset: -1}
+	if offset >= 0 && offset <= len(query) {
+		before := query[:offset]
+		e.Offset = offset
+		e.Line = strings.Count(before, "\n") + 1
+		e.Column = utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
+	}
+	return e
+}
+
+// translate makes an *Error of DuckDB's wording; other errors it returns as they are.
+func translate(query string, err error) error {
+	var native nativeError
+	if !errors.As(err, &native) {
+		return err
+	}
+	var parsed struct {
+		Type       string `json:"exception_type"`
+		Message    string `json:"exception_message"`
+		Position   string `json:"position"`
+		Candidates string `json:"candidates"`
+	}
+	text := string(native)
+	if at := strings.IndexByte(text, '{'); at < 0 || json.Unmarshal([]byte(text[at:]), &parsed) != nil {
+		return errorAt(query, -1, Internal, "%s", firstLine(text))
+	}
+	at := -1
+	if parsed.Position != "" {
+		at = position(parsed.Position)
+	}
+	e := errorAt(query, at, kindOf(parsed.Type), "%s", firstLine(parsed.Message))
+	if nearest, _, _ := strings.Cut(parsed.Candidates, ","); nearest != "" {
+		e.Hint = fmt.Sprintf("did you mean %q?", strings.TrimSpace(nearest))
+	}
+	return e
+}
+
+func kindOf(exception string) Kind {
+	switch exception {
+	case "Parser", "Syntax":
+		return Syntax
+	case "Binder", "Catalog", "Parameter Not Resolved", "Parameter Not Allowed", "Mismatch Type", "Invalid Type", "Dependency", "Expression":
+		return Binding
+	case "Permission":
+		return Refused
+	case "Not implemented":
+		return Unsupported
+	case "Out of Memory", "Object Size":
+		return Memory
+	case "INTERNAL", "FATAL", "Executor", "Serialization", "IO", "Scheduler", "TransactionContext", "Connection":
+		return Internal
+	}
+	return Data
+}
+
+// firstLine is a message of DuckDB's in this project's style; what follows in it are pictures of the statement.
+func firstLine(message string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(message), "\n")
+	line = strings.TrimRight(line, "!.")
+	first, size := utf8.DecodeRuneInString(line)
+	if second, _ := utf8.DecodeRuneInString(line[size:]); unicode.IsUpper(first) && unicode.IsLower(second) {
+		line = string(unicode.ToLower(first)) + line[size:]
+	}
+	return line
 }

@@ -66,8 +66,9 @@ const (
 	NotNull        Operator = "is not null"
 )
 
-// Filter is a condition on one top-level column. Values have the Go type of the column's Arrow type: bool, int32,
-// int64, string, arrow.Date32 or arrow.Timestamp (in µs). Columns of other types are not filtered by.
+// Filter is a condition on one top-level column, in SQL's logic: a null compares as unknown. Values have the Go type
+// of the column: bool, int32 (int), int64 (long), string, arrow.Date32, arrow.Timestamp in µs (timestamp and
+// timestamptz), decimal128.Num (in the column's scale) or [16]byte (uuid). There are none on columns of other types.
 type Filter struct {
 	Column string   `json:"column"`
 	Op     Operator `json:"op"`
