@@ -157,10 +157,10 @@ func (ds Diagnostics) Sort() {
 
 // WithSource fills in the source line of each diagnostic from the file's bytes.
 func (ds Diagnostics) WithSource(data []byte) Diagnostics {
-	lines := strings.Split(string(data), "\n")
+	lines := splitLines(string(data))
 	for i := range ds {
 		if ds[i].Source == "" && ds[i].Line >= 1 && ds[i].Line <= len(lines) {
-			ds[i].Source = strings.TrimRight(lines[ds[i].Line-1], "\r")
+			ds[i].Source = lines[ds[i].Line-1]
 		}
 	}
 	return ds

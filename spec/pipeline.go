@@ -13,7 +13,11 @@ type Pos struct {
 type Text struct {
 	Value string
 	Pos   Pos
+
+	origin *origin // nil for a Text that was not read from a file
 }
+
+func (t Text) String() string { return t.Value }
 
 // Pipeline is one decoded file: defaults are applied, parameters substituted, units parsed, and every value keeps its place.
 type Pipeline struct {
@@ -32,7 +36,10 @@ type Parameter struct {
 	Name    Text
 	Type    string // string | int | float | bool | date | timestamp
 	Default *string
+	Value   string // the run's value, or else the default
 	Doc     string
+
+	given *Text // the default as it stands in the file
 }
 
 // Schedule says when Temporal starts the pipeline. Exactly one of Cron, Every and Calendar is set.
@@ -173,6 +180,8 @@ type Merge struct {
 	WhenNotMatchedBySource []Clause
 	Isolation              string // serializable | snapshot
 	Pos                    Pos
+
+	on on // On or Predicate, as read
 }
 
 // Clause is one WHEN; exactly one of Update, Insert and Delete is set.
@@ -235,4 +244,6 @@ type Test struct {
 	Given  map[string][]map[string]any
 	Expect map[string][]map[string]any
 	Pos    Pos
+
+	given, expect rows // Given and Expect, as read
 }

@@ -1,0 +1,180 @@
+package spec
+
+import (
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+var tableLanguage = define("table",
+	"One table that the pipeline builds. Its rows are read (`source`, `from` or `sql`), go through `steps`, are brought to `columns`, held against `expect`, and written (`write`) in one commit.",
+	field("source", optional(sourceLanguage.shape()), func(t *Table) **Source { return &t.Source },
+		"Files outside the lake."),
+	field("from", optional(fromShape), func(t *Table) **From { return &t.From },
+		"Another table of the lake: its name alone, or a map that also says what is read of it.", example("bronze.flights")),
+	field("sql", optional(aQuery), func(t *Table) **Text { return &t.SQL },
+		"A query, in DuckDB's dialect, over tables of the lake. `FROM t FOR VERSION AS OF 123` or `'tag'` and `FOR TIMESTAMP AS OF '2013-01-31 00:00:00'` read an older state.",
+		example("SELECT carrier, count(*) AS flights FROM silver.flights GROUP BY ALL")),
+	field("engine", enum(
+		value{name: "duckdb", doc: "within the worker, spilling to disk"},
+		value{name: "trino", doc: "by a Trino cluster", later: true},
+	), func(t *Table) *string { return &t.Engine }, "What runs the query.", auto("duckdb")),
+	field("steps", list("a list of steps", stepLanguage.shape()), func(t *Table) *[]Step { return &t.Steps },
+		"Row steps, in order. Each is a map with one key."),
+	field("columns", columnsShape, func(t *Table) *[]Column { return &t.Columns },
+		"The enforced schema: columns by name, each a map or just its type. A column not named here is kept as it is inferred, unless `strict`.",
+		example("{flight_id: {type: string, required: true, doc: Carrier and number.}, distance: int}")),
+	field("strict", aBoolean, func(t *Table) *bool { return &t.Strict },
+		"Only the columns that `columns` declares are kept.", initial("false")),
+	field("schema_mode", schemaModes, func(t *Table) *string { return &t.SchemaMode },
+		"What happens when rows have columns that the table lacks.", auto("the source's, `evolve`, for a table with a `source`; else `enforce`")),
+	field("expect", list("a list of expectations", expectationLanguage.shape()), func(t *Table) *[]Expectation { return &t.Expect },
+		"What every row should fulfil.", example("[{name: positive distance, that: distance > 0, otherwise: quarantine}]")),
+	field("write", writeShape, func(t *Table) *Write { return &t.Write },
+		"How rows reach the table: `append`, `replace`, `replace_partitions`, or a map with one of `merge`, `replace_partitions` and `cdc`.", initial("append")),
+	field("partition_by", list("a list of partition fields", aPartition), func(t *Table) *[]Text { return &t.PartitionBy },
+		"Iceberg's partition fields: a column, or `years`, `months`, `days`, `hours`, `void` of one, `bucket(N, column)`, `truncate(W, column)`. Dots reach into structs.",
+		example("[days(time_hour), bucket(16, tailnum)]")),
+	field("sort_by", list("a list of sort terms", aSort), func(t *Table) *[]Text { return &t.SortBy },
+		"The order of rows within files: a column or a transform of one, then `asc` or `desc`, then `nulls first` or `nulls last`. `zorder(a, b)` is not yet supported.",
+		example("[carrier, time_hour desc]")),
+	field("identifier", list("a list of columns", aColumn), func(t *Table) *[]Text { return &t.Identifier },
+		"Iceberg's identifier fields: columns whose values name a row. They must be required columns. Their files get Bloom filters.", example("[flight_id]")),
+	field("properties", propertiesShape, func(t *Table) *map[string]string { return &t.Properties },
+		"Iceberg's table properties. Those under `varve.` are Varve's own.", example("{write.metadata.compression-codec: gzip}")),
+	field("format_version", anInteger(2, 3), func(t *Table) *int { return &t.FormatVersion },
+		"Iceberg's format version of a new table: 2, or 3 with deletion vectors and row lineage.", initial("2")),
+	field("maintenance", optional(maintenanceLanguage.shape()), func(t *Table) **Maintenance { return &t.Maintenance },
+		"Compaction, expiry of snapshots and removal of orphans, by a schedule of their own.", later),
+	field("retain", optional(retainLanguage.shape()), func(t *Table) **Retain { return &t.Retain },
+		"The age at which rows are deleted.", later, example("{column: ts, for: 7y}")),
+	field("readers", list("a list of readers", enum(
+		value{name: "spark", doc: "Apache Spark"},
+		value{name: "trino", doc: "Trino"},
+		value{name: "snowflake", doc: "Snowflake"},
+		value{name: "duckdb", doc: "DuckDB's Iceberg extension"},
+	)), func(t *Table) *[]string { return &t.Readers },
+		"The engines that read the table: strategy and deletes are chosen so that all of them can.", later, example("[spark, trino]")),
+	field("gate", aBoolean, func(t *Table) *bool { return &t.Gate },
+		"Write, audit, publish: rows are committed to a branch, held against `expect`, and published if they pass. `true` is not yet supported.", initial("false")),
+	field("tags", list("a list of tags", aString), func(t *Table) *[]string { return &t.Tags },
+		"Words by which a run or a listing selects tables.", example("[hourly, public]")),
+	field("owner", aString, func(t *Table) *string { return &t.Owner }, "Who answers for the table; becomes a table property.", example("flight-ops")),
+	field("doc", aString, func(t *Table) *string { return &t.Doc }, "What a row of the table is; becomes the table's comment."),
+).at(func(t *Table) *Pos { return &t.Pos }).
+	rule(oneSource, sources...).
+	rule(needs, "engine", "sql").
+	rule(needs, "strict", "columns").
+	checked(checkTable)
+
+var schemaModes = enum(
+	value{name: "enforce", doc: "the table's columns stay as they are; an unknown field of a file is refused by `malformed`, other unknown columns are left out"},
+	value{name: "evolve", doc: "new columns are added to the table, and types are widened where Iceberg allows it"},
+	value{name: "rescue", doc: "the table's columns stay as they are; unknown fields of files are kept as JSON in the column `_rescued`"},
+)
+
+var sourceLanguage = define("source",
+	"Files outside the lake. Each file is loaded once: the table itself remembers which. Three columns tell a row's origin: `_source_file` (string), `_source_row` (long, the record's number in its file, from 1) and `_loaded_at` (timestamptz).",
+	field("files", aGlob, func(s *Source) *Text { return &s.Files },
+		"A path with `*`, `?`, `[a-z]` and `**` (any folders). A suffix `.gz` or `.zst` is decompressed.", required, example("pipelines/data/flights/*.csv.gz")),
+	field("format", enum(
+		value{name: "csv", doc: "delimited text with a header"},
+		value{name: "ndjson", doc: "a JSON object a line"},
+		value{name: "parquet", doc: "Apache Parquet"},
+		value{name: "avro", doc: "Apache Avro's container files"},
+		value{name: "text", doc: "a row a line, in the column `line`"},
+		value{name: "binary", doc: "a row a file, in the column `content`"},
+	), func(s *Source) *string { return &s.Format }, "The files' format.", auto("by the suffix of `files`: .csv, .ndjson or .jsonl, .parquet, .avro, .txt or .log")),
+	field("schema_mode", schemaModes, func(s *Source) *string { return &s.SchemaMode },
+		"What happens when a file has fields that the table lacks.", auto("the table's `schema_mode`, else `evolve`")),
+	field("malformed", enum(
+		value{name: "fail", doc: "the run stops, and names file, line and column"},
+		value{name: "drop", doc: "the row is left out and counted"},
+		value{name: "quarantine", doc: "the row goes to `<table>__quarantine`, with the reason and its origin"},
+	), func(s *Source) *string { return &s.Malformed },
+		"What happens to a row that cannot be read. A file that is broken as a whole (a truncated archive, a corrupt footer) always stops the run.", initial("fail")),
+	field("options", sourceOptionsLanguage.shape(), func(s *Source) *SourceOptions { return &s.Options }, "The format's own settings."),
+).at(func(s *Source) *Pos { return &s.Pos }).checked(checkSource)
+
+var sourceOptionsLanguage = define("source_options",
+	"Settings of a file format.",
+	field("delimiter", oneCharacter, func(o *SourceOptions) *string { return &o.Delimiter }, "csv: what separates fields.", auto("`,`"), example(`"\t"`)),
+	field("header", optional(aBoolean), func(o *SourceOptions) **bool { return &o.Header }, "csv: the first record names the columns; otherwise they are column_1, column_2 and so on.", auto("true")),
+	field("quote", oneCharacter, func(o *SourceOptions) *string { return &o.Quote }, "csv: what encloses a field; doubled, it stands for itself.", auto("`\"`"), example(`"'"`)),
+	field("null_values", list("a list of strings", aString), func(o *SourceOptions) *[]string { return &o.NullValues },
+		"csv: unquoted fields that mean null.", auto(`the empty field and NA`), example(`["", NA, "-"]`)),
+	field("sample_rows", anInteger(1, 10_000_000), func(o *SourceOptions) *int { return &o.SampleRows },
+		"How many rows of each sampled file decide the types of columns that `columns` does not declare.", auto("10000")),
+	field("max_file_size", aSize, func(o *SourceOptions) *int64 { return &o.MaxFileSize }, "binary: the largest file.", auto("64MiB")),
+	field("max_row_size", aSize, func(o *SourceOptions) *int64 { return &o.MaxRowSize }, "csv, ndjson, text: the longest record.", auto("16MiB")),
+	field("hive_columns", aBoolean, func(o *SourceOptions) *bool { return &o.HiveColumns }, "Folders named key=value become columns.", initial("false")),
+)
+
+var fromLanguage = define("from",
+	"Another table of the lake.",
+	field("table", aTable, func(f *From) *Text { return &f.Table }, "Its name.", required, example("bronze.flights")),
+	field("read", enum(
+		value{name: "appends", doc: "the rows added since this table's last commit; a snapshot that rewrote or deleted rows is an error"},
+		value{name: "changes", doc: "rows added, changed and deleted since then", later: true},
+		value{name: "full", doc: "all rows, each time"},
+	), func(f *From) *string { return &f.Read }, "What is read of it.", auto("`full` where `write` replaces, else `appends`")),
+)
+
+var fromShape = union("a table's name, or a map of from's keys",
+	as(yaml.ScalarNode, aTable, func(out *From, v Text) { out.Table = v }),
+	as(yaml.MappingNode, fromLanguage.shape(), func(out *From, v From) { *out = v }),
+)
+
+var columnLanguage = define("column",
+	"A column of the enforced schema.",
+	field("type", optional(aType), func(c *Column) **Text { return &c.Type },
+		"Its type, in Iceberg's notation: boolean, int, long, float, double, decimal(P,S), date, time, timestamp, timestamptz, timestamp_ns, timestamptz_ns, string, uuid, fixed(L), binary, struct<a: T, b: T>, list<T>, map<K, V>.",
+		auto("the inferred type"), example("decimal(18,2)")),
+	field("required", aBoolean, func(c *Column) *bool { return &c.Required }, "A null is refused as a failed expectation is: by the source's `malformed`, or else it stops the run.", initial("false")),
+	field("doc", aString, func(c *Column) *string { return &c.Doc }, "What it holds; becomes the column's comment."),
+)
+
+// columnsShape reads columns by name; a text alone is the type.
+var columnsShape = func() shape[[]Column] {
+	column := union("a type, or a map of column's keys",
+		as(yaml.ScalarNode, aType, func(out *Column, v Text) { out.Type = &v }),
+		as(yaml.MappingNode, columnLanguage.shape(), func(out *Column, v Column) { *out = v }),
+	)
+	columns := named("a map of columns by name", aNewColumn, column)
+	return convertAll(columns, func(e entry[Column]) Column {
+		e.Value.Name = e.Name
+		return e.Value
+	})
+}()
+
+var expectationLanguage = define("expectation",
+	"A predicate that every row should fulfil. A predicate that is unknown (see nulls) is not fulfilled.",
+	field("name", textLike("a name", "", nil), func(e *Expectation) *Text { return &e.Name }, "Its name, in counts and reports.", required, example("positive distance")),
+	field("that", anExpression, func(e *Expectation) *Text { return &e.That }, "A boolean expression over the row.", required, example("distance > 0")),
+	field("otherwise", enum(
+		value{name: "warn", doc: "the row is kept and counted"},
+		value{name: "drop", doc: "the row is left out and counted"},
+		value{name: "quarantine", doc: "the row goes to `<table>__quarantine` with the expectation's name and its origin"},
+		value{name: "fail", doc: "nothing is committed"},
+	), func(e *Expectation) *string { return &e.Otherwise }, "What happens to a row that does not fulfil it.", initial("fail")),
+)
+
+// propertiesShape reads table properties.
+var propertiesShape = func() shape[map[string]string] {
+	pairs := named("a map of properties by name", aProperty, aLiteral)
+	return shape[map[string]string]{pairs.kind, func(d *decoder, n *yaml.Node, out *map[string]string) {
+		var entries []entry[Text]
+		pairs.decode(d, n, &entries)
+		*out = make(map[string]string, len(entries))
+		for _, e := range entries {
+			(*out)[e.Name.Value] = e.Value.Value
+			checkProperty(d, e.Name, e.Value)
+		}
+	}}
+}()
+
+var retainLanguage = define("retain",
+	"Rows older than this are deleted.",
+	field("column", aColumn, func(r *Retain) *Text { return &r.Column }, "The column that holds a row's time.", required, example("ts")),
+	field("for", aDuration(time.Hour), func(r *Retain) *time.Duration { return &r.For }, "How long rows are kept.", required, example("7y")),
+)

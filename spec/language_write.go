@@ -1,0 +1,201 @@
+package spec
+
+import (
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// writeShape reads a mode alone, or a map with one of the modes that have settings.
+var writeShape = union("append, replace, replace_partitions, or a map with merge, replace_partitions or cdc",
+	as(yaml.ScalarNode, writeModes, func(out *Write, v Write) { *out = v }),
+	as(yaml.MappingNode, writeLanguage.shape(), func(out *Write, v Write) { *out = v }),
+)
+
+var writeModes = func() shape[Write] {
+	modes := enum(
+		value{name: "append", doc: "rows are added"},
+		value{name: "replace", doc: "the new rows replace all of the table's"},
+		value{name: "replace_partitions", doc: "the new rows replace those of the partitions in which they fall"},
+	)
+	return shape[Write]{modes.kind, func(d *decoder, n *yaml.Node, out *Write) {
+		out.Pos = d.pos(n)
+		if text := n.Value; text == "merge" || text == "cdc" {
+			d.failHint(out.Pos, "write: {"+text+": {...}}", "%s needs its settings", text)
+			return
+		}
+		modes.decode(d, n, &out.Mode)
+	}}
+}()
+
+var writeLanguage = define("write",
+	"A way of writing that has settings.",
+	field("merge", optional(mergeLanguage.shape()), func(w *Write) **Merge { return &w.Merge }, "SQL's MERGE."),
+	field("replace_partitions", nonEmpty(list("a list of columns", aColumn)), func(w *Write) *[]Text { return &w.Partitions },
+		"The new rows replace those that agree with them in these columns, which the table must be partitioned by. Without a list, as `write: replace_partitions`, it is the table's own partitions.", example("[day]")),
+	field("cdc", optional(cdcLanguage.shape()), func(w *Write) **CDC { return &w.CDC }, "Change data, in a short form of merge.", later),
+).at(func(w *Write) *Pos { return &w.Pos }).
+	rule(exactlyOne, "merge", "replace_partitions", "cdc").
+	checked(func(d *decoder, m keys, w *Write) {
+		for _, mode := range []string{"merge", "replace_partitions", "cdc"} {
+			if m.has(mode) {
+				w.Mode = mode
+			}
+		}
+		refuseTwice(d, "column", w.Partitions)
+	})
+
+var mergeLanguage = define("merge",
+	"SQL's MERGE: `s` is a source row, `t` a target row. Clauses are tried in order, and the first whose condition holds applies; a condition that is unknown does not hold. "+
+		"A target row that two source rows would change is an error that names the key, and nothing is committed. A merge that changes nothing makes no snapshot.",
+	field("on", onShape, func(m *Merge) *on { return &m.on },
+		"The key's columns, or a predicate over `s` and `t`. Null keys match nothing, as in SQL, unless `null_safe`.", required, example("[flight_id]")),
+	field("null_safe", aBoolean, func(m *Merge) *bool { return &m.NullSafe }, "Null keys match each other.", initial("false")),
+	field("strategy", enum(
+		value{name: "copy-on-write", doc: "files with changed rows are rewritten: reads stay fast"},
+		value{name: "merge-on-read", doc: "changed rows are marked as deleted and written anew: writes are fast"},
+	), func(m *Merge) *string { return &m.Strategy }, "How changed rows are written.", initial("copy-on-write")),
+	field("new_columns", enum(
+		value{name: "ignore", doc: "they are left out"},
+		value{name: "evolve", doc: "they are added to the table"},
+		value{name: "error", doc: "the run stops"},
+	), func(m *Merge) *string { return &m.NewColumns }, "What happens to source columns that the target lacks.", auto("`evolve` where the table's `schema_mode` is, else `ignore`")),
+	field("when_matched", clauses("when_matched", matchedLanguage), func(m *Merge) *[]Clause { return &m.WhenMatched },
+		"What happens to a target row that a source row matches.", example(`[{if: t.updated_at < s.updated_at, update: "*"}]`)),
+	field("when_not_matched", clauses("when_not_matched", notMatchedLanguage), func(m *Merge) *[]Clause { return &m.WhenNotMatched },
+		"What happens to a source row that matches no target row.", example(`[{insert: "*"}]`)),
+	field("when_not_matched_by_source", clauses("when_not_matched_by_source", bySourceLanguage), func(m *Merge) *[]Clause { return &m.WhenNotMatchedBySource },
+		"What happens to a target row that no source row matches. Its expressions have `t` only. It reads the whole table.", example("[{if: t.active, update: {active: false}}]")),
+	field("isolation", enum(
+		value{name: "serializable", doc: "also rows that others added meanwhile and that could match are a conflict, and their part is redone"},
+		value{name: "snapshot", doc: "only files that this merge changed are"},
+	), func(m *Merge) *string { return &m.Isolation }, "What counts as a conflict with a commit of another writer.", initial("serializable")),
+).at(func(m *Merge) *Pos { return &m.Pos }).checked(checkMerge)
+
+// on is a merge's condition in either of its forms.
+type on struct {
+	columns   []Text
+	predicate *Text
+}
+
+// onShape reads a list of columns or a predicate. A column's name alone is a key too: as a predicate it would say nothing.
+var onShape = union("a list of columns, or a predicate over s and t",
+	as(yaml.SequenceNode, nonEmpty(list("a list of columns", aColumn)), func(out *on, v []Text) { out.columns = v }),
+	as(yaml.ScalarNode, anExpression, func(out *on, v Text) {
+		switch {
+		case identifierForm.MatchString(v.Value):
+			out.columns = []Text{v}
+		case v.Value != "":
+			out.predicate = &v
+		}
+	}),
+)
+
+var (
+	condition = field("if", optional(anExpression), func(c *Clause) **Text { return &c.If }, "A condition; without one the clause always applies, and must be the list's last.",
+		example("t.updated_at < s.updated_at"))
+	updateAll = field("update", optional(assignments), func(c *Clause) **Assignments { return &c.Update },
+		"`\"*\"` sets every column of the target that the source has; a map sets columns by expressions.", example(`"*"`))
+	updateSome = field("update", optional(assignmentMap), func(c *Clause) **Assignments { return &c.Update },
+		"Sets columns by expressions over `t`.", example("{active: false}"))
+	insert = field("insert", optional(assignments), func(c *Clause) **Assignments { return &c.Insert },
+		"`\"*\"` takes every column from the source; a map gives columns by expressions over `s`, the others are null.", example(`"*"`))
+	remove = field("delete", onlyTrue, func(c *Clause) *bool { return &c.Delete }, "Deletes the target row.", example("true"))
+
+	matchedLanguage = define("when_matched_clause", "A clause of `when_matched`.", condition, updateAll, remove).
+			rule(exactlyOne, "update", "delete").
+			misplaced("insert", "insert goes only in when_not_matched")
+	notMatchedLanguage = define("when_not_matched_clause", "A clause of `when_not_matched`.", condition, insert).
+				rule(exactlyOne, "insert").
+				misplaced("update", "update goes only in when_matched and when_not_matched_by_source").
+				misplaced("delete", "delete goes only in when_matched and when_not_matched_by_source")
+	bySourceLanguage = define("when_not_matched_by_source_clause", "A clause of `when_not_matched_by_source`.", condition, updateSome, remove).
+				rule(exactlyOne, "update", "delete").
+				misplaced("insert", "insert goes only in when_not_matched")
+)
+
+var onlyTrue = scalar(&kind{label: "true", scalar: map[string]any{"const": true}}, []tag{tagBool}, func(t Text) (bool, *problem) {
+	if t.Value != "true" && t.Value != "True" && t.Value != "TRUE" {
+		return false, &problem{message: "delete: false says nothing: expected true, or no delete"}
+	}
+	return true, nil
+})
+
+// clauses reads a list of clauses, of which only the last may be without a condition.
+func clauses(name string, language *object[Clause]) shape[[]Clause] {
+	language.at(func(c *Clause) *Pos { return &c.Pos })
+	s := list("a list of clauses", language.shape())
+	return shape[[]Clause]{s.kind, func(d *decoder, n *yaml.Node, out *[]Clause) {
+		s.decode(d, n, out)
+		for i, c := range *out {
+			if i > 0 && (*out)[i-1].If == nil {
+				d.fail(c.Pos, "this clause of %s never applies: the one before has no `if`", name)
+			}
+		}
+	}}
+}
+
+var everything = scalar(&kind{label: `"*"`, scalar: map[string]any{"const": "*"}}, onlyString, func(t Text) (Assignments, *problem) {
+	if t.Value != "*" {
+		return Assignments{}, &problem{message: `expected "*" or a map of expressions by column, found ` + shorten(t.Value)}
+	}
+	return Assignments{All: true}, nil
+})
+
+var assignmentList = nonEmpty(assigns("a map of expressions by column", aColumn, anExpression))
+
+var assignments = union(`"*", or a map of expressions by column`,
+	as(yaml.ScalarNode, everything, func(out *Assignments, v Assignments) { *out = v }),
+	as(yaml.MappingNode, assignmentList, func(out *Assignments, v []Assign) { out.Set = v }),
+)
+
+var assignmentMap = shape[Assignments]{assignmentList.kind, func(d *decoder, n *yaml.Node, out *Assignments) {
+	if n.Kind == yaml.ScalarNode && n.Value == "*" {
+		d.fail(d.pos(n), `update: "*" needs a source row, and when_not_matched_by_source has none: give a map of expressions over t`)
+		return
+	}
+	assignmentList.decode(d, n, &out.Set)
+}}
+
+var cdcLanguage = define("cdc",
+	"Change data in a short form, with Lakeflow's nouns, that expands to a merge.",
+	field("keys", nonEmpty(list("a list of columns", aColumn)), func(c *CDC) *[]Text { return &c.Keys }, "The columns that name a row.", required, example("[customer_id]")),
+	field("sequence_by", nonEmpty(list("a list of columns", aColumn)), func(c *CDC) *[]Text { return &c.SequenceBy }, "The columns that order a row's changes.", required, example("[lsn]")),
+	field("ties", enum(
+		value{name: "fail", doc: "the run stops and names the key"},
+		value{name: "first", doc: "the one read first counts"},
+		value{name: "last", doc: "the one read last counts"},
+	), func(c *CDC) *string { return &c.Ties }, "What happens to changes of one row with equal sequences; identical ones collapse first.", initial("fail")),
+	field("delete_when", optional(anExpression), func(c *CDC) **Text { return &c.DeleteWhen }, "The changes that delete their row.", example(`op == "d"`)),
+	field("tombstones", aDuration(0), func(c *CDC) *time.Duration { return &c.Tombstones }, "How long a deleted row is remembered, so that a late change does not bring it back.", initial("7d")),
+	field("history", enum(
+		value{name: "scd1", doc: "only the present state"},
+		value{name: "scd2", doc: "all states, with valid_from, valid_to and is_current"},
+	), func(c *CDC) *string { return &c.History }, "What is kept of the past.", initial("scd1")),
+	field("except", list("a list of columns", aColumn), func(c *CDC) *[]Text { return &c.Except }, "Columns that are not written.", example("[op, lsn]")),
+).at(func(c *CDC) *Pos { return &c.Pos })
+
+var maintenanceLanguage = define("maintenance",
+	"What keeps a table fast and small.",
+	field("every", aDuration(aMinute), func(m *Maintenance) *time.Duration { return &m.Every }, "How often it runs.", initial("1h")),
+	field("compact", optional(compactLanguage.shape()), func(m *Maintenance) **Compact { return &m.Compact }, "Small files are joined."),
+	field("expire_snapshots", optional(expireLanguage.shape()), func(m *Maintenance) **Expire { return &m.ExpireSnapshots }, "Old snapshots are forgotten, and their files removed."),
+	field("remove_orphans", optional(orphansLanguage.shape()), func(m *Maintenance) **Orphans { return &m.RemoveOrphans }, "Files that no snapshot names are removed."),
+).at(func(m *Maintenance) *Pos { return &m.Pos }).
+	rule(atLeastOne, "compact", "expire_snapshots", "remove_orphans")
+
+var compactLanguage = define("compact", "When and how files are joined.",
+	field("target_file_size", aSize, func(c *Compact) *int64 { return &c.TargetFileSize }, "The size aimed at.", initial("512MB")),
+	field("min_input_files", anInteger(2, 1_000_000), func(c *Compact) *int { return &c.MinInputFiles }, "Fewer files than these are left alone.", initial("5")),
+)
+
+var expireLanguage = define("expire_snapshots", "Which snapshots are forgotten.",
+	field("older_than", aDuration(aMinute), func(e *Expire) *time.Duration { return &e.OlderThan }, "Those older than this.", initial("7d")),
+	field("keep_last", anInteger(1, 1_000_000), func(e *Expire) *int { return &e.KeepLast }, "But never the last so many.", initial("20")),
+)
+
+var orphansLanguage = define("remove_orphans", "Which files are removed.",
+	field("older_than", aDuration(time.Hour), func(o *Orphans) *time.Duration { return &o.OlderThan }, "Those older than this; younger ones may belong to a commit under way.", initial("3d")),
+)
+
+const aMinute = time.Minute
