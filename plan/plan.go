@@ -30,10 +30,18 @@ type Table struct {
 	From  *From  `json:"from,omitempty"`
 	SQL   *SQL   `json:"sql,omitempty"`
 
+	// Dormant says that no file matched and the table exists: there is nothing to read, Columns are the table's own,
+	// and the steps are not checked.
+	Dormant bool          `json:"dormant,omitempty"`
 	Input   []Column      `json:"input,omitempty"` // columns before the steps
 	Steps   []Step        `json:"steps,omitempty"` // in order
-	Columns []Column      `json:"columns"`         // columns written: the enforced schema
+	Rows    []Column      `json:"rows,omitempty"`  // of a merge: the columns of s, in their enforced types
+	Columns []Column      `json:"columns"`         // the table's columns: the enforced schema
 	Expect  []Expectation `json:"expect,omitempty"`
+	// Malformed is the policy for rows that a step, or the enforced schema, cannot take: fail | drop | quarantine.
+	Malformed string `json:"malformed"`
+	// Quarantine names the table that takes rejected rows; empty if no policy can send any there.
+	Quarantine string `json:"quarantine,omitempty"`
 
 	Write         Write             `json:"write"`
 	SchemaMode    string            `json:"schema_mode"` // enforce | evolve | rescue
@@ -97,17 +105,20 @@ type Step struct {
 	Dedupe *Dedupe  `json:"dedupe,omitempty"`
 }
 
+// Assign is one `name: value` of a step or clause.
 type Assign struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
+// Dedupe keeps one row of those with equal By values.
 type Dedupe struct {
 	By      []string `json:"by"`
 	Keep    string   `json:"keep"` // latest | earliest
 	OrderBy []string `json:"order_by,omitempty"`
 }
 
+// Expectation is a predicate that every row should fulfil.
 type Expectation struct {
 	Name      string `json:"name"`
 	That      string `json:"that"`
@@ -124,7 +135,9 @@ type Write struct {
 // Merge is SQL's MERGE over s (source) and t (target).
 type Merge struct {
 	On                     []string `json:"on,omitempty"`
-	Predicate              string   `json:"predicate,omitempty"`
+	Predicate              string   `json:"predicate,omitempty"` // as written
+	Pairs                  []Pair   `json:"pairs,omitempty"`     // the predicate's equalities of columns
+	Residual               string   `json:"residual,omitempty"`  // what else the predicate asks for
 	NullSafe               bool     `json:"null_safe,omitempty"`
 	Strategy               string   `json:"strategy"`
 	NewColumns             string   `json:"new_columns,omitempty"`
@@ -132,6 +145,12 @@ type Merge struct {
 	WhenMatched            []Clause `json:"when_matched,omitempty"`
 	WhenNotMatched         []Clause `json:"when_not_matched,omitempty"`
 	WhenNotMatchedBySource []Clause `json:"when_not_matched_by_source,omitempty"`
+}
+
+// Pair equates a source column with a target column.
+type Pair struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
 }
 
 // Clause is one WHEN. Action is update, insert or delete; All stands for "*".

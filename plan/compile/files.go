@@ -1,0 +1,105 @@
+package compile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/varve-lake/varve/internal/columntype"
+	"github.com/varve-lake/varve/plan"
+	"github.com/varve-lake/varve/spec"
+)
+
+// files is the schema of a table's files: what samples show, declared types before it, and the types that the table
+// already has where they hold what the samples show.
+func (c *compiler) files(ctx context.Context, b *build) (*arrow.Schema, error) {
+	source := b.spec.Source
+	files := planFiles(source, declaredTypes(b.spec))
+	b.out.Files = &files
+	schema, err := c.resolver.FileSchema(ctx, b.name(), files)
+	var mistake *Mistake
+	switch {
+	case errors.Is(err, ErrNoFiles):
+		return c.noFiles(b, schema)
+	case errors.As(err, &mistake):
+		c.fail(source.Files.Pos, mistake.Hint, "%s", mistake.Message)
+		return nil, errReported
+	case err != nil:
+		return nil, fmt.Errorf("compile %s: files of %s: %w", c.pipeline.Name.Value, b.name(), err)
+	}
+	return c.reconcile(b, addDeclared(schema, files.Declared)), nil
+}
+
+func planFiles(s *spec.Source, declared []plan.Column) plan.Files {
+	o := s.Options
+	return plan.Files{
+		Glob: s.Files.Value, Format: s.Format, SchemaMode: s.SchemaMode, Malformed: s.Malformed, Declared: declared,
+		Delimiter: o.Delimiter, Quote: o.Quote, NoHeader: o.Header != nil && !*o.Header, NullValues: o.NullValues,
+		SampleRows: o.SampleRows, MaxFileSize: o.MaxFileSize, MaxRowSize: o.MaxRowSize, HiveColumns: o.HiveColumns,
+	}
+}
+
+// noFiles decides what a source without files yet comes to: a table that exists stays as it is, a new one has the
+// declared columns.
+func (c *compiler) noFiles(b *build, declared *arrow.Schema) (*arrow.Schema, error) {
+	glob := b.spec.Source.Files
+	switch {
+	case b.existing != nil:
+		b.out.Dormant = true
+		return b.existing.Schema, nil
+	case declared != nil && len(b.out.Files.Declared) > 0:
+		c.warn(glob.Pos, "", "no files match %q yet: the columns of %s are the declared ones", glob.Value, b.name())
+		return declared, nil
+	}
+	c.fail(glob.Pos, "declare them under columns, or deliver a file first",
+		"no files match %q, so the columns of %s are not known", glob.Value, b.name())
+	return nil, errReported
+}
+
+// addDeclared adds declared columns that no sample had: files to come may have them. They stand before the metadata
+// columns.
+func addDeclared(schema *arrow.Schema, declared []plan.Column) *arrow.Schema {
+	fields := append([]arrow.Field(nil), schema.Fields()...)
+	at := len(fields)
+	for at > 0 && strings.HasPrefix(fields[at-1].Name, "_") {
+		at--
+	}
+	for _, d := range declared {
+		if schema.HasField(d.Name) {
+			continue
+		}
+		t, err := columntype.Parse(d.Type)
+		if err != nil {
+			continue // reported where it is declared
+		}
+		fields = append(fields[:at:at], append([]arrow.Field{field(d.Name, t, false, "")}, fields[at:]...)...)
+		at++
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// reconcile reads a column as the table has it where that loses nothing: an int of today's sample into a long, digits
+// into a string (a leading zero would be lost on the way through a number).
+func (c *compiler) reconcile(b *build, schema *arrow.Schema) *arrow.Schema {
+	if b.existing == nil {
+		return schema
+	}
+	made, declared := assigned(b.spec.Steps), make(map[string]bool)
+	for _, d := range b.out.Files.Declared {
+		declared[d.Name] = true
+	}
+	fields := append([]arrow.Field(nil), schema.Fields()...)
+	for i, f := range fields {
+		have, found := lookup(b.existing.Schema, f.Name)
+		if !found || made[f.Name] || declared[f.Name] {
+			continue
+		}
+		if have.Type.ID() == arrow.STRING && !arrow.IsNested(f.Type.ID()) || widens(f.Type, have.Type) {
+			fields[i].Type = have.Type
+		}
+	}
+	return arrow.NewSchema(fields, nil)
+}

@@ -1,0 +1,43 @@
+package compile
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/varve-lake/varve/plan"
+)
+
+// write checks how rows reach the table.
+func (c *compiler) write(b *build) {
+	w := b.spec.Write
+	b.out.Write = plan.Write{Mode: w.Mode, Partitions: values(w.Partitions)}
+	switch {
+	case w.Mode == "replace_partitions":
+		c.replacePartitions(b)
+	case w.Merge != nil:
+		c.merge(b, w.Merge)
+	case w.CDC != nil:
+		c.fail(w.Pos, "", "write: cdc is not yet supported")
+	}
+}
+
+// replacePartitions checks that the table's partitions are such that a part of it can be replaced as asked.
+func (c *compiler) replacePartitions(b *build) {
+	w := b.spec.Write
+	if len(b.spec.PartitionBy) == 0 {
+		c.fail(w.Pos, "say partition_by", "replace_partitions replaces whole partitions, and %s has none", b.name())
+		return
+	}
+	for _, column := range w.Partitions {
+		if b.unknown[column.Value] {
+			continue
+		}
+		if !b.schema.HasField(column.Value) {
+			c.noColumn(column.Pos, column.Value, b.name(), b.schema)
+			continue
+		}
+		if !slices.ContainsFunc(b.out.PartitionBy, func(p string) bool { return p == column.Value }) {
+			c.fail(column.Pos, "", "%s is partitioned by %s, not by %s: whole partitions are replaced", b.name(), strings.Join(b.out.PartitionBy, ", "), column.Value)
+		}
+	}
+}
