@@ -9,7 +9,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/varve-lake/varve/activities/wire"
-	"github.com/varve-lake/varve/plan"
 )
 
 // buildAll builds every table as soon as those it reads are finished, a bounded number at once. Each table has a
@@ -121,18 +120,9 @@ func (r *run) runChild(ctx workflow.Context, node wire.Node, t *wire.TableResult
 func (r *run) table(node wire.Node) wire.TableRef {
 	ref := wire.TableRef{Name: node.Name, Layer: node.Layer, URI: r.compiled.Plan.URI}
 	if p := r.compiled.Plan.Plan; p != nil {
-		ref.Table, ref.URI = find(p, node.Name), ""
+		ref.Table, ref.URI = p.Table(node.Name), ""
 	}
 	return ref
-}
-
-func find(p *plan.Plan, name string) *plan.Table {
-	for i := range p.Tables {
-		if p.Tables[i].Name == name {
-			return &p.Tables[i]
-		}
-	}
-	return nil
 }
 
 // outcome is the state that an error of a child leaves its table in, with the class and the text for people: the
