@@ -1,8 +1,17 @@
 package tables
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/commit"
 )
 
 // Checkpoint says how far a writer has read its source. Kind tells readers of Body apart ("files", "snapshot").
@@ -11,36 +20,109 @@ type Checkpoint struct {
 	Body json.RawMessage `json:"body,omitempty"`
 }
 
+// checkpointPrefix, followed by the writer, is the table property that holds its checkpoint, and the summary entry that
+// repeats it. A snapshot of ours repeats the checkpoints of all writers, so that a rollback needs it alone.
+const checkpointPrefix = "varve.checkpoint."
+
+// inlineLimit is the size above which a checkpoint's body goes to a state file: every version of the table's metadata
+// repeats what is inline, once for each snapshot.
+const inlineLimit = 4 << 10
+
+// storedCheckpoint is a checkpoint as the property holds it: with its body, or with the state file that has it.
+type storedCheckpoint struct {
+	Checkpoint
+	State  string `json:"state,omitempty"`
+	Digest string `json:"digest,omitempty"` // SHA-256 of the state file
+}
+
 // Checkpoint gives the writer's checkpoint as of the loaded head; nil if it has none.
 func (t *Table) Checkpoint(ctx context.Context, writer string) (*Checkpoint, error) {
-	return nil, errNotBuilt
+	text, ok := t.tbl.Properties()[checkpointPrefix+writer]
+	if !ok {
+		return nil, nil
+	}
+	c, err := t.decodeCheckpoint(ctx, text)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint of %s in %s: %w", writer, t.name, err)
+	}
+	return c, nil
 }
 
-// States reads and writes the immutable state files of a table, which checkpoints name.
-type States struct{ t *Table }
+// LastToken is the token of the writer's last commit as of the loaded head; "" if it has not committed. Work that begins
+// here passes it on as commit.ID.After.
+func (t *Table) LastToken(writer string) string { return commit.LastToken(t.tbl.Metadata(), writer) }
 
-// States gives the table's state files.
-func (t *Table) States() *States { return &States{t} }
-
-// Read gives the content of a state file.
-func (s *States) Read(ctx context.Context, uri string) ([]byte, error) { return nil, errNotBuilt }
-
-// Write stores content under the table's location and returns its URI. The name is only a hint: a state file is never
-// overwritten.
-func (s *States) Write(ctx context.Context, name string, content []byte) (string, error) {
-	return "", errNotBuilt
+func (t *Table) decodeCheckpoint(ctx context.Context, text string) (*Checkpoint, error) {
+	var stored storedCheckpoint
+	if err := json.Unmarshal([]byte(text), &stored); err != nil {
+		return nil, err
+	}
+	if stored.State == "" {
+		return &stored.Checkpoint, nil
+	}
+	body, err := t.States().Read(ctx, stored.State)
+	if err != nil {
+		return nil, err
+	}
+	if got := digest(body); got != stored.Digest {
+		return nil, fmt.Errorf("state file %s has digest %s, want %s", stored.State, got, stored.Digest)
+	}
+	return &Checkpoint{Kind: stored.Kind, Body: body}, nil
 }
 
-// Staging is the URI of the folder in which a run stages what is not yet the table's.
-func (t *Table) Staging(run string) string { return "" }
-
-// RemoveStaging removes that folder.
-func (t *Table) RemoveStaging(ctx context.Context, run string) error { return errNotBuilt }
-
-// WriteStaged stores content in the run's staging folder and returns its URI.
-func (t *Table) WriteStaged(ctx context.Context, run, name string, content []byte) (string, error) {
-	return "", errNotBuilt
+// encodeCheckpoint gives the property's text. A state file is written, and durable, before anything names it; its name
+// is its digest, so that the same checkpoint written twice is one file.
+func (t *Table) encodeCheckpoint(ctx context.Context, c *Checkpoint) (string, error) {
+	var compact bytes.Buffer
+	if len(c.Body) > 0 {
+		if err := json.Compact(&compact, c.Body); err != nil {
+			return "", fmt.Errorf("checkpoint for %s: %w", t.name, err)
+		}
+	}
+	stored := storedCheckpoint{Checkpoint: Checkpoint{Kind: c.Kind, Body: compact.Bytes()}}
+	if compact.Len() > inlineLimit {
+		stored.Digest = digest(compact.Bytes())
+		uri, err := t.States().Write(ctx, "checkpoint-"+stored.Digest+".json", compact.Bytes())
+		if err != nil {
+			return "", fmt.Errorf("checkpoint for %s: %w", t.name, err)
+		}
+		stored.State, stored.Body = uri, nil
+	}
+	text, err := json.Marshal(stored)
+	return string(text), err
 }
 
-// ReadStaged reads what WriteStaged stored.
-func (t *Table) ReadStaged(ctx context.Context, uri string) ([]byte, error) { return nil, errNotBuilt }
+func digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// errNoCheckpoint says that what the checkpoints were at a snapshot can no longer be known.
+var errNoCheckpoint = errors.New("the checkpoints of that time are not known: older snapshots have expired")
+
+// checkpointsAt gives the checkpoints of all writers as they were when s was the head: those that s repeats, or, if
+// another engine made s, the nearest one of ours before it.
+func checkpointsAt(meta table.Metadata, s *table.Snapshot) (map[string]string, error) {
+	for s != nil {
+		if s.Summary != nil && s.Summary.Properties[commit.TokenKey] != "" {
+			return checkpointsIn(s.Summary.Properties), nil
+		}
+		if s.ParentSnapshotID == nil {
+			return nil, nil
+		}
+		if s = meta.SnapshotByID(*s.ParentSnapshotID); s == nil {
+			return nil, errNoCheckpoint
+		}
+	}
+	return nil, nil
+}
+
+func checkpointsIn(props map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range props {
+		if len(k) > len(checkpointPrefix) && k[:len(checkpointPrefix)] == checkpointPrefix {
+			out[k] = v
+		}
+	}
+	return out
+}

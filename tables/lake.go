@@ -7,21 +7,37 @@ package tables
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/catalog"
+	"github.com/varve-lake/varve/tables/commit"
 )
 
-var errNotBuilt = errors.New("tables: not built yet")
-
-// Config says where the lake is.
+// Config says where the lake is and what its operations may use.
 type Config struct {
 	Catalog catalog.Config
 	// Parallelism bounds the files read or written at once; 0 means the number of processors.
 	Parallelism int
-	// MemoryLimit bounds, roughly, what one operation holds in memory; 0 means 1 GiB.
+	// MemoryLimit bounds, roughly, what one operation holds in memory; 0 means each operation's own default.
 	MemoryLimit int64
 	// TempDir is where operations spill; empty means the system's.
 	TempDir string
+	// Commit bounds the commit protocol; the zero value is usable.
+	Commit commit.Options
+}
+
+// Local is the lake that needs no setting up: an SQLite catalog and a warehouse folder in dir.
+func Local(dir string) Config {
+	return Config{Catalog: catalog.Config{
+		Type:      "sql",
+		URI:       filepath.Join(dir, "catalog.db"),
+		Warehouse: filepath.Join(dir, "warehouse"),
+	}}
 }
 
 // Lake is an open catalog of tables. It is safe for concurrent use.
@@ -31,16 +47,112 @@ type Lake struct {
 }
 
 // OpenLake opens the catalog and creates it where there is none.
-func OpenLake(ctx context.Context, cfg Config) (*Lake, error) { return nil, errNotBuilt }
+func OpenLake(ctx context.Context, cfg Config) (*Lake, error) {
+	cat, err := catalog.Open(ctx, cfg.Catalog)
+	if err != nil {
+		return nil, err
+	}
+	return &Lake{cfg: cfg, cat: cat}, nil
+}
 
 // Close releases the catalog's connections.
-func (l *Lake) Close() error { return nil }
+func (l *Lake) Close() error { return l.cat.Close() }
+
+// Catalog is the lake's catalog.
+func (l *Lake) Catalog() *catalog.Catalog { return l.cat }
 
 // Tables lists all tables as namespace.name, sorted.
-func (l *Lake) Tables(ctx context.Context) ([]string, error) { return nil, errNotBuilt }
+func (l *Lake) Tables(ctx context.Context) ([]string, error) {
+	namespaces, err := l.cat.ListNamespaces(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, namespace := range namespaces {
+		for ident, err := range l.cat.ListTables(ctx, namespace) {
+			if errors.Is(err, ErrAbsent) {
+				break // the namespace was dropped meanwhile
+			}
+			if err != nil {
+				return nil, err
+			}
+			names = append(names, strings.Join(ident, "."))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
 
 // Table loads a table; ErrNoSuchTable if there is none.
-func (l *Lake) Table(ctx context.Context, name string) (*Table, error) { return nil, errNotBuilt }
+func (l *Lake) Table(ctx context.Context, name string) (*Table, error) {
+	ident, err := parseName(name)
+	if err != nil {
+		return nil, err
+	}
+	t, err := l.cat.LoadTable(ctx, ident)
+	if err != nil {
+		if errors.Is(err, ErrAbsent) && l.missing(ctx, ident) {
+			return nil, fmt.Errorf("%s: %w", name, ErrNoSuchTable)
+		}
+		return nil, err
+	}
+	return l.wrap(t), nil
+}
+
+// missing tells a table that is not there from one whose metadata file is not.
+func (l *Lake) missing(ctx context.Context, ident table.Identifier) bool {
+	there, err := l.cat.CheckTableExists(ctx, ident)
+	return errors.Is(err, ErrAbsent) || err == nil && !there
+}
+
+func (l *Lake) wrap(t *table.Table) *Table {
+	return &Table{lake: l, name: strings.Join(t.Identifier(), "."), tbl: t}
+}
 
 // Drop removes the table from the catalog. With purge its files go too. Dropping an absent table is no error.
-func (l *Lake) Drop(ctx context.Context, name string, purge bool) error { return errNotBuilt }
+func (l *Lake) Drop(ctx context.Context, name string, purge bool) error {
+	t, err := l.Table(ctx, name)
+	if errors.Is(err, ErrNoSuchTable) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := l.cat.DropTable(ctx, t.tbl.Identifier()); err != nil && !errors.Is(err, ErrAbsent) {
+		return err
+	}
+	if !purge {
+		return nil
+	}
+	if err := t.tbl.PurgeFiles(ctx); err != nil {
+		return fmt.Errorf("purge %s: %w", name, err)
+	}
+	for _, folder := range []string{stateFolder, stagingFolder} {
+		if err := t.removeAll(ctx, t.Location()+"/"+folder); err != nil {
+			return fmt.Errorf("purge %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// parseName reads namespace.name. Its parts become folders and SQL names, so they are kept to what all engines take.
+func parseName(name string) (table.Identifier, error) {
+	parts := strings.Split(name, ".")
+	if len(parts) < 2 {
+		return nil, fmt.Errorf("%w: table name %q: want namespace.name", ErrDefinition, name)
+	}
+	for _, part := range parts {
+		if part == "" || len(part) > 200 || strings.Trim(part, ".-") == "" || strings.ContainsFunc(part, badInName) {
+			return nil, fmt.Errorf("%w: table name %q: the part %q must be letters, digits, _ or -", ErrDefinition, name, part)
+		}
+	}
+	return parts, nil
+}
+
+func badInName(r rune) bool {
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '-':
+		return false
+	}
+	return true
+}

@@ -2,16 +2,19 @@ package tables
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 )
 
-// Table is a table as it was when loaded: its head does not move. Operations that commit look at the newest head
-// themselves, and return what they made; Refresh loads the table again.
+// Table is a table as it was when loaded, or as an operation of its own left it; what others commit it does not see
+// before Refresh. Operations that commit look at the newest head themselves. A Table is not for use by several goroutines
+// at once.
 type Table struct {
 	lake *Lake
 	name string
@@ -41,6 +44,18 @@ type Version struct {
 // IsHead tells whether v names the head of the main branch.
 func (v Version) IsHead() bool { return v.SnapshotID == nil && v.Timestamp == nil && v.Ref == "" }
 
+func (v Version) String() string {
+	switch {
+	case v.SnapshotID != nil:
+		return fmt.Sprintf("snapshot %d", *v.SnapshotID)
+	case v.Timestamp != nil:
+		return "time " + v.Timestamp.UTC().Format(time.RFC3339Nano)
+	case v.Ref != "":
+		return fmt.Sprintf("branch or tag %q", v.Ref)
+	}
+	return "head"
+}
+
 // Name is the table's name as namespace.name.
 func (t *Table) Name() string { return t.name }
 
@@ -50,93 +65,140 @@ func (t *Table) Location() string { return t.tbl.Location() }
 // Iceberg gives the loaded table to the rooms of package tables.
 func (t *Table) Iceberg() *table.Table { return t.tbl }
 
+// FS is the store that the table's files lie in.
+func (t *Table) FS(ctx context.Context) (iceio.WriteFileIO, error) {
+	fs, err := t.tbl.FS(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("store of %s: %w", t.name, err)
+	}
+	w, ok := fs.(iceio.WriteFileIO)
+	if !ok {
+		return nil, fmt.Errorf("store of %s: it cannot be written to", t.name)
+	}
+	return w, nil
+}
+
 // Refresh loads the table's newest head.
-func (t *Table) Refresh(ctx context.Context) (*Table, error) { return nil, errNotBuilt }
+func (t *Table) Refresh(ctx context.Context) (*Table, error) { return t.lake.Table(ctx, t.name) }
 
 // Schema is the current schema, in the Arrow types of internal/columntype.
-func (t *Table) Schema() (*arrow.Schema, error) { return nil, errNotBuilt }
+func (t *Table) Schema() (*arrow.Schema, error) {
+	s, err := arrowSchema(t.tbl.Schema())
+	if err != nil {
+		return nil, fmt.Errorf("schema of %s: %w", t.name, err)
+	}
+	return s, nil
+}
 
-// SchemaAt is the schema that a version's rows are read with.
-func (t *Table) SchemaAt(v Version) (*arrow.Schema, error) { return nil, errNotBuilt }
+// SchemaAt is the schema that a version's rows are read with: for a branch the current one, for others the one that was
+// current when the snapshot was made, as in Spark.
+func (t *Table) SchemaAt(v Version) (*arrow.Schema, error) {
+	schema, err := t.schemaAt(v)
+	if err != nil {
+		return nil, err
+	}
+	s, err := arrowSchema(schema)
+	if err != nil {
+		return nil, fmt.Errorf("schema of %s at %s: %w", t.name, v, err)
+	}
+	return s, nil
+}
+
+func (t *Table) schemaAt(v Version) (*iceberg.Schema, error) {
+	if v.IsHead() {
+		return t.tbl.Schema(), nil
+	}
+	s, err := t.at(v)
+	if err != nil {
+		return nil, err
+	}
+	if v.Ref != "" {
+		for name, ref := range t.tbl.Metadata().Refs() {
+			if name == v.Ref && ref.SnapshotRefType == table.BranchRef {
+				return t.tbl.Schema(), nil
+			}
+		}
+	}
+	if s.SchemaID != nil {
+		if was, ok := t.tbl.Schemas()[*s.SchemaID]; ok {
+			return was, nil
+		}
+	}
+	return t.tbl.Schema(), nil
+}
 
 // Identifier names the columns that identify a row.
-func (t *Table) Identifier() []string { return nil }
+func (t *Table) Identifier() []string { return identifierNames(t.tbl.Schema()) }
+
+// Properties are the table's properties.
+func (t *Table) Properties() map[string]string { return t.tbl.Properties() }
 
 // Head is the current snapshot; false if the table has none.
-func (t *Table) Head() (Snapshot, bool) { return Snapshot{}, false }
+func (t *Table) Head() (Snapshot, bool) {
+	s := t.tbl.CurrentSnapshot()
+	if s == nil {
+		return Snapshot{}, false
+	}
+	return t.snapshot(s), true
+}
 
 // Snapshots lists the table's snapshots, oldest first.
-func (t *Table) Snapshots() []Snapshot { return nil }
-
-// At finds the snapshot that v names; ErrNoSuchSnapshot if there is none.
-func (t *Table) At(v Version) (Snapshot, error) { return Snapshot{}, errNotBuilt }
-
-// ScanOptions says what to read.
-type ScanOptions struct {
-	Version     Version
-	Columns     []string // nil means all
-	Filter      iceberg.BooleanExpression
-	Limit       int64 // 0 means all rows
-	Parallelism int
-	Files       []table.FileScanTask // only these, as from AddedSince
+func (t *Table) Snapshots() []Snapshot {
+	all := t.tbl.Metadata().Snapshots()
+	out := make([]Snapshot, len(all))
+	for i := range all {
+		out[i] = t.snapshot(&all[i])
+	}
+	slices.SortStableFunc(out, func(a, b Snapshot) int { return int(min(max(a.Sequence-b.Sequence, -1), 1)) })
+	return out
 }
 
-// Scan reads rows with the schema of the version that is read.
-func (t *Table) Scan(ctx context.Context, opts ScanOptions) (array.RecordReader, error) {
-	return nil, errNotBuilt
+func (t *Table) snapshot(s *table.Snapshot) Snapshot {
+	out := Snapshot{ID: s.SnapshotID, Sequence: s.SequenceNumber, Timestamp: time.UnixMilli(s.TimestampMs).UTC()}
+	if s.ParentSnapshotID != nil {
+		out.ParentID = *s.ParentSnapshotID
+	}
+	if s.Summary != nil {
+		out.Operation, out.Summary = string(s.Summary.Operation), s.Summary.Properties
+	}
+	if s.SchemaID != nil {
+		out.SchemaID = *s.SchemaID
+	}
+	for name, ref := range t.tbl.Metadata().Refs() {
+		if ref.SnapshotID == s.SnapshotID {
+			out.Refs = append(out.Refs, name)
+		}
+	}
+	slices.Sort(out.Refs)
+	now := t.tbl.CurrentSnapshot()
+	out.Current = now != nil && now.SnapshotID == s.SnapshotID
+	return out
 }
 
-// Added is what was appended to a table since a snapshot.
-type Added struct {
-	From, To int64 // snapshots; From is 0 for the table's beginning
-	Files    []table.FileScanTask
-	Rows     int64
-	Bytes    int64
+// At finds the snapshot that v names; ErrNoSuchSnapshot if there is none. A time names what was the head of the main
+// branch then.
+func (t *Table) At(v Version) (Snapshot, error) {
+	s, err := t.at(v)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return t.snapshot(s), nil
 }
 
-// AddedSince lists the data files appended after the snapshot since (0: from the beginning, the whole table). It is
-// ErrRewritten if rows were changed or removed in between (a rewrite that keeps the rows, as compaction's, is passed
-// over), ErrExpired if the snapshot is gone.
-func (t *Table) AddedSince(ctx context.Context, since int64) (*Added, error) { return nil, errNotBuilt }
-
-// Info is what `trigger table show` prints.
-type Info struct {
-	Name          string            `json:"name"`
-	Location      string            `json:"location"`
-	UUID          string            `json:"uuid"`
-	FormatVersion int               `json:"format_version"`
-	Doc           string            `json:"doc,omitempty"`
-	Owner         string            `json:"owner,omitempty"`
-	Columns       []ColumnInfo      `json:"columns"`
-	Identifier    []string          `json:"identifier,omitempty"`
-	PartitionBy   []string          `json:"partition_by,omitempty"`
-	SortBy        []string          `json:"sort_by,omitempty"`
-	Properties    map[string]string `json:"properties,omitempty"`
-	SnapshotID    int64             `json:"snapshot_id,omitempty"`
-	Rows          int64             `json:"rows"` // of data files, less what position deletes say
-	DataFiles     int               `json:"data_files"`
-	DeleteFiles   int               `json:"delete_files"`
-	Bytes         int64             `json:"bytes"`
-	Partitions    []PartitionInfo   `json:"partitions,omitempty"`
-	Snapshots     int               `json:"snapshots"`
+func (t *Table) at(v Version) (*table.Snapshot, error) {
+	var s *table.Snapshot
+	switch {
+	case v.SnapshotID != nil:
+		s = t.tbl.SnapshotByID(*v.SnapshotID)
+	case v.Timestamp != nil:
+		s = t.tbl.SnapshotAsOf(v.Timestamp.UnixMilli(), true)
+	case v.Ref != "":
+		s = t.tbl.SnapshotByName(v.Ref)
+	default:
+		s = t.tbl.CurrentSnapshot()
+	}
+	if s == nil {
+		return nil, fmt.Errorf("%s at %s: %w", t.name, v, ErrNoSuchSnapshot)
+	}
+	return s, nil
 }
-
-// ColumnInfo is a column of Info.
-type ColumnInfo struct {
-	ID       int    `json:"id"`
-	Name     string `json:"name"`
-	Type     string `json:"type"`
-	Required bool   `json:"required,omitempty"`
-	Doc      string `json:"doc,omitempty"`
-}
-
-// PartitionInfo is a partition of Info.
-type PartitionInfo struct {
-	Path  string `json:"path"` // "ts_day=2026-01-01"
-	Rows  int64  `json:"rows"`
-	Files int    `json:"files"`
-	Bytes int64  `json:"bytes"`
-}
-
-// Info reads the head's manifests.
-func (t *Table) Info(ctx context.Context) (*Info, error) { return nil, errNotBuilt }

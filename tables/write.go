@@ -2,104 +2,262 @@ package tables
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/merge"
 )
-
-// StageOptions says how rows are written before they are committed.
-type StageOptions struct {
-	// Prefix begins the names of the data files, so that a run's files can be told apart.
-	Prefix         string
-	TargetFileSize int64 // 0 means the table's write.target-file-size-bytes
-	MemoryLimit    int64
-	Parallelism    int
-	// Progress, when set, is told the rows written so far.
-	Progress func(rows int64)
-}
-
-// Staged is data files in the table's layout that no snapshot names yet.
-type Staged struct {
-	Files []iceberg.DataFile
-	Rows  int64
-	Bytes int64
-
-	table string
-}
-
-// Encode gives Staged as bytes, for travelling by reference. Table.DecodeStaged reads them.
-func (s *Staged) Encode() ([]byte, error) { return nil, errNotBuilt }
-
-// DecodeStaged reads what Encode wrote.
-func (t *Table) DecodeStaged(data []byte) (*Staged, error) { return nil, errNotBuilt }
-
-// Discard removes the data files of staged work that will never be committed.
-func (t *Table) Discard(ctx context.Context, staged ...*Staged) error { return errNotBuilt }
-
-// Stage writes rows as data files in the table's layout. The columns of rows are matched to the table's by name.
-// Stage releases the reader.
-func (t *Table) Stage(ctx context.Context, rows array.RecordReader, opts StageOptions) (*Staged, error) {
-	return nil, errNotBuilt
-}
 
 // CommitOptions go with every change of a table.
 type CommitOptions struct {
 	ID         commit.ID
 	Checkpoint *Checkpoint       // committed with the rows
 	Summary    map[string]string // goes into the snapshot's summary: varve.pipeline, varve.run, ...
-	Isolation  string            // serializable (the default) | snapshot
+	Isolation  string            // of a merge: serializable (the default) | snapshot
 	// Observe, when set, is told of conflicts and unknown outcomes as they happen.
 	Observe func(commit.Event)
 }
 
 // Result is what an operation did.
 type Result struct {
-	SnapshotID       int64 // 0 if no snapshot was made
-	Committed        bool
-	AlreadyCommitted bool
+	SnapshotID       int64 `json:"snapshot_id,omitempty"` // 0 if no snapshot was made
+	Committed        bool  `json:"committed"`
+	AlreadyCommitted bool  `json:"already_committed,omitempty"`
 
-	RowsIn, Inserted, Updated, Deleted, Unchanged int64
+	RowsIn    int64 `json:"rows_in"`
+	Inserted  int64 `json:"inserted"`
+	Updated   int64 `json:"updated"`
+	Deleted   int64 `json:"deleted"`
+	Unchanged int64 `json:"unchanged"`
 
-	FilesAdded, FilesRemoved, DeleteFilesAdded int
-	BytesRead, BytesWritten                    int64
-	Attempts, Conflicts, UnknownOutcomes       int
-	GroupsRedone                               int
-	Stages                                     map[string]time.Duration
-	Warnings                                   []string
+	FilesAdded       int   `json:"files_added"`
+	FilesRemoved     int   `json:"files_removed"`
+	DeleteFilesAdded int   `json:"delete_files_added"`
+	BytesRead        int64 `json:"bytes_read"`
+	BytesWritten     int64 `json:"bytes_written"`
+
+	Attempts        int `json:"attempts"`
+	Conflicts       int `json:"conflicts,omitempty"`
+	UnknownOutcomes int `json:"unknown_outcomes,omitempty"`
+	GroupsRedone    int `json:"groups_redone,omitempty"`
+
+	Stages   map[string]time.Duration `json:"stages,omitempty"`
+	Warnings []string                 `json:"warnings,omitempty"`
 }
 
 // Append adds the staged rows. Without any, only the checkpoint is committed and no snapshot is made.
 func (t *Table) Append(ctx context.Context, opts CommitOptions, staged ...*Staged) (Result, error) {
-	return Result{}, errNotBuilt
+	files, result := gather(staged)
+	return t.commit(ctx, "append to", opts, result, func(context.Context, *table.Table, int) (*commit.Change, error) {
+		return &commit.Change{Operation: commit.Append, AddData: files}, nil
+	})
 }
 
-// Replace makes the staged rows the table's only rows, in one snapshot.
+// Replace makes the staged rows the table's only rows, in one snapshot. Rows that others append while it runs are
+// replaced too, as if they had come before: the files to remove are those of the head that the commit lands on.
 func (t *Table) Replace(ctx context.Context, opts CommitOptions, staged ...*Staged) (Result, error) {
-	return Result{}, errNotBuilt
+	files, result := gather(staged)
+	return t.commit(ctx, "replace", opts, result, func(ctx context.Context, head *table.Table, _ int) (*commit.Change, error) {
+		live, err := liveFilesOf(ctx, head)
+		if err != nil {
+			return nil, err
+		}
+		return &commit.Change{
+			Operation: commit.Overwrite, AddData: files, RemoveData: live.data, RemoveDeletes: live.deletes,
+		}, nil
+	})
 }
 
-// ReplacePartitions makes the staged rows the only rows of the partitions that they lie in. Columns, when given, are
-// the ones that the table must be partitioned by (by identity) for a partition to be replaced as asked.
-func (t *Table) ReplacePartitions(ctx context.Context, opts CommitOptions, columns []string, staged ...*Staged) (Result, error) {
-	return Result{}, errNotBuilt
-}
-
-// Merge carries out a MERGE of the source.
+// Merge carries out a MERGE of the source. On a conflict only the file groups that it concerns are redone.
 func (t *Table) Merge(ctx context.Context, opts CommitOptions, m merge.Options, source merge.Source) (Result, error) {
-	return Result{}, errNotBuilt
+	if opts.Isolation != "" {
+		m.Isolation = merge.Isolation(opts.Isolation)
+	}
+	m.MemoryLimit = firstOf(m.MemoryLimit, t.lake.cfg.MemoryLimit)
+	m.Parallelism = firstOf(m.Parallelism, t.lake.cfg.Parallelism)
+	m.TempDir = firstOf(m.TempDir, t.lake.cfg.TempDir)
+	plan, err := merge.New(source, m)
+	if err != nil {
+		return Result{}, fmt.Errorf("merge into %s: %w", t.name, err)
+	}
+	result, err := t.commit(ctx, "merge into", opts, Result{}, func(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
+		change, err := plan.Change(ctx, head, attempt)
+		if change == nil || err != nil {
+			return nil, err
+		}
+		counted := *change
+		counted.Summary = maps.Clone(change.Summary)
+		if counted.Summary == nil {
+			counted.Summary = map[string]string{}
+		}
+		var counts Result
+		counts.merged(plan.Stats())
+		maps.Copy(counted.Summary, counts.counts())
+		return &counted, nil
+	})
+	if !result.AlreadyCommitted {
+		result.merged(plan.Stats())
+	}
+	if result.Committed {
+		return result, errors.Join(err, plan.Close())
+	}
+	if err != nil && !commit.Safe(err) {
+		// The files may be the table's. What of them is not, maintenance sweeps.
+		return result, errors.Join(err, plan.Close())
+	}
+	return result, errors.Join(err, plan.Abort(ctx))
 }
 
-// SetCheckpoint commits a checkpoint alone.
+// merged takes over a merge's counts.
+func (r *Result) merged(s merge.Stats) {
+	r.RowsIn, r.Inserted, r.Updated, r.Deleted, r.Unchanged = s.SourceRows, s.Inserted, s.Updated, s.Deleted, s.Unchanged
+	r.FilesAdded, r.FilesRemoved, r.DeleteFilesAdded = s.FilesAdded, s.FilesRemoved, s.DeleteFilesAdded
+	r.BytesRead, r.BytesWritten = s.BytesRead, s.BytesWritten
+	r.GroupsRedone, r.Warnings = s.GroupsRedone, s.Warnings
+	if r.Stages == nil {
+		r.Stages = map[string]time.Duration{}
+	}
+	maps.Copy(r.Stages, s.Stages)
+}
+
+// The summary entries that say how rows were counted, so that who finds his work committed by an earlier call can still
+// report it.
+var countKeys = []string{"varve.rows-in", "varve.inserted", "varve.updated", "varve.deleted", "varve.unchanged"}
+
+func (r *Result) counters() []*int64 {
+	return []*int64{&r.RowsIn, &r.Inserted, &r.Updated, &r.Deleted, &r.Unchanged}
+}
+
+func (r *Result) counts() map[string]string {
+	out := map[string]string{}
+	for i, n := range r.counters() {
+		out[countKeys[i]] = strconv.FormatInt(*n, 10)
+	}
+	return out
+}
+
+// recall takes the counts from the summary of the snapshot that an earlier call committed.
+func (r *Result) recall(s *table.Snapshot) {
+	if s == nil || s.Summary == nil {
+		return
+	}
+	for i, n := range r.counters() {
+		*n = s.Summary.Properties.GetInt64(countKeys[i], *n)
+	}
+	r.FilesAdded = s.Summary.Properties.GetInt("added-data-files", 0)
+	r.FilesRemoved = s.Summary.Properties.GetInt("deleted-data-files", 0)
+	r.DeleteFilesAdded = s.Summary.Properties.GetInt("added-delete-files", 0)
+}
+
+// SetCheckpoint commits the checkpoint alone.
 func (t *Table) SetCheckpoint(ctx context.Context, opts CommitOptions) (Result, error) {
-	return Result{}, errNotBuilt
+	return t.commit(ctx, "set checkpoint of", opts, Result{}, func(context.Context, *table.Table, int) (*commit.Change, error) {
+		return nil, nil
+	})
 }
 
-// Rollback makes an earlier snapshot of the main branch the current one, and the checkpoints of all writers what they
-// were then.
-func (t *Table) Rollback(ctx context.Context, opts CommitOptions, to Version) (Result, error) {
-	return Result{}, errNotBuilt
+func gather(staged []*Staged) (files []iceberg.DataFile, result Result) {
+	for _, s := range staged {
+		if s == nil {
+			continue
+		}
+		files = append(files, s.Files...)
+		result.RowsIn += s.Rows
+		result.BytesWritten += s.Bytes
+	}
+	result.Inserted = result.RowsIn
+	return files, result
+}
+
+// commit runs a plan through the protocol, with the checkpoint and the summary that belong to it.
+func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, result Result, plan commit.Planner) (Result, error) {
+	began := time.Now()
+	checkpoint, err := t.checkpointText(ctx, opts)
+	if err != nil {
+		return Result{}, err
+	}
+	var change *commit.Change
+	whole := func(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
+		if change, err = plan(ctx, head, attempt); err != nil {
+			return nil, err
+		}
+		if change != nil {
+			result.replaced(change)
+		}
+		change = withCheckpoint(change, head, opts, checkpoint, result)
+		return change, nil
+	}
+	options := t.lake.cfg.Commit
+	options.Observe = observers(options.Observe, opts.Observe)
+	out, err := commit.Commit(ctx, t.lake.cat, t.tbl.Identifier(), opts.ID, whole, options)
+	if out.Table != nil {
+		t.tbl = out.Table
+	}
+	result.SnapshotID, result.Committed, result.AlreadyCommitted = out.SnapshotID, out.Committed, out.AlreadyCommitted
+	result.Attempts, result.Conflicts, result.UnknownOutcomes = out.Attempts, out.Conflicts, out.UnknownOutcomes
+	result.Stages = map[string]time.Duration{"commit": time.Since(began)}
+	if err != nil {
+		return result, fmt.Errorf("%s %s: %w", what, t.name, err)
+	}
+	if out.AlreadyCommitted {
+		result.recall(out.Table.SnapshotByID(out.SnapshotID))
+	}
+	return result, nil
+}
+
+// replaced counts what a change removes and adds, where it is not a merge that counts for itself.
+func (r *Result) replaced(c *commit.Change) {
+	r.FilesAdded, r.FilesRemoved, r.DeleteFilesAdded = len(c.AddData), len(c.RemoveData), len(c.AddDeletes)
+	r.Deleted = 0
+	for _, f := range c.RemoveData {
+		r.Deleted += f.Count()
+	}
+}
+
+func observers(all ...func(commit.Event)) func(commit.Event) {
+	return func(e commit.Event) {
+		for _, observe := range all {
+			if observe != nil {
+				observe(e)
+			}
+		}
+	}
+}
+
+func (t *Table) checkpointText(ctx context.Context, opts CommitOptions) (string, error) {
+	if opts.Checkpoint == nil {
+		return "", nil
+	}
+	return t.encodeCheckpoint(ctx, opts.Checkpoint)
+}
+
+// withCheckpoint adds what goes with every change. A change without files stays one only for the sake of a checkpoint
+// that differs from the head's.
+func withCheckpoint(change *commit.Change, head *table.Table, opts CommitOptions, checkpoint string, result Result) *commit.Change {
+	out := commit.Change{}
+	if change != nil {
+		out = *change
+	}
+	checkpoints := checkpointsIn(head.Properties())
+	if key := checkpointPrefix + opts.ID.Writer; checkpoint != "" && checkpoints[key] != checkpoint {
+		out.Properties = maps.Clone(out.Properties)
+		if out.Properties == nil {
+			out.Properties = map[string]string{}
+		}
+		out.Properties[key] = checkpoint
+		checkpoints[key] = checkpoint
+	}
+	summary := result.counts()
+	maps.Copy(summary, opts.Summary)
+	maps.Copy(summary, out.Summary)
+	maps.Copy(summary, checkpoints)
+	out.Summary = summary
+	return &out
 }

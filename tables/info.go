@@ -1,0 +1,151 @@
+package tables
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/commit"
+)
+
+// Info is what `trigger table show` prints.
+type Info struct {
+	Name          string            `json:"name"`
+	Location      string            `json:"location"`
+	UUID          string            `json:"uuid"`
+	FormatVersion int               `json:"format_version"`
+	Doc           string            `json:"doc,omitempty"`
+	Owner         string            `json:"owner,omitempty"`
+	Columns       []ColumnInfo      `json:"columns"`
+	Identifier    []string          `json:"identifier,omitempty"`
+	PartitionBy   []string          `json:"partition_by,omitempty"`
+	SortBy        []string          `json:"sort_by,omitempty"`
+	Properties    map[string]string `json:"properties,omitempty"` // less what is shown elsewhere or internal
+	SnapshotID    int64             `json:"snapshot_id,omitempty"`
+	Rows          int64             `json:"rows"` // of data files, less what position deletes remove
+	DataFiles     int               `json:"data_files"`
+	DeleteFiles   int               `json:"delete_files"`
+	Bytes         int64             `json:"bytes"` // of data and delete files
+	Partitions    []PartitionInfo   `json:"partitions,omitempty"`
+	Snapshots     int               `json:"snapshots"`
+	// Writers are those that commit to the table and keep a checkpoint in it.
+	Writers []string `json:"writers,omitempty"`
+	// EqualityDeletes, by other engines, make Rows an upper bound.
+	EqualityDeletes bool `json:"equality_deletes,omitempty"`
+}
+
+// ColumnInfo is a column of Info.
+type ColumnInfo struct {
+	ID       int    `json:"id"`
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Required bool   `json:"required,omitempty"`
+	Doc      string `json:"doc,omitempty"`
+}
+
+// PartitionInfo is a partition of Info.
+type PartitionInfo struct {
+	Path  string `json:"path"` // "ts_day=2026-01-01"
+	Rows  int64  `json:"rows"`
+	Files int    `json:"files"`
+	Bytes int64  `json:"bytes"`
+}
+
+// Info reads the head's manifests.
+func (t *Table) Info(ctx context.Context) (*Info, error) {
+	meta := t.tbl.Metadata()
+	live, err := liveFilesOf(ctx, t.tbl)
+	if err != nil {
+		return nil, fmt.Errorf("show %s: %w", t.name, err)
+	}
+	info := &Info{
+		Name: t.name, Location: t.Location(), UUID: meta.TableUUID().String(), FormatVersion: meta.Version(),
+		Doc: meta.Properties()["comment"], Owner: meta.Properties()["owner"], Identifier: t.Identifier(),
+		PartitionBy: formatPartition(t.tbl.Spec(), t.tbl.Schema()), SortBy: formatSort(t.tbl.SortOrder(), t.tbl.Schema()),
+		Properties: map[string]string{}, DataFiles: len(live.data), DeleteFiles: len(live.deletes),
+		Snapshots: len(meta.Snapshots()),
+	}
+	if s := t.tbl.CurrentSnapshot(); s != nil {
+		info.SnapshotID = s.SnapshotID
+	}
+	info.describe(t.tbl.Schema(), meta.Properties())
+	info.count(meta, live)
+	return info, nil
+}
+
+func (i *Info) describe(schema *iceberg.Schema, props iceberg.Properties) {
+	for _, f := range schema.Fields() {
+		i.Columns = append(i.Columns, ColumnInfo{ID: f.ID, Name: f.Name, Type: typeText(f.Type), Required: f.Required, Doc: f.Doc})
+	}
+	for k, v := range props {
+		writer, isCheckpoint := strings.CutPrefix(k, checkpointPrefix)
+		switch {
+		case isCheckpoint:
+			i.Writers = append(i.Writers, writer)
+		case k == "comment", k == "owner", strings.HasPrefix(k, commit.PropertyPrefix):
+		default:
+			i.Properties[k] = v
+		}
+	}
+	slices.Sort(i.Writers)
+}
+
+func (i *Info) count(meta table.Metadata, live *live) {
+	partitions := map[string]*PartitionInfo{}
+	for _, f := range live.data {
+		i.Rows += f.Count()
+		i.Bytes += f.FileSizeBytes()
+		path := partitionPath(meta, f)
+		p := partitions[path]
+		if p == nil {
+			p = &PartitionInfo{Path: path}
+			partitions[path] = p
+		}
+		p.Rows += f.Count()
+		p.Files++
+		p.Bytes += f.FileSizeBytes()
+	}
+	for _, f := range live.deletes {
+		i.Bytes += f.FileSizeBytes()
+		if f.ContentType() == iceberg.EntryContentEqDeletes {
+			i.EqualityDeletes = true
+			continue
+		}
+		i.Rows -= f.Count()
+		if p := partitions[partitionPath(meta, f)]; p != nil {
+			p.Rows -= f.Count()
+		}
+	}
+	for path, p := range partitions {
+		if path != "" {
+			i.Partitions = append(i.Partitions, *p)
+		}
+	}
+	slices.SortFunc(i.Partitions, func(a, b PartitionInfo) int { return cmp.Compare(a.Path, b.Path) })
+}
+
+// partitionPath is a file's partition as engines write it in paths; "" for a file without one.
+func partitionPath(meta table.Metadata, f iceberg.DataFile) string {
+	spec := meta.PartitionSpecByID(int(f.SpecID()))
+	if spec == nil || spec.IsUnpartitioned() {
+		return ""
+	}
+	values := f.Partition()
+	record := make(partitionRecord, 0, spec.NumFields())
+	for _, field := range spec.Fields() {
+		record = append(record, values[field.FieldID])
+	}
+	return spec.PartitionToPath(record, meta.CurrentSchema())
+}
+
+// partitionRecord gives the library a partition's values in the order of its spec.
+type partitionRecord []any
+
+func (r partitionRecord) Size() int          { return len(r) }
+func (r partitionRecord) Get(pos int) any    { return r[pos] }
+func (r partitionRecord) Set(pos int, v any) { r[pos] = v }
