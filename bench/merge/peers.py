@@ -1,0 +1,170 @@
+"""The peers' side of the MERGE benchmark. Each is a class with prepare(), merge(source) -> seconds, check() and reset();
+only merge is timed. One peer runs per process: its peak memory is the process's own."""
+import glob
+import hashlib
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+
+COLUMNS = ["transaction_id", "user_id", "amount", "currency", "status", "ts", "updated_at"]
+# A sum over columns is enough to tell a lost, doubled or stale row: updates change all of them.
+CHECK = ("count(*), sum(user_id), sum(amount), count_if(status = 'settled'), count_if(currency = 'EUR'), "
+         "min(transaction_id), max(transaction_id)")
+
+
+def checksum(row) -> str:
+    return hashlib.md5("|".join(str(v) for v in row).encode()).hexdigest()[:16]
+
+
+class DuckDB:
+    """A rewrite by hand: the days that hold a key of the source, each written anew and swapped in."""
+
+    def __init__(self, data, work, strategy):
+        import duckdb
+        self.con, self.data, self.work = duckdb.connect(), data, work
+        self.con.execute("SET TimeZone='UTC'; SET threads=2; SET memory_limit='4GB'; SET preserve_insertion_order=false")
+
+    def prepare(self):
+        os.makedirs(self.work)
+        self.con.execute(f"""COPY (SELECT *, ts::DATE AS day FROM '{self.data}/target.parquet') TO '{self.work}/base'
+            (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (day))""")
+        self.reset()
+
+    def reset(self):
+        shutil.rmtree(f"{self.work}/table", ignore_errors=True)
+        shutil.copytree(f"{self.work}/base", f"{self.work}/table", copy_function=os.link)
+
+    def merge(self, source):
+        t0 = time.time()
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE s AS SELECT *, ts::DATE AS day FROM '{self.data}/{source}.parquet'")
+        days = [r[0] for r in self.con.execute("SELECT DISTINCT day FROM s ORDER BY 1").fetchall()]
+        update = ", ".join(f"CASE WHEN t.updated_at < s.updated_at THEN s.{c} ELSE t.{c} END AS {c}" for c in COLUMNS)
+        for d in days:
+            folder = f"{self.work}/table/day={d}"
+            new = f"{self.work}/new-{d}.parquet"
+            self.con.execute(f"""COPY (
+                WITH t AS (SELECT * FROM read_parquet('{folder}/*.parquet', hive_partitioning=false)), s AS (SELECT * FROM s WHERE day = '{d}')
+                SELECT {update} FROM t LEFT JOIN s USING (transaction_id)
+                UNION ALL SELECT {", ".join(COLUMNS)} FROM s ANTI JOIN t USING (transaction_id)
+            ) TO '{new}' (FORMAT parquet, COMPRESSION zstd)""")
+            for f in glob.glob(f"{folder}/*.parquet"):
+                os.remove(f)
+            os.rename(new, f"{folder}/data.parquet")
+        return time.time() - t0
+
+    def check(self):
+        return self.con.execute(f"SELECT {CHECK} FROM read_parquet('{self.work}/table/*/*.parquet', hive_partitioning=false)").fetchone()
+
+
+class Delta:
+    def __init__(self, data, work, strategy):
+        self.data, self.work = data, work
+
+    def prepare(self):
+        import pyarrow.parquet as pq
+        import pyarrow.compute as pc
+        import deltalake
+        for batch in pq.ParquetFile(f"{self.data}/target.parquet").iter_batches(2_000_000):
+            import pyarrow as pa
+            t = pa.Table.from_batches([batch])
+            t = t.append_column("day", pc.cast(t["ts"], "date32"))
+            deltalake.write_deltalake(self.work, t, mode="append", partition_by=["day"])
+        self.base = deltalake.DeltaTable(self.work).version()
+
+    def reset(self):
+        import deltalake
+        deltalake.DeltaTable(self.work).restore(self.base)
+
+    def merge(self, source):
+        import deltalake
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+        t0 = time.time()
+        s = pq.read_table(f"{self.data}/{source}.parquet")
+        s = s.append_column("day", pc.cast(s["ts"], "date32"))
+        (deltalake.DeltaTable(self.work)
+         .merge(s, "t.transaction_id = s.transaction_id", source_alias="s", target_alias="t")
+         .when_matched_update_all("t.updated_at < s.updated_at")
+         .when_not_matched_insert_all().execute())
+        return time.time() - t0
+
+    def check(self):
+        import deltalake
+        import duckdb
+        t = deltalake.DeltaTable(self.work).to_pyarrow_dataset()
+        return duckdb.connect().execute(f"SELECT {CHECK} FROM t").fetchone()
+
+
+class Spark:
+    def __init__(self, data, work, strategy):
+        from pyspark.sql import SparkSession
+        jars = ",".join(glob.glob(os.environ["VARVE_BENCH_JARS"] + "/*.jar"))
+        self.strategy, self.data, self.work = strategy, data, work
+        self.spark = (SparkSession.builder.master("local[2]").config("spark.jars", jars)
+                      .config("spark.sql.extensions", "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions")
+                      .config("spark.sql.catalog.b", "org.apache.iceberg.spark.SparkCatalog").config("spark.sql.catalog.b.type", "hadoop")
+                      .config("spark.sql.catalog.b.warehouse", work).config("spark.driver.memory", "4g").config("spark.sql.session.timeZone", "UTC")
+                      .config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false").config("spark.sql.shuffle.partitions", "8").config("spark.log.level", "ERROR").getOrCreate())
+
+    def prepare(self):
+        mode = {"cow": "copy-on-write", "mor": "merge-on-read"}[self.strategy]
+        self.spark.read.parquet(f"{self.data}/target.parquet").createOrReplaceTempView("base")
+        columns = ", ".join(f"CAST({c} AS timestamp) AS {c}" if c in ("ts", "updated_at") else c for c in COLUMNS)
+        self.spark.sql(f"""CREATE TABLE b.d.t USING iceberg PARTITIONED BY (days(ts)) TBLPROPERTIES ('format-version'='2',
+            'write.merge.mode'='{mode}', 'write.parquet.compression-codec'='zstd') AS SELECT {columns} FROM base""")
+        self.base = self.spark.sql("SELECT snapshot_id FROM b.d.t.snapshots").collect()[0][0]
+
+    def reset(self):
+        self.spark.sql(f"CALL b.system.rollback_to_snapshot('d.t', {self.base})")
+
+    def merge(self, source):
+        t0 = time.time()
+        columns = ", ".join(f"CAST({c} AS timestamp) AS {c}" if c in ("ts", "updated_at") else c for c in COLUMNS)
+        self.spark.read.parquet(f"{self.data}/{source}.parquet").createOrReplaceTempView("src")
+        self.spark.sql(f"""MERGE INTO b.d.t t USING (SELECT {columns} FROM src) s ON t.transaction_id = s.transaction_id
+            WHEN MATCHED AND t.updated_at < s.updated_at THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *""")
+        return time.time() - t0
+
+    def check(self):
+        return tuple(self.spark.sql(f"SELECT {CHECK} FROM b.d.t").collect()[0])
+
+
+def peak_mb(peer):
+    if isinstance(peer, Spark):  # the JVM is a child; its high-water mark is in /proc
+        jvm = peer.spark.sparkContext._gateway.jvm.java.lang.ProcessHandle.current().pid()
+        for line in open(f"/proc/{jvm}/status"):
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def main():
+    """Serves commands on standard input, a line each: prepare | merge SOURCE | check | reset; answers a JSON line."""
+    system, strategy, data, work = sys.argv[1:5]
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print does not mix with the answers
+    peer = {"duckdb": DuckDB, "delta-rs": Delta, "spark": Spark}[system](data, work, strategy)
+    remembered = f"{work}.base"  # what reset goes back to, for the process that comes after the one that prepared
+    if os.path.exists(remembered):
+        peer.base = json.load(open(remembered))
+    for line in sys.stdin:
+        command, *args = line.split()
+        answer = {}
+        if command == "prepare":
+            peer.prepare()
+            json.dump(getattr(peer, "base", None), open(remembered, "w"))
+        elif command == "merge":
+            answer = {"seconds": peer.merge(*args), "peak_rss_mb": peak_mb(peer)}
+        elif command == "check":
+            row = peer.check()
+            answer = {"rows": row[0], "checksum": checksum(row)}
+        elif command == "reset":
+            peer.reset()
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
