@@ -155,7 +155,7 @@ func (s *slicesReplaced) choose(change *commit.Change, live *live) error {
 	for _, f := range live.deletes {
 		// Deletes of one data file go with it. Those of a partition may also be of files that stay with it in a slice of
 		// an older spec: they apply to nothing else, and maintenance drops them.
-		if ref := f.ReferencedDataFile(); ref != nil && removed[*ref] {
+		if removed[commit.ReferencedFile(f)] {
 			change.RemoveDeletes = append(change.RemoveDeletes, f)
 		}
 	}

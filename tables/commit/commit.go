@@ -79,8 +79,7 @@ type Outcome struct {
 // Commit plans one change and commits it exactly once: however often it is called with the same id, from however many
 // processes, and wherever one of them dies, the change is in the table once or not at all.
 //
-// The data files that a planner wrote are the caller's. They may be removed after an error only if its class is none of
-// ErrUnknownOutcome; see Safe.
+// The data files that a planner wrote are the caller's. After an error they may be removed only if Safe says so.
 func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, plan Planner, opts Options) (Outcome, error) {
 	if id.Writer == "" || id.Token == "" {
 		return Outcome{}, fmt.Errorf("commit %s: writer and token must be given", strings.Join(ident, "."))
@@ -95,7 +94,7 @@ func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, pla
 			}
 		}
 		if err != nil && p.doubt != nil && Safe(err) {
-			err = fault.New(ErrUnknownOutcome, "commit "+p.name(), err)
+			err = &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
 		}
 		return p.out, err
 	}

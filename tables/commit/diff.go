@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -28,13 +29,32 @@ func (d *Diff) Empty() bool {
 func (d *Diff) DeletesByFile() map[string][]iceberg.DataFile {
 	out := make(map[string][]iceberg.DataFile)
 	for _, f := range d.AddedDeletes {
-		ref := ""
-		if r := f.ReferencedDataFile(); r != nil {
-			ref = *r
-		}
+		ref := ReferencedFile(f)
 		out[ref] = append(out[ref], f)
 	}
 	return out
+}
+
+// filePathID is the field id of a position delete's file_path column.
+var filePathID = func() int {
+	f, _ := iceberg.PositionalDeleteSchema.FindFieldByName("file_path")
+	return f.ID
+}()
+
+// ReferencedFile is the path of the one data file that a delete file is about; "" if it is about several. Manifests of
+// format 2 do not carry the field, and the bounds of the path column tell, as in Java and in the library's own planning.
+func ReferencedFile(f iceberg.DataFile) string {
+	if ref := f.ReferencedDataFile(); ref != nil && *ref != "" {
+		return *ref
+	}
+	if f.ContentType() != iceberg.EntryContentPosDeletes {
+		return ""
+	}
+	lower := f.LowerBoundValues()[filePathID]
+	if !bytes.Equal(lower, f.UpperBoundValues()[filePathID]) {
+		return ""
+	}
+	return string(lower)
 }
 
 // Between compares the current snapshots of two versions of one table. Manifests that both have are not read, so that

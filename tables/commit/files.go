@@ -55,8 +55,8 @@ func replaceFiles(ctx context.Context, tx *table.Transaction, removeData, addDat
 }
 
 // rowDelta adds data and delete files. A row delta of the library removes deletion vectors that it replaces, and nothing
-// else; what is left to remove goes into a second snapshot of the same transaction. Its order is the safe one: a reader
-// of the first snapshot sees every row either old or deleted.
+// else; what is left to remove goes into a second snapshot of the same transaction. Readers of the head never see the
+// first one; who travels to it sees no row twice and none that was deleted.
 func rowDelta(ctx context.Context, tx *table.Transaction, c *Change, summary iceberg.Properties) error {
 	replaced := map[string]bool{}
 	for _, f := range c.AddDeletes {
@@ -72,17 +72,20 @@ func rowDelta(ctx context.Context, tx *table.Transaction, c *Change, summary ice
 			rest = append(rest, f)
 		}
 	}
-	two := len(rest)+len(c.RemoveData) > 0
-	first := summary
-	if two {
-		first = maps.Clone(summary)
-		first[PartKey] = "1 of 2"
+	if len(rest)+len(c.RemoveData) == 0 {
+		return tx.NewRowDelta(summary).AddRows(c.AddData...).AddDeletes(c.AddDeletes...).RemoveDeletes(superseded...).Commit(ctx)
 	}
-	err := tx.NewRowDelta(first).AddRows(c.AddData...).AddDeletes(c.AddDeletes...).RemoveDeletes(superseded...).Commit(ctx)
-	if err != nil || !two {
+	add, addLater := c.AddData, []iceberg.DataFile(nil)
+	if len(c.RemoveData) > 0 {
+		add, addLater = nil, c.AddData // they hold rows of the removed files
+	}
+	first := maps.Clone(summary)
+	first[PartKey] = "1 of 2"
+	err := tx.NewRowDelta(first).AddRows(add...).AddDeletes(c.AddDeletes...).RemoveDeletes(superseded...).Commit(ctx)
+	if err != nil {
 		return err
 	}
-	return replaceFiles(ctx, tx, c.RemoveData, nil, rest, summary)
+	return replaceFiles(ctx, tx, c.RemoveData, addLater, rest, summary)
 }
 
 func rewriteFiles(ctx context.Context, tx *table.Transaction, c *Change, summary iceberg.Properties) error {

@@ -33,6 +33,9 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *st
 		}
 	}()
 
+	if err := guardVectors(ctx, head, change); err != nil {
+		return nil, err
+	}
 	handle := table.New(head.Identifier(), head.Metadata(), head.MetadataLocation(),
 		func(context.Context) (iceio.IO, error) { return written, nil }, nil)
 	tx := handle.NewTransaction()

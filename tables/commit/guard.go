@@ -1,0 +1,40 @@
+package commit
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/apache/iceberg-go/table"
+)
+
+// guardVectors keeps a data file of a v3 table from getting a second live deletion vector, which the library accepts and
+// after which no reader opens the table. A planner that knows what it does never meets it.
+func guardVectors(ctx context.Context, head *table.Table, c *Change) error {
+	added := map[string]bool{}
+	for _, f := range c.AddDeletes {
+		if ref := f.ReferencedDataFile(); table.IsDeletionVector(f) && ref != nil {
+			if added[*ref] {
+				return fmt.Errorf("two deletion vectors for data file %s", *ref)
+			}
+			added[*ref] = true
+		}
+	}
+	if len(added) == 0 {
+		return nil
+	}
+	for _, f := range c.RemoveDeletes {
+		if ref := f.ReferencedDataFile(); table.IsDeletionVector(f) && ref != nil {
+			delete(added, *ref)
+		}
+	}
+	live, err := BetweenSnapshots(ctx, head, nil, head.CurrentSnapshot())
+	if err != nil {
+		return err
+	}
+	for _, f := range live.AddedDeletes {
+		if ref := f.ReferencedDataFile(); table.IsDeletionVector(f) && ref != nil && added[*ref] {
+			return fmt.Errorf("data file %s has a deletion vector already, %s, which must be removed", *ref, f.FilePath())
+		}
+	}
+	return nil
+}
