@@ -46,6 +46,12 @@ func checkTable(d *decoder, m keys, t *Table) {
 	if t.Gate {
 		d.fail(m.keyPos(d, "gate"), "gate is not yet supported")
 	}
+	if t.Strict && !m.has("columns") {
+		if !d.inherited(m, "strict") {
+			d.fail(m.keyPos(d, "strict"), `"strict" goes only with "columns"`)
+		}
+		t.Strict = false
+	}
 	settleWrite(d, m, t)
 	refuseTwice(d, "partition field", t.PartitionBy)
 	refuseTwice(d, "sort term", t.SortBy)
@@ -148,7 +154,7 @@ func checkSource(d *decoder, m keys, s *Source) {
 	var options keys
 	if o, ok := m.members["options"]; ok {
 		if n := d.follow(o.value); n != nil {
-			options = keys{n, d.pos(o.key), map[string]member{}}
+			options = keys{node: n, owner: d.pos(o.key), members: map[string]member{}}
 			for _, found := range d.members(n) {
 				options.members[found.name] = found
 			}

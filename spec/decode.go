@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -28,7 +27,7 @@ type DecodeOptions struct {
 // Decode reads a pipeline file. All its mistakes come at once, sorted by position; the Pipeline is nil if one of them is
 // an Error.
 func Decode(file string, data []byte, opts DecodeOptions) (*Pipeline, Diagnostics) {
-	d, root, found := start(file, data, opts, "a pipeline")
+	d, root, found := start(file, data, opts, "a pipeline", false)
 	if root == nil {
 		return nil, found
 	}
@@ -48,14 +47,17 @@ func Decode(file string, data []byte, opts DecodeOptions) (*Pipeline, Diagnostic
 	return p, found
 }
 
-// start parses a file and surveys it. Without a root the diagnostics say why.
-func start(file string, data []byte, opts DecodeOptions, what string) (*decoder, *yaml.Node, Diagnostics) {
+// start parses a file and surveys it. Without a root the diagnostics say why. The lines of a hidden file, which may hold
+// a secret where none should be, are not shown before they are understood.
+func start(file string, data []byte, opts DecodeOptions, what string, hidden bool) (*decoder, *yaml.Node, Diagnostics) {
 	doc, failed := parse(file, data)
 	d := &decoder{doc: doc, getenv: opts.Getenv, reported: map[string]bool{}, secret: map[int]bool{}}
 	if d.getenv == nil {
 		d.getenv = os.LookupEnv
 	}
 	switch {
+	case failed != nil && hidden:
+		return nil, nil, failed
 	case failed != nil:
 		return nil, nil, failed.WithSource(data)
 	case doc.root == nil:
@@ -161,29 +163,20 @@ func (d *decoder) checkParameter(at Pos, p Parameter, value, what string) bool {
 	if !ok || t.parse(value) == nil {
 		return true
 	}
-	d.fail(at, "parameter %q is %s: %s %q is none", p.Name.Value, typeInWords(p.Type), what, shorten(value))
+	d.fail(at, "%s %q of parameter %q is not %s", what, shorten(value), p.Name.Value, typeInWords(p.Type))
 	return false
 }
 
 func typeInWords(name string) string {
 	switch name {
 	case "int":
-		return "a whole number (int)"
+		return "a whole number"
 	case "float":
-		return "a number (float)"
+		return "a number"
 	case "bool":
-		return "true or false (bool)"
+		return "true or false"
 	case "date":
-		return "a date such as 2013-01-31 (date)"
-	case "timestamp":
-		return "a time such as 2013-01-31T06:00:00Z (timestamp)"
+		return "a date such as 2013-01-31"
 	}
-	return fmt.Sprintf("a %s", name)
-}
-
-var errNoSecret = errors.New("the secret names neither an environment variable nor a file")
-
-// DecodeProject reads a project file (varve.yaml).
-func DecodeProject(file string, data []byte, opts DecodeOptions) (*Project, Diagnostics) {
-	return nil, Diagnostics{{Pos: Pos{File: file, Line: 1, Column: 1}, Message: "decoding is being built"}}
+	return "a time such as 2013-01-31T06:00:00Z"
 }

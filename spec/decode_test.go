@@ -135,7 +135,8 @@ func runCases(t *testing.T, glob string, run func(input string) string) {
 		rewritten := head
 		for _, c := range strings.Split(rest, "\n=== ") {
 			title, body, _ := strings.Cut(c, "\n")
-			input, want, _ := strings.Cut(body, "----\n")
+			input, want, _ := strings.Cut("\n"+body+"\n", "\n----\n")
+			input = strings.TrimPrefix(input+"\n", "\n")
 			got := run(input)
 			rewritten += "=== " + title + "\n" + input + "----\n" + got + "\n\n"
 			if !*update {

@@ -109,12 +109,24 @@ func (d *decoder) surveyKeys(n *yaml.Node) {
 			d.fail(d.pos(key), "a key is a plain word or a string, found %s", describe(key, key.Value))
 			continue
 		}
+		if splitByComma(n, i) {
+			d.failHint(d.pos(key), "write the whole value in quotes", "within { } a comma ends a value, here before %q", shorten(name))
+			continue
+		}
 		if before, again := first[name]; again {
 			d.fail(d.pos(key), "key %q is given twice, first on line %d", shorten(name), d.pos(before).Line)
 			continue
 		}
 		first[name] = key
 	}
+}
+
+// splitByComma reports the second half of a value such as decimal(18,2) that YAML has split at its comma, so that the
+// half stands as a key without a value.
+func splitByComma(n *yaml.Node, i int) bool {
+	key, value := n.Content[i], n.Content[i+1]
+	return n.Style&yaml.FlowStyle != 0 && i > 0 && key.Style == 0 && value.Kind == yaml.ScalarNode && value.Value == "" && value.Style == 0 &&
+		strings.ContainsAny(key.Value, ")>]") && !strings.ContainsAny(key.Value, "(<[")
 }
 
 // keyText is a key's name. Numbers and booleans name nothing in the language but may be columns of data, so they pass.
@@ -141,7 +153,7 @@ func (d *decoder) members(n *yaml.Node) []member {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, ok := keyText(n.Content[i])
-		if !ok || seen[name] || n.Content[i].Tag == "!!merge" {
+		if !ok || seen[name] || n.Content[i].Tag == "!!merge" || splitByComma(n, i) {
 			continue
 		}
 		seen[name] = true

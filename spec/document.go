@@ -103,8 +103,10 @@ func (doc *document) syntaxError(err error) Diagnostics {
 	switch {
 	case strings.HasPrefix(doc.lines[line-1], "\t") || strings.Contains(message, "found character that cannot start any token") && strings.Contains(doc.lines[line-1], "\t"):
 		hint = "indent with spaces: YAML forbids tabs"
-	case strings.Contains(text, ": *") || strings.Contains(text, "[*"):
+	case strings.Contains(message, "did not find expected alphabetic") && strings.Contains(text, "*"):
 		hint = `an asterisk begins an alias in YAML; write "*" in quotes`
+	case strings.Contains(message, "did not find expected ',' or"):
+		hint = "within { } and [ ], write a value that has , [ ] { } : or # in it in quotes"
 	}
 	return doc.failure(line, "not YAML: "+message, hint)
 }
@@ -205,7 +207,9 @@ var knownTags = map[string]tag{"!!null": tagNull, "!!bool": tagBool, "!!int": ta
 func scalarTag(n *yaml.Node, text string) tag {
 	switch {
 	case n.Style&yaml.TaggedStyle != 0:
-		return knownTags[n.Tag]
+		if known, ok := knownTags[n.Tag]; ok {
+			return known
+		}
 	case n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 		return tagString
 	}

@@ -148,13 +148,17 @@ func (d *decoder) inherit(n *yaml.Node) *yaml.Node {
 		own[m.name] = m
 		reads = reads || slices.Contains(sources, m.name)
 	}
+	theirs := map[string]member{}
+	for _, m := range d.members(d.defaults) {
+		theirs[m.name] = m
+	}
 	merged := *n
 	merged.Content = slices.Clone(n.Content)
 	for _, m := range d.members(d.defaults) {
 		mine, given := own[m.name]
 		switch {
 		case reads && slices.Contains(sources, m.name):
-		case m.name == "engine" && own["sql"].value == nil:
+		case !given && lacksCompany(m.name, own, theirs):
 		case !given:
 			merged.Content = append(merged.Content, m.key, m.value)
 		case m.name == "properties":
@@ -162,6 +166,18 @@ func (d *decoder) inherit(n *yaml.Node) *yaml.Node {
 		}
 	}
 	return &merged
+}
+
+// lacksCompany reports a default whose table has not the key beside which alone it goes: it does not apply there.
+func lacksCompany(name string, own, theirs map[string]member) bool {
+	for _, r := range tableLanguage.kind.object.rules {
+		if r.what == needs && r.keys[0] == name {
+			_, mine := own[r.keys[1]]
+			_, given := theirs[r.keys[1]]
+			return !mine && (!given || slices.Contains(sources, r.keys[1]))
+		}
+	}
+	return false
 }
 
 func replaceValue(n *yaml.Node, key, value *yaml.Node) {

@@ -32,10 +32,10 @@ var tableLanguage = define("table",
 		"What every row should fulfil.", example("[{name: positive distance, that: distance > 0, otherwise: quarantine}]")),
 	field("write", writeShape, func(t *Table) *Write { return &t.Write },
 		"How rows reach the table: `append`, `replace`, `replace_partitions`, or a map with one of `merge`, `replace_partitions` and `cdc`.", initial("append")),
-	field("partition_by", list("a list of partition fields", aPartition), func(t *Table) *[]Text { return &t.PartitionBy },
+	field("partition_by", terms("a list of partition fields", aPartition), func(t *Table) *[]Text { return &t.PartitionBy },
 		"Iceberg's partition fields: a column, or `years`, `months`, `days`, `hours`, `void` of one, `bucket(N, column)`, `truncate(W, column)`. Dots reach into structs.",
 		example("[days(time_hour), bucket(16, tailnum)]")),
-	field("sort_by", list("a list of sort terms", aSort), func(t *Table) *[]Text { return &t.SortBy },
+	field("sort_by", terms("a list of sort terms", aSort), func(t *Table) *[]Text { return &t.SortBy },
 		"The order of rows within files: a column or a transform of one, then `asc` or `desc`, then `nulls first` or `nulls last`. `zorder(a, b)` is not yet supported.",
 		example("[carrier, time_hour desc]")),
 	field("identifier", list("a list of columns", aColumn), func(t *Table) *[]Text { return &t.Identifier },
@@ -64,7 +64,6 @@ var tableLanguage = define("table",
 ).at(func(t *Table) *Pos { return &t.Pos }).
 	rule(oneSource, sources...).
 	rule(needs, "engine", "sql").
-	rule(needs, "strict", "columns").
 	checked(checkTable)
 
 var schemaModes = enum(

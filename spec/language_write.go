@@ -99,14 +99,13 @@ var (
 	updateSome = field("update", optional(assignmentMap), func(c *Clause) **Assignments { return &c.Update },
 		"Sets columns by expressions over `t`.", example("{active: false}"))
 	insert = field("insert", optional(assignments), func(c *Clause) **Assignments { return &c.Insert },
-		"`\"*\"` takes every column from the source; a map gives columns by expressions over `s`, the others are null.", example(`"*"`))
+		"`\"*\"` takes every column from the source; a map gives columns by expressions over `s`, the others are null.", required, example(`"*"`))
 	remove = field("delete", onlyTrue, func(c *Clause) *bool { return &c.Delete }, "Deletes the target row.", example("true"))
 
 	matchedLanguage = define("when_matched_clause", "A clause of `when_matched`.", condition, updateAll, remove).
 			rule(exactlyOne, "update", "delete").
 			misplaced("insert", "insert goes only in when_not_matched")
 	notMatchedLanguage = define("when_not_matched_clause", "A clause of `when_not_matched`.", condition, insert).
-				rule(exactlyOne, "insert").
 				misplaced("update", "update goes only in when_matched and when_not_matched_by_source").
 				misplaced("delete", "delete goes only in when_matched and when_not_matched_by_source")
 	bySourceLanguage = define("when_not_matched_by_source_clause", "A clause of `when_not_matched_by_source`.", condition, updateSome, remove).
@@ -123,7 +122,7 @@ var onlyTrue = scalar(&kind{label: "true", scalar: map[string]any{"const": true}
 
 // clauses reads a list of clauses, of which only the last may be without a condition.
 func clauses(name string, language *object[Clause]) shape[[]Clause] {
-	language.at(func(c *Clause) *Pos { return &c.Pos })
+	language.at(func(c *Clause) *Pos { return &c.Pos }).called("a clause of " + name)
 	s := list("a list of clauses", language.shape())
 	return shape[[]Clause]{s.kind, func(d *decoder, n *yaml.Node, out *[]Clause) {
 		s.decode(d, n, out)

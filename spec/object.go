@@ -98,6 +98,9 @@ func (o *object[T]) checked(check func(d *decoder, m keys, out *T)) *object[T] {
 	return o
 }
 
+// called says how messages name the object, where its name will not do.
+func (o *object[T]) called(noun string) *object[T] { o.kind.object.noun = noun; return o }
+
 func (o *object[T]) shape() shape[T] { return shape[T]{o.kind, o.decode} }
 
 // keys are the members of the object being read, for checks.
@@ -105,6 +108,7 @@ type keys struct {
 	node    *yaml.Node
 	owner   Pos // of the object's name, or else of the object
 	members map[string]member
+	meant   []string // known keys that unknown ones resemble: they are not missed as well
 }
 
 func (m keys) has(name string) bool { _, ok := m.members[name]; return ok }
@@ -138,11 +142,11 @@ func (o *object[T]) decode(d *decoder, n *yaml.Node, out *T) {
 	if owner.Line == 0 {
 		owner = d.pos(n)
 	}
-	m := keys{n, owner, map[string]member{}}
+	m := keys{n, owner, map[string]member{}, nil}
 	for _, found := range d.members(n) {
 		i := slices.IndexFunc(o.keys, func(k key[T]) bool { return k.name == found.name })
 		if i < 0 {
-			o.unknown(d, found)
+			m.meant = append(m.meant, o.unknown(d, found))
 			continue
 		}
 		m.members[found.name] = found
@@ -158,7 +162,7 @@ func (o *object[T]) decode(d *decoder, n *yaml.Node, out *T) {
 	}
 	for _, k := range o.keys {
 		switch {
-		case m.has(k.name):
+		case m.has(k.name) || slices.Contains(m.meant, k.name):
 		case k.required:
 			d.fail(owner, "%s needs a key %q", o.noun(), k.name)
 		case k.initial != nil:
@@ -174,6 +178,9 @@ func (o *object[T]) decode(d *decoder, n *yaml.Node, out *T) {
 }
 
 func (o *object[T]) noun() string {
+	if o.kind.object.noun != "" {
+		return o.kind.object.noun
+	}
 	name := strings.ReplaceAll(o.kind.object.name, "_", " ")
 	if strings.ContainsRune("aeiou", rune(name[0])) {
 		return "an " + name
@@ -181,10 +188,11 @@ func (o *object[T]) noun() string {
 	return "a " + name
 }
 
-func (o *object[T]) unknown(d *decoder, m member) {
+// unknown reports a key that the object has not, and gives the one that was probably meant.
+func (o *object[T]) unknown(d *decoder, m member) string {
 	if message, ok := o.wrong[m.name]; ok {
 		d.fail(d.pos(m.key), "%s", message)
-		return
+		return o.keys[len(o.keys)-1].name // whichever: the clause's action is not missed as well
 	}
 	names := make([]string, len(o.keys))
 	for i, k := range o.keys {
@@ -195,32 +203,44 @@ func (o *object[T]) unknown(d *decoder, m member) {
 		hint = "its keys are " + strings.Join(names, ", ")
 	}
 	d.failHint(d.pos(m.key), hint, "unknown key %q in %s", shorten(m.name), o.noun())
+	return Nearest(m.name, names)
 }
 
 func (r rule) check(d *decoder, m keys, noun string) {
 	var given []string
+	missed := true // a key that is misspelt or put here wrongly is reported already
 	for _, name := range r.keys {
 		if m.has(name) {
 			given = append(given, name)
 		}
+		missed = missed && !slices.Contains(m.meant, name)
 	}
+	slices.SortFunc(given, func(a, b string) int { return m.keyPos(d, a).compare(m.keyPos(d, b)) })
 	switch r.what {
 	case needs:
-		if m.has(r.keys[0]) && !m.has(r.keys[1]) {
+		if m.has(r.keys[0]) && !m.has(r.keys[1]) && missed {
 			d.fail(m.keyPos(d, r.keys[0]), "%q goes only with %q", r.keys[0], r.keys[1])
 		}
 	case atLeastOne:
-		if len(given) == 0 {
+		if len(given) == 0 && missed {
 			d.fail(m.owner, "%s needs at least one of %s", noun, quoteList(r.keys, "and"))
 		}
 	default:
-		if len(given) == 0 {
-			d.fail(m.owner, "%s needs one of %s", noun, quoteList(r.keys, "and"))
+		if len(given) == 0 && missed {
+			d.fail(m.owner, "%s needs %s", noun, quoteList(r.keys, "or"))
 		}
 		for _, extra := range given[min(1, len(given)):] {
 			d.fail(m.keyPos(d, extra), "%s has %s: give exactly one of %s", noun, quoteList(given, "and"), quoteList(r.keys, "and"))
 		}
 	}
+}
+
+// compare orders places of one file.
+func (p Pos) compare(q Pos) int {
+	if p.Line != q.Line {
+		return p.Line - q.Line
+	}
+	return p.Column - q.Column
 }
 
 // sentence says a rule in words, for the reference.

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,7 +12,7 @@ type Project struct {
 	Environments []Environment // in the file's order; "local" is always there
 	Pos          Pos
 
-	supported map[string]Diagnostics // by environment: what it needs that is not yet supported
+	later map[string]Diagnostics // by environment: what it needs that is not yet supported
 }
 
 // Environment is one set of catalog, store, Temporal and limits. Its zero value is the local one, under .varve/.
@@ -25,12 +26,12 @@ type Environment struct {
 	Pos      Pos
 }
 
-// Catalog is an Iceberg catalog. An empty Type is the local SQLite catalog.
+// Catalog is an Iceberg catalog. The zero value is the local SQLite catalog.
 type Catalog struct {
-	Type       string // sql | rest | glue
+	Type       string // sql | rest | glue; "" is the local one
 	Name       string // sql: the catalog's name in the JDBC tables; varve by default
-	URI        string
-	Warehouse  string
+	URI        string // sql: sqlite:///absolute/path or sqlite:relative/path, or postgresql://...; rest: https://...
+	Warehouse  string // sql: the folder or URI under which tables lie; rest: the warehouse's name
 	Credential Secret // rest: client credentials or token
 	Properties map[string]string
 	Pos        Pos
@@ -48,7 +49,7 @@ type Store struct {
 type S3 struct {
 	Region, Endpoint     string
 	PathStyle            bool
-	AccessKey, SecretKey Secret
+	AccessKey, SecretKey Secret // none: the AWS default chain
 }
 
 // GCS is Google Cloud Storage.
@@ -128,6 +129,8 @@ func (s Secret) Resolve() (string, error) {
 	return "", errNoSecret
 }
 
+var errNoSecret = errors.New("the secret names neither an environment variable nor a file")
+
 // Environment is the environment of that name; "" is "local". Diagnostics say if there is none, or what it needs that is
 // not yet supported; then they hold an Error.
 func (p *Project) Environment(name string) (Environment, Diagnostics) {
@@ -137,7 +140,7 @@ func (p *Project) Environment(name string) (Environment, Diagnostics) {
 	known := make([]string, len(p.Environments))
 	for i, e := range p.Environments {
 		if e.Name.Value == name {
-			return e, p.supported[name]
+			return e, p.later[name]
 		}
 		known[i] = e.Name.Value
 	}

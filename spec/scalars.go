@@ -265,12 +265,13 @@ var oneCharacter = plain(textLike("a single character", "^.$", func(s string) *p
 var aURI = plain(textLike("a URI", "", func(s string) *problem {
 	u, err := url.Parse(s)
 	switch {
-	case err != nil || u.Scheme == "":
+	case err == nil && u.Scheme != "" && u.User == nil:
+		return nil
+	case !strings.Contains(s, "@"):
 		return &problem{message: fmt.Sprintf("expected a URI, such as https://host/path, found %q", shorten(s))}
-	case u.User != nil:
+	default: // what stands before the @ may be a password
 		return &problem{secret: true, message: "a URI must not hold a user or password: name the secret as {env: NAME} or {file: path}"}
 	}
-	return nil
 }))
 
 var anAddress = plain(textLike("an address, host:port", "", func(s string) *problem {

@@ -39,6 +39,7 @@ type value struct {
 // objectKind describes a map with known keys.
 type objectKind struct {
 	name  string // in the schema's $defs and the reference's headings
+	noun  string // in messages; by default the name with its article
 	doc   string
 	keys  []*keyKind
 	rules []rule

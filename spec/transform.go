@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // partitionTransforms are Iceberg's, each with whether it takes a number first. Singular forms are read as the plural.
@@ -72,7 +74,45 @@ func parseTransform(s string) (transform, *problem) {
 	return t, nil
 }
 
-const partitionPattern = `^[^(),]+$|^(identity|years?|months?|days?|hours?|void)\([^(),]+\)$|^(bucket|truncate)\( *[0-9]+ *,[^(),]+\)$`
+// partitionPattern also lets the halves through of a term that YAML splits at its comma (see terms).
+const partitionPattern = `^[^(),]+$|^(identity|years?|months?|days?|hours?|void)\([^(),]+\)$|^(bucket|truncate)\( *[0-9]+ *(,[^(),]+\))?$|^[^(),]+\)$`
+
+// terms reads a list of transforms. In a flow list YAML takes the comma of an unquoted bucket(16, id) for its own and
+// makes two items of it: they are put together again.
+func terms(label string, term shape[Text]) shape[[]Text] {
+	s := list(label, term)
+	return shape[[]Text]{s.kind, func(d *decoder, n *yaml.Node, out *[]Text) {
+		if n.Kind == yaml.SequenceNode && n.Style&yaml.FlowStyle != 0 {
+			n = rejoin(n)
+		}
+		s.decode(d, n, out)
+	}}
+}
+
+// rejoin gives a flow list in which an item that opens a parenthesis is joined to the next, which closes it.
+func rejoin(n *yaml.Node) *yaml.Node {
+	joined := *n
+	joined.Content = nil
+	for i := 0; i < len(n.Content); i++ {
+		item := n.Content[i]
+		if i+1 < len(n.Content) && opens(item) && closes(n.Content[i+1]) {
+			whole := *item
+			whole.Value += ", " + n.Content[i+1].Value
+			item = &whole
+			i++
+		}
+		joined.Content = append(joined.Content, item)
+	}
+	return &joined
+}
+
+func opens(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.Style == 0 && strings.Contains(n.Value, "(") && !strings.Contains(n.Value, ")")
+}
+
+func closes(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.Style == 0 && strings.Contains(n.Value, ")") && !strings.Contains(n.Value, "(")
+}
 
 // aPartition reads a partition field and writes it in its usual form.
 var aPartition = scalar(stringKind("a column or a transform of one", partitionPattern), onlyString, func(t Text) (Text, *problem) {

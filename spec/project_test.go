@@ -1,0 +1,87 @@
+package spec_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/spec"
+)
+
+func decodeProject(t *testing.T) *spec.Project {
+	t.Helper()
+	data, err := os.ReadFile("testdata/varve.yaml")
+	require.NoError(t, err)
+	project, found := spec.DecodeProject("conf/varve.yaml", data, spec.DecodeOptions{Getenv: getenv})
+	require.Empty(t, found)
+	return project
+}
+
+func TestDecodeProject(t *testing.T) {
+	project := decodeProject(t)
+	local, found := project.Environment("")
+	require.NoError(t, found.Err())
+	require.Equal(t, "local", local.Name.Value)
+	require.Equal(t, "varve", local.Temporal.TaskQueue)
+	require.Empty(t, local.Catalog.Type)
+
+	shared, found := project.Environment("shared")
+	require.NoError(t, found.Err())
+	require.Equal(t, "sqlite:///srv/lake/catalog.db", shared.Catalog.URI)
+	require.Equal(t, "varve", shared.Catalog.Name)
+	require.Equal(t, int64(4e9), shared.Limits.Memory)
+	require.Equal(t, spec.Secret{File: filepath.Join("conf", "tls.pem")}, shared.Temporal.TLS.Cert, "relative to the project file")
+	require.Equal(t, spec.Secret{File: "/etc/tls.key"}, shared.Temporal.TLS.Key)
+}
+
+func TestWhatIsNotYetSupportedIsSaidWhenSelected(t *testing.T) {
+	project := decodeProject(t)
+	_, found := project.Environment("prod")
+	require.EqualError(t, found.Err(), `conf/varve.yaml:8:14: error: environment "prod" needs a catalog of type rest, which is not yet supported
+   | catalog: {type: rest, uri: https://nessie.example/iceberg, warehouse: lake, credential: {env: NESSIE_TOKEN}}
+   |          ^
+conf/varve.yaml:9:12: error: environment "prod" needs a store in S3, which is not yet supported
+   | store: {s3: {region: eu-west-1, endpoint: https://s3.example, path_style: true}}
+   |        ^
+conf/varve.yaml:11:12: error: environment "prod" needs Trino, which is not yet supported
+   | trino: {uri: https://trino.example:8443, catalog: lake}
+   |        ^`)
+}
+
+func TestUnknownEnvironment(t *testing.T) {
+	_, found := decodeProject(t).Environment("prd")
+	require.ErrorContains(t, found.Err(), `no environment "prd": there are local, shared, prod`)
+	require.ErrorContains(t, found.Err(), `did you mean "prod"?`)
+}
+
+func TestProjectDiagnosticsShowNoSecret(t *testing.T) {
+	runCases(t, "testdata/project/*.txt", func(input string) string {
+		project, found := spec.DecodeProject("varve.yaml", []byte(input), spec.DecodeOptions{Getenv: getenv})
+		require.Nil(t, project)
+		require.NotContains(t, found.Error(), "hunter2")
+		return found.Error()
+	})
+}
+
+func TestSecretResolve(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte("hunter2\n"), 0o600))
+	value, err := spec.Secret{File: file}.Resolve()
+	require.NoError(t, err)
+	require.Equal(t, "hunter2", value)
+
+	t.Setenv("VARVE_TEST_SECRET", "hunter3")
+	value, err = spec.Secret{Env: "VARVE_TEST_SECRET"}.Resolve()
+	require.NoError(t, err)
+	require.Equal(t, "hunter3", value)
+
+	_, err = spec.Secret{Env: "VARVE_TEST_ABSENT"}.Resolve()
+	require.EqualError(t, err, "environment variable VARVE_TEST_ABSENT, which should hold a secret, is not set")
+	_, err = spec.Secret{File: file + ".absent"}.Resolve()
+	require.ErrorIs(t, err, os.ErrNotExist)
+	_, err = spec.Secret{}.Resolve()
+	require.Error(t, err)
+	require.Equal(t, "file "+file, spec.Secret{File: file}.String())
+}
