@@ -93,31 +93,21 @@ func (p *prepared) close() { duckdb.DestroyPrepare(&p.raw) }
 
 func (p *prepared) parameters() int { return int(duckdb.NParams(p.raw)) }
 
-// schema is the result's schema in DuckDB's own Arrow types.
-func (p *prepared) schema(c *connection) (*arrow.Schema, error) {
-	var options duckdb.ArrowOptions
-	duckdb.ConnectionGetArrowOptions(c.raw, &options)
-	defer duckdb.DestroyArrowOptions(&options)
+// columns are the result's names and types, which the caller destroys.
+func (p *prepared) columns() ([]string, []duckdb.LogicalType) {
 	n := duckdb.PreparedStatementColumnCount(p.raw)
 	names, types := make([]string, n), make([]duckdb.LogicalType, n)
 	for i := range n {
 		names[i] = duckdb.PreparedStatementColumnName(p.raw, i)
 		types[i] = duckdb.PreparedStatementColumnLogicalType(p.raw, i)
 	}
-	return arrowSchema(options, names, types)
+	return names, types
 }
 
-func arrowSchema(options duckdb.ArrowOptions, names []string, types []duckdb.LogicalType) (*arrow.Schema, error) {
-	defer func() {
-		for i := range types {
-			duckdb.DestroyLogicalType(&types[i])
-		}
-	}()
-	schema, failed := duckdb.NewArrowSchema(options, types, names)
-	if err := takeError(failed); err != nil {
-		return nil, err
+func destroyTypes(types []duckdb.LogicalType) {
+	for i := range types {
+		duckdb.DestroyLogicalType(&types[i])
 	}
-	return schema, nil
 }
 
 // execute begins to run the statement; rows are made while they are fetched.
@@ -140,11 +130,13 @@ func (p *prepared) execute() (*result, error) {
 		names[i] = duckdb.ColumnName(&r.raw, i)
 		types[i] = duckdb.ColumnLogicalType(&r.raw, i)
 	}
-	var err error
-	if r.schema, err = arrowSchema(r.options, names, types); err != nil {
+	defer destroyTypes(types)
+	schema, failed := duckdb.NewArrowSchema(r.options, types, names)
+	if err := takeError(failed); err != nil {
 		r.close()
 		return nil, err
 	}
+	r.schema = schema
 	return r, nil
 }
 

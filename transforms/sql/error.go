@@ -61,19 +61,17 @@ func translate(query string, err error) error {
 	if !errors.As(err, &native) {
 		return err
 	}
-	var parsed struct {
-		Type       string `json:"exception_type"`
-		Message    string `json:"exception_message"`
-		Position   string `json:"position"`
-		Candidates string `json:"candidates"`
-	}
-	text := string(native)
-	if at := strings.IndexByte(text, '{'); at < 0 || json.Unmarshal([]byte(text[at:]), &parsed) != nil {
-		return errorAt(query, -1, Internal, "%s", firstLine(text))
+	parsed, ok := native.parse()
+	if !ok {
+		return errorAt(query, -1, Internal, "%s", firstLine(string(native)))
 	}
 	at := -1
 	if parsed.Position != "" {
 		at = position(parsed.Position)
+	}
+	var moved shifted
+	if errors.As(err, &moved) {
+		at -= moved.by
 	}
 	e := errorAt(query, at, kindOf(parsed.Type), "%s", firstLine(parsed.Message))
 	if nearest, _, _ := strings.Cut(parsed.Candidates, ","); nearest != "" {
@@ -81,6 +79,38 @@ func translate(query string, err error) error {
 	}
 	return e
 }
+
+// exception is DuckDB's JSON of an error.
+type exception struct {
+	Type       string `json:"exception_type"`
+	Message    string `json:"exception_message"`
+	Position   string `json:"position"`
+	Candidates string `json:"candidates"`
+}
+
+func (e nativeError) parse() (exception, bool) {
+	var parsed exception
+	at := strings.IndexByte(string(e), '{')
+	ok := at >= 0 && json.Unmarshal([]byte(e[at:]), &parsed) == nil
+	return parsed, ok
+}
+
+func interrupted(err error) bool {
+	var native nativeError
+	if !errors.As(err, &native) {
+		return false
+	}
+	parsed, ok := native.parse()
+	return ok && parsed.Type == "INTERRUPT"
+}
+
+// shifted is an error of a text in which the statement begins at an offset.
+type shifted struct {
+	error
+	by int
+}
+
+func (s shifted) Unwrap() error { return s.error }
 
 func kindOf(exception string) Kind {
 	switch exception {
@@ -94,7 +124,7 @@ func kindOf(exception string) Kind {
 		return Unsupported
 	case "Out of Memory", "Object Size":
 		return Memory
-	case "INTERNAL", "FATAL", "Executor", "Serialization", "IO", "Scheduler", "TransactionContext", "Connection":
+	case "INTERNAL", "FATAL", "Executor", "Serialization", "IO", "Scheduler", "TransactionContext", "Connection", "INTERRUPT":
 		return Internal
 	}
 	return Data
@@ -104,6 +134,9 @@ func kindOf(exception string) Kind {
 func firstLine(message string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(message), "\n")
 	line = strings.TrimRight(line, "!.")
+	if rest, ok := strings.CutPrefix(line, "Values list "); ok { // DuckDB's name for what is under an alias
+		line = "table " + rest
+	}
 	first, size := utf8.DecodeRuneInString(line)
 	if second, _ := utf8.DecodeRuneInString(line[size:]); unicode.IsUpper(first) && unicode.IsLower(second) {
 		line = string(unicode.ToLower(first)) + line[size:]

@@ -153,7 +153,10 @@ func (f *filterReader) comparison(tokens []token) ([]Filter, bool) {
 	return []Filter{{field.Name, op, []any{value}}}, ok
 }
 
+// between reads a range. DuckDB prints bounds that are not part of it as if they were: as a filter that is no harm, as
+// the whole of a condition it would be.
 func (f *filterReader) between(field arrow.Field, tokens []token) ([]Filter, bool) {
+	f.whole = false
 	parts := f.split(tokens, "AND")
 	if len(parts) != 2 {
 		return nil, false

@@ -66,10 +66,26 @@ func (r *resultReader) Next() bool {
 		r.current, r.err = r.gather()
 	}
 	if r.err != nil {
-		r.err = r.session.explain(r.err)
+		r.err = r.session.explain(r.cause(r.err))
 	}
 	r.done = r.done || r.err != nil
 	return r.current != nil
+}
+
+// cause is the error that ended the query. When a thread of DuckDB's fails while another waits for rows, the stream may
+// report no more than that it was interrupted; then the statement is run again, to nowhere, for what it says.
+func (r *resultReader) cause(err error) error {
+	s := r.session
+	if !interrupted(err) || s.ctx.Err() != nil || s.failed() != nil {
+		return err
+	}
+	r.result.close()
+	r.result = nil
+	const prefix = "EXPLAIN ANALYZE "
+	if again := s.conn.exec(prefix + s.stmt.text); again != nil {
+		return shifted{again, len(prefix)}
+	}
+	return err
 }
 
 func (r *resultReader) gather() (arrow.RecordBatch, error) {

@@ -183,7 +183,16 @@ func (s *scan) fill(chunk duckdb.DataChunk) (int64, error) {
 // give lends n rows of an Arrow column to a vector of DuckDB's, which keeps the memory as long as it needs it.
 func (s *scan) give(vector duckdb.Vector, column int, values arrow.Array, n int64) error {
 	slice := array.NewSlice(values, s.at, s.at+n)
-	defer slice.Release()
+	defer func() { slice.Release() }()
+	if _, nested := slice.DataType().(arrow.NestedType); nested {
+		// arrow-go exports a struct at an offset with fields that are shifted twice. A copy has no offsets anywhere.
+		compact, err := array.Concatenate([]arrow.Array{slice}, s.relation.session.mem)
+		if err != nil {
+			return err
+		}
+		slice.Release()
+		slice = compact
+	}
 	if s.fields[column] == nil {
 		s.fields[column] = arrow.NewSchema([]arrow.Field{{Name: "", Type: slice.DataType(), Nullable: true}}, nil)
 	}

@@ -134,11 +134,9 @@ func (s *session) prepare() error {
 	if n := s.prepared.parameters(); n > 0 {
 		return errorAt(s.stmt.query, -1, Refused, "the statement has %d parameters, and there is nothing to bind them to", n)
 	}
-	native, err := s.prepared.schema(s.conn)
-	if err != nil {
-		return err
-	}
-	if s.schema, s.convert, err = normalise(native); err != nil {
+	names, types := s.prepared.columns()
+	defer destroyTypes(types)
+	if s.schema, s.convert, err = normalise(names, types); err != nil {
 		return err
 	}
 	return s.pushDown()
@@ -186,10 +184,7 @@ func (s *session) explain(err error) error {
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}
-	s.mu.Lock()
-	cause := s.inputErr
-	s.mu.Unlock()
-	if cause != nil {
+	if cause := s.failed(); cause != nil {
 		var typed *Error
 		if errors.As(cause, &typed) {
 			return cause
@@ -202,6 +197,13 @@ func (s *session) explain(err error) error {
 		mistake.Message, mistake.Hint = s.nameColumns(mistake.Message), s.nameColumns(mistake.Hint)
 	}
 	return err
+}
+
+// failed is the first error of the Input.
+func (s *session) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inputErr
 }
 
 func (s *session) close() {
