@@ -4,20 +4,30 @@
 //
 // A merge goes through five stages, each a function of values that can travel:
 //
-//	load    the source's keys into hash tables, sharded above the memory limit
+//	load    the source's keys into a hash table
 //	prune   the table's files that cannot hold one of those keys
-//	match   stream the key columns of each file group past the hash tables
-//	write   the deletes and the new versions of changed rows
-//	insert  the source rows that no group matched
+//	match   stream the key columns of each file past the hash table
+//	write   the deletes and the new versions of changed rows, group by group
+//	insert  the source rows that no file matched
 package merge
 
 import (
 	"context"
 	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/datafile"
 )
 
 // Plan is one MERGE of one source. Its Change is a commit.Planner: called again
@@ -25,29 +35,471 @@ import (
 // conflict, and keeps the rest.
 //
 // A Plan owns its temporary files and, until they are committed, the data files
-// it has written. Close removes the former; Abort the latter too.
+// it has written. Close removes the former; Abort the latter too. A Plan is for
+// one goroutine.
 type Plan struct {
 	source Source
 	opts   Options
 	stats  Stats
+
+	// What depends on the table's schema and layout, and is made anew with them.
+	shape   shape
+	binding *binding
+	loaded  *loaded
+	payload *memoryPayload
+	fs      iceio.WriteFileIO
+
+	// What was found and written so far, for the head of the last Change.
+	began   bool
+	files   map[string]*fileState // all candidate files, by path
+	groups  map[*groupState]bool
+	inserts *inserted
+	matched *roaring.Bitmap // by any file, when inserts was made
+}
+
+// shape is what a table's files are written by; if it changes between two
+// attempts, everything is done again.
+type shape struct{ schema, spec, order, version int }
+
+func shapeOf(t *table.Table) shape {
+	m := t.Metadata()
+	spec := m.PartitionSpec()
+	return shape{schema: m.CurrentSchema().ID, spec: spec.ID(), order: m.DefaultSortOrder(), version: m.Version()}
+}
+
+// fileState is what is known of a candidate file.
+type fileState struct {
+	task      table.FileScanTask
+	signature string
+	// matched and applied are the source rows that matched a row of the file, and
+	// those of them that a clause applied to.
+	matched, applied *roaring.Bitmap
+	group            *groupState // nil if nothing in the file changes
+}
+
+// groupState is a set of files whose changes were written together.
+type groupState struct {
+	files []*fileState
+	out   *written
 }
 
 // New checks what can be checked without the table.
 func New(source Source, opts Options) (*Plan, error) {
-	return &Plan{source: source, opts: opts}, nil
+	if opts.Strategy == "" {
+		opts.Strategy = CopyOnWrite
+	}
+	if opts.NewColumns == "" {
+		opts.NewColumns = IgnoreNewColumns
+	}
+	if opts.Isolation == "" {
+		opts.Isolation = Serializable
+	}
+	if opts.MemoryLimit <= 0 {
+		opts.MemoryLimit = 1 << 30
+	}
+	if opts.Parallelism <= 0 {
+		opts.Parallelism = runtime.GOMAXPROCS(0)
+	}
+	if opts.TempDir == "" {
+		opts.TempDir = os.TempDir()
+	}
+	switch {
+	case opts.Strategy != CopyOnWrite && opts.Strategy != MergeOnRead:
+		return nil, fmt.Errorf("%w: strategy %q", ErrOptions, opts.Strategy)
+	case opts.NewColumns != IgnoreNewColumns && opts.NewColumns != RefuseNewColumns:
+		return nil, fmt.Errorf("%w: policy %q for new columns", ErrOptions, opts.NewColumns)
+	case opts.Isolation != Serializable && opts.Isolation != Snapshot:
+		return nil, fmt.Errorf("%w: isolation %q", ErrOptions, opts.Isolation)
+	case len(opts.Matched)+len(opts.NotMatched)+len(opts.NotMatchedBySource) == 0:
+		return nil, fmt.Errorf("%w: there is no clause", ErrOptions)
+	case source.Schema().NumFields() == 0:
+		return nil, fmt.Errorf("%w: the source has no columns", ErrOptions)
+	}
+	return &Plan{source: plain(source), opts: opts}, nil
 }
 
 // Change computes what to commit on top of head; nil if nothing changes.
 func (p *Plan) Change(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
-	return nil, fmt.Errorf("%w: not written yet", ErrOptions)
+	again := p.began
+	if err := p.begin(ctx, head); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	tasks, pruned, err := p.binding.candidates(ctx, head, p.loaded)
+	if err != nil {
+		return nil, fmt.Errorf("merge into %s: plan files: %w", p.binding.table, err)
+	}
+	p.stats.FilesPruned = pruned
+	p.stats.timed("prune", start)
+
+	r, err := newReader(ctx, head)
+	if err != nil {
+		return nil, fmt.Errorf("merge into %s: %w", p.binding.table, err)
+	}
+	if err := p.reconcile(ctx, r, tasks, again); err != nil {
+		return nil, err
+	}
+	if err := p.insert(ctx, r); err != nil {
+		return nil, err
+	}
+	return p.change(), nil
+}
+
+// begin makes what all stages share, unless it is there already.
+func (p *Plan) begin(ctx context.Context, head *table.Table) error {
+	if p.began && p.shape == shapeOf(head) {
+		return nil
+	}
+	if p.began {
+		p.discard()
+	}
+	b, err := bind(ctx, head, p.source.Schema(), p.opts)
+	if err != nil {
+		return err
+	}
+	fs, err := head.FS(ctx)
+	if err != nil {
+		return fmt.Errorf("merge into %s: %w", b.table, err)
+	}
+	var ok bool
+	if p.fs, ok = fs.(iceio.WriteFileIO); !ok {
+		return fmt.Errorf("merge into %s: its store cannot be written to", b.table)
+	}
+	if b.opts.Strategy == MergeOnRead && head.Metadata().Version() < 2 {
+		return b.errorf("merge-on-read takes table format version 2")
+	}
+	start := time.Now()
+	l, err := b.load(ctx, p.source, head.Metadata().PartitionSpecs())
+	if err != nil {
+		return err
+	}
+	p.stats = Stats{SourceRows: int64(l.rows), Warnings: b.warnings}
+	p.stats.timed("load", start)
+	p.shape, p.binding, p.loaded, p.payload = shapeOf(head), b, l, nil
+	p.files, p.groups, p.inserts, p.began = map[string]*fileState{}, map[*groupState]bool{}, nil, true
+	return nil
+}
+
+// reconcile brings what is known of the table's files up to the head's: files
+// that are as they were keep their results, and all others are matched and
+// written.
+func (p *Plan) reconcile(ctx context.Context, r *reader, tasks []table.FileScanTask, again bool) error {
+	todo, redone := p.forget(tasks, again)
+	if again {
+		p.stats.GroupsRedone += redone
+	}
+	start := time.Now()
+	changes, err := p.match(ctx, r, todo)
+	if err != nil {
+		return err
+	}
+	p.stats.timed("match", start)
+	start = time.Now()
+	defer func() { p.stats.timed("write", start) }()
+	return p.write(ctx, r, changes)
+}
+
+// forget drops the results of files that are gone or have other deletes than
+// before, and of those that were written together with them. It returns the
+// files to look through.
+func (p *Plan) forget(tasks []table.FileScanTask, again bool) (todo []table.FileScanTask, redone int) {
+	now := make(map[string]string, len(tasks))
+	for _, t := range tasks {
+		now[t.File.FilePath()] = signatureOf(t)
+	}
+	known := make(map[string]bool, len(p.files))
+	touchedGone := false
+	for path, f := range p.files {
+		known[path] = true
+		if now[path] == f.signature {
+			continue
+		}
+		delete(p.files, path)
+		touchedGone = touchedGone || now[path] == "" && !f.matched.IsEmpty()
+		if g := f.group; g != nil && p.groups[g] {
+			delete(p.groups, g)
+			redone++
+			p.remove(g.out)
+			for _, member := range g.files {
+				delete(p.files, member.task.File.FilePath())
+			}
+		}
+	}
+	// Under snapshot isolation, rows that came since are none of our business;
+	// but if a file with matches was rewritten, its rows are in one of the new ones.
+	skipNew := again && p.opts.Isolation == Snapshot && !touchedGone
+	for _, t := range tasks {
+		path := t.File.FilePath()
+		if p.files[path] == nil && (known[path] || !skipNew) {
+			todo = append(todo, t)
+		}
+	}
+	return todo, redone
+}
+
+// signatureOf is equal for two tasks of a file if the same rows are live.
+func signatureOf(t table.FileScanTask) string {
+	out := "live"
+	for _, files := range [][]iceberg.DataFile{t.DeleteFiles, t.EqualityDeleteFiles, t.DeletionVectorFiles} {
+		for _, d := range files {
+			out += "|" + d.FilePath()
+			if at := d.ContentOffset(); at != nil {
+				out += "@" + strconv.FormatInt(*at, 10)
+			}
+		}
+	}
+	return out
+}
+
+// match matches files in parallel. Those in which something changes are returned.
+func (p *Plan) match(ctx context.Context, r *reader, tasks []table.FileScanTask) ([]changed, error) {
+	m := &matcher{binding: p.binding, reader: r, loaded: p.loaded, source: p.source}
+	found := make([]*matches, len(tasks))
+	files := make([]*targetFile, len(tasks))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(p.opts.Parallelism)
+	for i, t := range tasks {
+		g.Go(func() error {
+			f, err := r.file(ctx, t)
+			if err == nil {
+				files[i] = f
+				found[i], err = m.file(ctx, f)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, wrap(p.binding.table, "match", err)
+	}
+	var out []changed
+	for i, t := range tasks {
+		state := &fileState{task: t, signature: signatureOf(t), matched: bitmapOfRows(found[i].source)}
+		var applied []uint32
+		for _, v := range found[i].verdicts {
+			if v.source != noSource {
+				applied = append(applied, v.source)
+			}
+		}
+		state.applied = bitmapOfRows(applied)
+		p.files[t.File.FilePath()] = state
+		if len(found[i].verdicts) > 0 {
+			out = append(out, changed{file: files[i], verdicts: found[i].verdicts, state: state})
+		}
+	}
+	return out, nil
+}
+
+func bitmapOfRows(numbers []uint32) *roaring.Bitmap {
+	out := roaring.New()
+	out.AddMany(numbers)
+	return out
+}
+
+// wrap says what was attempted, unless the error does so itself.
+func wrap(name, what string, err error) error {
+	switch err.(type) {
+	case *CardinalityError, *NullError, *ValueError:
+		return err
+	}
+	return fmt.Errorf("merge into %s: %s: %w", name, what, err)
+}
+
+// write writes the changes, groups in parallel.
+func (p *Plan) write(ctx context.Context, r *reader, changes []changed) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	c, err := p.changer(r)
+	if err != nil {
+		return err
+	}
+	groups := groupFiles(changes, p.opts.Parallelism)
+	outs := make([]*written, len(groups))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(p.opts.Parallelism)
+	for i, files := range groups {
+		g.Go(func() (err error) {
+			outs[i], err = c.write(ctx, files)
+			return err
+		})
+	}
+	err = g.Wait()
+	for i, files := range groups {
+		if outs[i] == nil {
+			continue
+		}
+		state := &groupState{out: outs[i]}
+		for _, f := range files {
+			f.state.group = state
+			state.files = append(state.files, f.state)
+		}
+		p.groups[state] = true
+	}
+	if err != nil {
+		return wrap(p.binding.table, "write", err)
+	}
+	return nil
+}
+
+// load brings the source's columns that updates and inserts write into memory.
+func (p *Plan) load(ctx context.Context) error {
+	if p.payload != nil {
+		return nil
+	}
+	start := time.Now()
+	columns := columnSet{}
+	for _, c := range p.binding.sourceUpdate {
+		columns.name(c)
+	}
+	if len(p.binding.sourceUpdate) > 0 {
+		for _, c := range p.binding.sourceInsert {
+			columns.name(c)
+		}
+	}
+	var ok bool
+	var err error
+	p.payload, ok, err = loadPayload(ctx, p.binding, p.source, p.loaded.decide, columns.of(p.binding.source), p.opts.MemoryLimit)
+	if err == nil && !ok {
+		err = fmt.Errorf("merge into %s: the source does not fit in memory", p.binding.table)
+	}
+	p.stats.timed("load", start)
+	return err
+}
+
+func (p *Plan) changer(r *reader) (*changer, error) {
+	return newChanger(p.binding, r, p.payload, datafile.WriterOptions{
+		MemoryLimit: max(p.opts.MemoryLimit/int64(4*p.opts.Parallelism), 16<<20),
+		Parallelism: p.opts.Parallelism,
+	})
+}
+
+// insert writes the source rows that no file matched, unless that is done.
+func (p *Plan) insert(ctx context.Context, r *reader) error {
+	start := time.Now()
+	defer func() { p.stats.timed("insert", start) }()
+	matched := roaring.New()
+	for _, f := range p.files {
+		matched.Or(f.matched)
+	}
+	if p.inserts != nil && p.matched.Equals(matched) {
+		return nil
+	}
+	if p.inserts != nil {
+		p.removeFiles(p.inserts.files)
+		p.inserts = nil
+	}
+	c, err := p.changer(r)
+	if err != nil {
+		return err
+	}
+	var memory *memoryPayload
+	if p.payload != nil && len(p.binding.sourceUpdate) > 0 {
+		memory = p.payload
+	}
+	if p.inserts, err = c.insert(ctx, p.source, memory, p.loaded.rows, matched); err != nil {
+		return err
+	}
+	p.matched = matched
+	return nil
+}
+
+// change puts together what the groups and the inserts made.
+func (p *Plan) change() *commit.Change {
+	out := &commit.Change{Operation: commit.Append}
+	s := &p.stats
+	s.Updated, s.Deleted, s.Identical, s.Carried = 0, 0, 0, 0
+	for g := range p.groups {
+		out.AddData = append(out.AddData, g.out.addData...)
+		out.RemoveData = append(out.RemoveData, g.out.removeData...)
+		out.AddDeletes = append(out.AddDeletes, g.out.addDeletes...)
+		out.RemoveDeletes = append(out.RemoveDeletes, g.out.removeDeletes...)
+		s.Updated += g.out.updated
+		s.Deleted += g.out.deleted
+		s.Identical += g.out.identical
+		s.Carried += g.out.carried
+	}
+	out.AddData = append(out.AddData, p.inserts.files...)
+	applied := roaring.New()
+	for _, f := range p.files {
+		applied.Or(f.applied)
+	}
+	s.Inserted = p.inserts.rows
+	s.Unchanged = int64(p.matched.GetCardinality()) - int64(applied.GetCardinality()) + p.inserts.without
+	s.FilesScanned = len(p.files)
+	s.FilesAdded, s.FilesRemoved, s.DeleteFilesAdded = len(out.AddData), len(out.RemoveData), len(out.AddDeletes)
+	s.BytesWritten = 0
+	for _, files := range [][]iceberg.DataFile{out.AddData, out.AddDeletes} {
+		for _, f := range files {
+			s.BytesWritten += sizeOnDisk(f)
+		}
+	}
+	switch {
+	case len(out.AddData)+len(out.RemoveData)+len(out.AddDeletes)+len(out.RemoveDeletes) == 0:
+		return nil
+	case len(out.AddDeletes) > 0:
+		out.Operation = commit.RowDelta
+	case len(out.RemoveData) > 0:
+		out.Operation = commit.Overwrite
+	}
+	out.Summary = s.summary(p.opts.Strategy)
+	return out
+}
+
+// sizeOnDisk is a file's size; of a deletion vector, its share of the file.
+func sizeOnDisk(f iceberg.DataFile) int64 {
+	if n := f.ContentSizeInBytes(); n != nil {
+		return *n
+	}
+	return f.FileSizeBytes()
 }
 
 // Stats is what the last call of Change came to.
-func (p *Plan) Stats() Stats { return p.stats }
+func (p *Plan) Stats() Stats {
+	out := p.stats
+	out.Stages = maps.Clone(p.stats.Stages)
+	return out
+}
 
-// Close removes temporary files. The files of the last Change stay.
-func (p *Plan) Close() error { return nil }
+// Close removes temporary files and lets go of the source's rows. The files of
+// the last Change stay.
+func (p *Plan) Close() error {
+	if p.payload != nil {
+		p.payload.release()
+	}
+	p.payload, p.loaded = nil, nil
+	return nil
+}
 
 // Abort is Close for a merge that is not committed: it also removes the files
 // that Change has written.
-func (p *Plan) Abort(ctx context.Context) error { return p.Close() }
+func (p *Plan) Abort(ctx context.Context) error {
+	p.discard()
+	return p.Close()
+}
+
+// discard removes everything that was written.
+func (p *Plan) discard() {
+	for g := range p.groups {
+		p.remove(g.out)
+	}
+	if p.inserts != nil {
+		p.removeFiles(p.inserts.files)
+	}
+	p.groups, p.inserts, p.files, p.began = nil, nil, nil, false
+}
+
+func (p *Plan) remove(w *written) {
+	p.removeFiles(w.addData)
+	p.removeFiles(w.addDeletes)
+}
+
+// removeFiles removes files that nobody else knows of. What cannot be removed
+// is an orphan, for maintenance to find.
+func (p *Plan) removeFiles(files []iceberg.DataFile) {
+	for _, f := range files {
+		_ = p.fs.Remove(f.FilePath())
+	}
+}

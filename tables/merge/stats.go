@@ -1,6 +1,9 @@
 package merge
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Stats is what a merge did. Rows are counted by the clause that applied to
 // them, as Spark does: a row that an update clause applies to counts as Updated
@@ -9,10 +12,11 @@ import "time"
 type Stats struct {
 	SourceRows int64
 	Inserted   int64
-	Updated    int64
-	Deleted    int64
-	// Unchanged counts the source rows that matched a target row to which no
-	// clause applied, and those that matched nothing and no clause inserted.
+	Updated    int64 // target rows
+	Deleted    int64 // target rows
+	// Unchanged counts the source rows that changed nothing: those that matched
+	// target rows without a clause that applied, and those that matched nothing
+	// and no clause inserted.
 	Unchanged int64
 	// Identical counts the updates that would have changed no column's value.
 	Identical int64
@@ -26,10 +30,31 @@ type Stats struct {
 	DeleteFilesAdded int
 	BytesRead        int64
 	BytesWritten     int64
-	GroupsRedone     int // file groups planned again after a conflict
+	GroupsRedone     int // file groups done again after a conflict
 	SpilledBytes     int64
 
 	// Stages holds the wall time of load, prune, match, write and insert.
 	Stages   map[string]time.Duration
 	Warnings []string
+}
+
+// summary is what a snapshot's summary says of the merge, beside what Iceberg
+// counts itself.
+func (s *Stats) summary(strategy Strategy) map[string]string {
+	count := func(n int64) string { return strconv.FormatInt(n, 10) }
+	return map[string]string{
+		"varve.merge.strategy":      string(strategy),
+		"varve.merge.source-rows":   count(s.SourceRows),
+		"varve.merge.rows-inserted": count(s.Inserted),
+		"varve.merge.rows-updated":  count(s.Updated),
+		"varve.merge.rows-deleted":  count(s.Deleted),
+	}
+}
+
+// timed adds the time since start to a stage.
+func (s *Stats) timed(stage string, start time.Time) {
+	if s.Stages == nil {
+		s.Stages = map[string]time.Duration{}
+	}
+	s.Stages[stage] += time.Since(start)
 }

@@ -1,0 +1,135 @@
+package merge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/datafile"
+)
+
+// batchRows is how many rows are worked on at a time.
+const batchRows = 1 << 16
+
+// reader opens the table's data files for a merge.
+type reader struct {
+	fs     iceio.IO
+	meta   table.Metadata
+	schema *iceberg.Schema // with row lineage where the format has it
+}
+
+func newReader(ctx context.Context, head *table.Table) (*reader, error) {
+	fs, err := head.FS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{fs: fs, meta: head.Metadata(), schema: head.Schema()}
+	if r.meta.Version() >= 3 {
+		r.schema = iceberg.SchemaWithRowLineage(r.schema)
+	}
+	return r, nil
+}
+
+// targetFile is a data file and the positions in it that are deleted already.
+type targetFile struct {
+	task    table.FileScanTask
+	deleted *roaring64.Bitmap
+}
+
+func (r *reader) file(ctx context.Context, task table.FileScanTask) (*targetFile, error) {
+	f := &targetFile{task: task}
+	if task.File.Count() > math.MaxUint32-1 {
+		return nil, fmt.Errorf("%s has more rows than can be merged into", task.File.FilePath())
+	}
+	var err error
+	if f.deleted, err = r.deleted(ctx, task); err != nil {
+		return nil, fmt.Errorf("deletes of %s: %w", task.File.FilePath(), err)
+	}
+	return f, nil
+}
+
+// block is a batch of a data file's rows, with their positions.
+type block struct {
+	*frame
+	positions []uint32
+}
+
+// scan reads columns of a file's live rows, in order of position. Names get a
+// prefix; rows, if not nil, are the only positions that are read. What do gets
+// is valid during the call.
+func (r *reader) scan(ctx context.Context, f *targetFile, prefix string, columns []string, rows *roaring64.Bitmap, do func(block) error) error {
+	err := r.scanFile(ctx, f, prefix, columns, rows, do)
+	if err != nil && !errors.As(err, new(*CardinalityError)) {
+		return fmt.Errorf("read %s: %w", f.task.File.FilePath(), err)
+	}
+	return err
+}
+
+func (r *reader) scanFile(ctx context.Context, f *targetFile, prefix string, columns []string, rows *roaring64.Bitmap, do func(block) error) error {
+	rd, err := datafile.Open(ctx, r.fs, f.task.File, datafile.ReadOptions{
+		Schema: r.schema, Columns: columns, Deleted: f.deleted, Rows: rows,
+		BatchRows: batchRows, NameMapping: r.meta.NameMapping(), Spec: r.meta.PartitionSpecByID(int(f.task.File.SpecID())),
+	})
+	if err != nil {
+		return err
+	}
+	defer rd.Release()
+	var own []uint32
+	for rd.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		batch := rd.RecordBatch()
+		n := int(batch.NumRows())
+		first, positions := rd.Positions()
+		own = slices.Grow(own[:0], n)[:n]
+		for i := range own {
+			if positions == nil {
+				own[i] = uint32(first + int64(i))
+			} else {
+				own[i] = uint32(positions[i])
+			}
+		}
+		b := block{frame: newFrame(n), positions: own}
+		for i, c := range batch.Columns() {
+			b.names = append(b.names, prefix+columns[i])
+			b.columns = append(b.columns, c)
+		}
+		if err := do(b); err != nil {
+			return err
+		}
+	}
+	return rd.Err()
+}
+
+// bitmapOf is the set of ascending positions.
+func bitmapOf(positions []uint32) *roaring64.Bitmap {
+	out := roaring64.New()
+	wide := make([]uint64, 0, min(len(positions), batchRows))
+	for _, p := range positions {
+		wide = append(wide, uint64(p))
+		if len(wide) == cap(wide) {
+			out.AddMany(wide)
+			wide = wide[:0]
+		}
+	}
+	out.AddMany(wide)
+	return out
+}
+
+// columnNames lists a schema's columns.
+func columnNames(s *arrow.Schema) []string {
+	out := make([]string, s.NumFields())
+	for i, f := range s.Fields() {
+		out[i] = f.Name
+	}
+	return out
+}
