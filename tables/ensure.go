@@ -46,6 +46,7 @@ type Changes struct {
 	Added      []string `json:"added,omitempty"`      // columns, dotted for nested ones
 	Widened    []string `json:"widened,omitempty"`    // "column: int to long"
 	Relaxed    []string `json:"relaxed,omitempty"`    // columns that became optional
+	Required   []string `json:"required,omitempty"`   // columns of a table without rows that became required
 	Documented []string `json:"documented,omitempty"` // columns whose doc changed
 	Properties []string `json:"properties,omitempty"` // keys that were set
 	SortOrder  bool     `json:"sort_order,omitempty"`
@@ -56,7 +57,7 @@ type Changes struct {
 
 // Any tells whether anything was changed.
 func (c Changes) Any() bool {
-	return c.Created || len(c.Added)+len(c.Widened)+len(c.Relaxed)+len(c.Documented)+len(c.Properties) > 0 ||
+	return c.Created || len(c.Added)+len(c.Widened)+len(c.Relaxed)+len(c.Required)+len(c.Documented)+len(c.Properties) > 0 ||
 		c.SortOrder || c.Partition || c.Identifier || c.Format
 }
 
@@ -80,11 +81,11 @@ func (l *Lake) Ensure(ctx context.Context, def Definition) (*Table, Changes, err
 		return nil, Changes{}, err
 	}
 	if def.FormatVersion != 0 && def.FormatVersion != 2 && def.FormatVersion != 3 {
-		return nil, Changes{}, fmt.Errorf("%w: %s: format version %d: want 2 or 3", ErrDefinition, def.Name, def.FormatVersion)
+		return nil, Changes{}, badDefinition("%s: format version %d: want 2 or 3", def.Name, def.FormatVersion)
 	}
 	for key := range def.Properties {
 		if reserved(key) {
-			return nil, Changes{}, fmt.Errorf("%w: %s: property %s cannot be set", ErrDefinition, def.Name, key)
+			return nil, Changes{}, badDefinition("%s: property %s cannot be set", def.Name, key)
 		}
 	}
 	t, err := l.Table(ctx, def.Name)
@@ -121,6 +122,9 @@ func (l *Lake) create(ctx context.Context, ident table.Identifier, def Definitio
 	}
 	t, err := l.cat.CreateTable(ctx, ident, schema, icebergcatalog.WithPartitionSpec(spec),
 		icebergcatalog.WithSortOrder(order), icebergcatalog.WithProperties(def.newProperties()))
+	if errors.Is(err, iceberg.ErrInvalidSchema) || errors.Is(err, iceberg.ErrInvalidPartitionSpec) {
+		return nil, badDefinition("create %s: %s", def.Name, strings.Join(strings.Fields(err.Error()), " "))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,8 @@ var (
 	ErrRewritten = errors.New("rows were rewritten since")
 	// ErrExpired says that the snapshot to read from is no longer in the table's metadata.
 	ErrExpired = errors.New("snapshot has expired")
-	// ErrDefinition says that a definition is not one that a table can be made from.
+	// ErrDefinition says that a definition is not one that a table can be made from, or that rows do not have the
+	// table's columns.
 	ErrDefinition = errors.New("invalid definition")
 )
 
@@ -46,3 +47,13 @@ func (e *IncompatibleError) Error() string {
 }
 
 func (e *IncompatibleError) Unwrap() error { return ErrIncompatible }
+
+// definitionError is an ErrDefinition whose text is the reason alone.
+type definitionError struct{ reason string }
+
+func (e *definitionError) Error() string { return e.reason }
+func (e *definitionError) Unwrap() error { return ErrDefinition }
+
+func badDefinition(format string, args ...any) error {
+	return &definitionError{fmt.Sprintf(format, args...)}
+}

@@ -149,7 +149,7 @@ func (e *evolution) column(at []string, old iceberg.NestedField, f arrow.Field) 
 	case !old.Required && required && !e.empty:
 		return e.refuse(name, "it is optional in the table, whose rows may hold nulls, and cannot become required")
 	case !old.Required && required:
-		e.changes.Relaxed = append(e.changes.Relaxed, name+" (required)")
+		e.changes.Required = append(e.changes.Required, name)
 		e.update(at, table.ColumnUpdate{Required: iceberg.Optional[bool]{Val: true, Valid: true}})
 	}
 	if doc := docOf(f); doc != "" && doc != old.Doc {
@@ -197,7 +197,7 @@ func (e *evolution) typeOf(at []string, old iceberg.Type, want arrow.DataType) e
 	default:
 		return e.primitive(at, old, asked)
 	}
-	return e.refuse(name, "it is %s in the table and cannot become %s", old, asked)
+	return e.refuse(name, "it is %s in the table and cannot become %s", typeText(old), typeText(asked))
 }
 
 // primitive compares types without fields. A definition that is narrower than the table is fine: what is written fits.
@@ -207,11 +207,12 @@ func (e *evolution) primitive(at []string, old, asked iceberg.Type) error {
 	case old.Equals(asked), promotes(asked, old):
 		return nil
 	case !promotes(old, asked):
-		return e.refuse(name, "it is %s in the table and cannot become %s", old, asked)
+		return e.refuse(name, "it is %s in the table and cannot become %s", typeText(old), typeText(asked))
 	case !e.def.Evolve:
-		return e.refuse(name, "it is %s in the table and %s in the definition, and the table may not evolve", old, asked)
+		return e.refuse(name, "it is %s in the table and %s in the definition, and the table may not evolve",
+			typeText(old), typeText(asked))
 	}
-	e.changes.Widened = append(e.changes.Widened, fmt.Sprintf("%s: %s to %s", name, old, asked))
+	e.changes.Widened = append(e.changes.Widened, fmt.Sprintf("%s: %s to %s", name, typeText(old), typeText(asked)))
 	e.update(at, table.ColumnUpdate{FieldType: iceberg.Optional[iceberg.Type]{Val: asked, Valid: true}})
 	return nil
 }
@@ -242,7 +243,7 @@ func (e *evolution) identifier(schema *iceberg.Schema) error {
 	paths := make([][]string, len(want))
 	for i, name := range want {
 		if _, ok := schema.FindFieldByName(name); !ok && !slices.Contains(e.changes.Added, name) {
-			return fmt.Errorf("%w: %s: identifier column %s is not a column", ErrDefinition, e.name, name)
+			return badDefinition("%s: identifier column %s is not a column", e.name, name)
 		}
 		paths[i] = strings.Split(name, ".")
 	}

@@ -139,11 +139,11 @@ func (l *Lake) Drop(ctx context.Context, name string, purge bool) error {
 func parseName(name string) (table.Identifier, error) {
 	parts := strings.Split(name, ".")
 	if len(parts) < 2 {
-		return nil, fmt.Errorf("%w: table name %q: want namespace.name", ErrDefinition, name)
+		return nil, badDefinition("table name %q: want namespace.name", name)
 	}
 	for _, part := range parts {
 		if part == "" || len(part) > 200 || strings.Trim(part, ".-") == "" || strings.ContainsFunc(part, badInName) {
-			return nil, fmt.Errorf("%w: table name %q: the part %q must be letters, digits, _ or -", ErrDefinition, name, part)
+			return nil, badDefinition("table name %q: the part %q must be letters, digits, _ or -", name, part)
 		}
 	}
 	return parts, nil

@@ -27,7 +27,7 @@ func parseTerm(text string) (term, error) {
 	m := callForm.FindStringSubmatch(text)
 	if m == nil {
 		if text == "" || strings.ContainsAny(text, "(),") {
-			return term{}, fmt.Errorf("%w: %q is not a column or a transform of one", ErrDefinition, text)
+			return term{}, badDefinition("%q is not a column or a transform of one", text)
 		}
 		return term{column: unquote(text), transform: iceberg.IdentityTransform{}, text: text}, nil
 	}
@@ -36,7 +36,7 @@ func parseTerm(text string) (term, error) {
 		args[i] = strings.TrimSpace(args[i])
 	}
 	wrong := func(want string) (term, error) {
-		return term{}, fmt.Errorf("%w: %q: want %s", ErrDefinition, text, want)
+		return term{}, badDefinition("%q: want %s", text, want)
 	}
 	switch name {
 	case "bucket", "truncate":
@@ -55,7 +55,7 @@ func parseTerm(text string) (term, error) {
 		}
 		return term{unquote(args[1]), iceberg.TruncateTransform{Width: n}, text}, nil
 	case "zorder":
-		return term{}, fmt.Errorf("%w: %q: zorder is not yet supported", ErrDefinition, text)
+		return term{}, badDefinition("%q: zorder is not yet supported", text)
 	}
 	transform, ok := namedTransforms[name]
 	if !ok {
@@ -87,10 +87,10 @@ func unquote(name string) string {
 func (t term) bind(schema *iceberg.Schema) (iceberg.NestedField, error) {
 	f, ok := schema.FindFieldByName(t.column)
 	if !ok {
-		return f, fmt.Errorf("%w: %q: column %s is not in the table", ErrDefinition, t.text, t.column)
+		return f, badDefinition("%q: column %s is not in the table", t.text, t.column)
 	}
 	if _, nested := f.Type.(iceberg.NestedType); nested || !t.transform.CanTransform(f.Type) {
-		return f, fmt.Errorf("%w: %q: column %s is %s, which %s does not take", ErrDefinition, t.text, t.column, f.Type,
+		return f, badDefinition("%q: column %s is %s, which %s does not take", t.text, t.column, f.Type,
 			t.transform)
 	}
 	return f, nil
@@ -138,7 +138,7 @@ func partitionSpec(texts []string, schema *iceberg.Schema) (*iceberg.PartitionSp
 	}
 	spec, err := iceberg.NewPartitionSpecOpts(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("partition by: %w: %w", ErrDefinition, err)
+		return nil, badDefinition("partition by: %v", err)
 	}
 	return &spec, nil
 }
@@ -159,7 +159,7 @@ func sortOrder(texts []string, schema *iceberg.Schema) (table.SortOrder, error) 
 	}
 	order, err := table.NewSortOrder(table.InitialSortOrderID, fields)
 	if err != nil {
-		return table.SortOrder{}, fmt.Errorf("sort by: %w: %w", ErrDefinition, err)
+		return table.SortOrder{}, badDefinition("sort by: %v", err)
 	}
 	return order, nil
 }
@@ -169,7 +169,7 @@ var sortForm = regexp.MustCompile(`(?i)^\s*(.*?)(?:\s+(asc|desc))?(?:\s+nulls\s+
 func sortField(text string, schema *iceberg.Schema) (table.SortField, error) {
 	m := sortForm.FindStringSubmatch(text)
 	if m == nil {
-		return table.SortField{}, fmt.Errorf("%w: %q is not a column with asc or desc", ErrDefinition, text)
+		return table.SortField{}, badDefinition("%q is not a column with asc or desc", text)
 	}
 	t, err := parseTerm(m[1])
 	if err != nil {

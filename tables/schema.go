@@ -17,19 +17,19 @@ const DocKey = "doc"
 // first, then what is nested in them.
 func icebergSchema(s *arrow.Schema, identifier []string) (*iceberg.Schema, error) {
 	if s == nil || s.NumFields() == 0 {
-		return nil, fmt.Errorf("%w: a table needs a column", ErrDefinition)
+		return nil, badDefinition("a table needs a column")
 	}
 	ids := &fieldIDs{next: s.NumFields() + 1}
 	seen := map[string]bool{}
 	fields := make([]iceberg.NestedField, s.NumFields())
 	for i, f := range s.Fields() {
 		if f.Name == "" || seen[f.Name] {
-			return nil, fmt.Errorf("%w: column %d: the name %q is empty or taken", ErrDefinition, i+1, f.Name)
+			return nil, badDefinition("column %d: the name %q is empty or taken", i+1, f.Name)
 		}
 		seen[f.Name] = true
 		t, err := ids.typeOf(f.Type)
 		if err != nil {
-			return nil, fmt.Errorf("%w: column %s: %w", ErrDefinition, f.Name, err)
+			return nil, badDefinition("column %s: %v", f.Name, err)
 		}
 		fields[i] = iceberg.NestedField{ID: i + 1, Name: f.Name, Type: t, Required: !f.Nullable, Doc: docOf(f)}
 	}
@@ -38,11 +38,11 @@ func icebergSchema(s *arrow.Schema, identifier []string) (*iceberg.Schema, error
 	for _, name := range identifier {
 		f, ok := schema.FindFieldByName(name)
 		if !ok {
-			return nil, fmt.Errorf("%w: identifier column %s is not a column", ErrDefinition, name)
+			return nil, badDefinition("identifier column %s is not a column", name)
 		}
 		switch f.Type.(type) {
 		case iceberg.Float32Type, iceberg.Float64Type, iceberg.NestedType:
-			return nil, fmt.Errorf("%w: identifier column %s: a %s does not identify a row", ErrDefinition, name, f.Type)
+			return nil, badDefinition("identifier column %s: a %s does not identify a row", name, f.Type)
 		}
 		for i := range fields {
 			if fields[i].ID == f.ID {

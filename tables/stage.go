@@ -120,15 +120,15 @@ func (t *Table) shape(rows *arrow.Schema) (*rowShape, error) {
 		at := rows.FieldIndices(f.Name)
 		switch {
 		case len(at) > 1:
-			return nil, fmt.Errorf("%w: the rows have column %s %d times", ErrDefinition, f.Name, len(at))
+			return nil, badDefinition("the rows have column %s %d times", f.Name, len(at))
 		case len(at) == 1:
 			out.from = append(out.from, at[0])
 			fields = append(fields, rows.Field(at[0]))
 			continue
 		case f.WriteDefault != nil:
-			return nil, fmt.Errorf("%w: the rows lack column %s, whose default is not supported here", ErrDefinition, f.Name)
+			return nil, badDefinition("the rows lack column %s, whose default is not supported here", f.Name)
 		case f.Required:
-			return nil, fmt.Errorf("%w: the rows lack column %s, which is required", ErrDefinition, f.Name)
+			return nil, badDefinition("the rows lack column %s, which is required", f.Name)
 		}
 		field, err := arrowField(f)
 		if err != nil {
@@ -139,7 +139,7 @@ func (t *Table) shape(rows *arrow.Schema) (*rowShape, error) {
 	}
 	for _, f := range rows.Fields() {
 		if !want[f.Name] {
-			return nil, fmt.Errorf("%w: the rows have column %s, which is not in the table", ErrDefinition, f.Name)
+			return nil, badDefinition("the rows have column %s, which is not in the table", f.Name)
 		}
 	}
 	out.schema = arrow.NewSchema(fields, nil)

@@ -170,7 +170,7 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	// Step 3: plan at this very head. A crash in here, or in step 4, leaves files that no snapshot names.
 	change, err := p.plan(ctx, head, p.tries)
 	if err != nil {
-		return !errors.Is(err, ErrPassing), fmt.Errorf("plan commit of %s: %w", p.name(), err)
+		return !errors.Is(err, ErrPassing), err
 	}
 	if change.empty() {
 		return true, nil

@@ -1,0 +1,442 @@
+package tables_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/internal/columntype"
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/internal/script"
+)
+
+func newLake(t *testing.T) *tables.Lake {
+	t.Helper()
+	lake, err := tables.OpenLake(context.Background(), tables.Local(t.TempDir()))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, lake.Close()) })
+	return lake
+}
+
+// schemaOf reads lines of "name type [required] [doc …]".
+func schemaOf(t *testing.T, lines []string) *arrow.Schema {
+	t.Helper()
+	var fields []arrow.Field
+	for _, line := range lines {
+		m := regexp.MustCompile(`^(\S+) ((?:[a-z_]+)(?:[<(].*[>)])?)( required)?(?: doc (.*))?$`).FindStringSubmatch(line)
+		require.NotNil(t, m, "column %q", line)
+		typ, err := columntype.Parse(m[2])
+		require.NoError(t, err, line)
+		f := arrow.Field{Name: m[1], Type: typ, Nullable: m[3] == ""}
+		if m[4] != "" {
+			f.Metadata = arrow.MetadataFrom(map[string]string{tables.DocKey: m[4]})
+		}
+		fields = append(fields, f)
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+func list(s string) []string {
+	if s == "" {
+		return nil
+	}
+	var out []string
+	for _, part := range strings.Split(s, ";") {
+		out = append(out, strings.TrimSpace(part))
+	}
+	return out
+}
+
+func definition(t *testing.T, c *script.Command) tables.Definition {
+	def := tables.Definition{
+		Name: c.Words[0], Schema: schemaOf(t, c.Lines()), Identifier: list(c.Args["identifier"]),
+		PartitionBy: list(c.Args["partition"]), SortBy: list(c.Args["sort"]), Doc: c.Args["doc"], Owner: c.Args["owner"],
+		Evolve: !slices.Contains(c.Words, "fixed"), Properties: map[string]string{},
+	}
+	fmt.Sscan(c.Args["format"], &def.FormatVersion)
+	for _, p := range list(c.Args["properties"]) {
+		k, v, _ := strings.Cut(p, ":")
+		def.Properties[k] = v
+	}
+	return def
+}
+
+// TestEnsure is what a table becomes by definitions that follow each other.
+func TestEnsure(t *testing.T) {
+	var lake *tables.Lake
+	script.Run(t, "testdata/ensure.txt", func(t *testing.T, c *script.Command) string {
+		ctx := context.Background()
+		switch c.Name {
+		case "lake":
+			lake = newLake(t)
+			return ""
+		case "ensure":
+			table, changes, err := lake.Ensure(ctx, definition(t, c))
+			if err != nil {
+				return errorText(err)
+			}
+			text, err := json.Marshal(changes)
+			require.NoError(t, err)
+			return string(text) + "\n" + shape(t, table)
+		case "insert":
+			table, err := lake.Table(ctx, c.Words[0])
+			require.NoError(t, err)
+			return appendRows(t, table, c)
+		}
+		t.Fatalf("%s: unknown command", c.Pos)
+		return ""
+	})
+}
+
+func errorText(err error) string {
+	kind := ""
+	switch {
+	case errors.Is(err, tables.ErrIncompatible):
+		kind = "incompatible: "
+	case errors.Is(err, tables.ErrDefinition):
+		kind = "definition: "
+	case errors.Is(err, tables.ErrNoSuchTable):
+		kind = "no such table: "
+	}
+	return "error: " + kind + err.Error()
+}
+
+// shape shows a table's columns and layout.
+func shape(t *testing.T, table *tables.Table) string {
+	info, err := table.Info(context.Background())
+	require.NoError(t, err)
+	var b strings.Builder
+	for _, c := range info.Columns {
+		fmt.Fprintf(&b, "%d %s %s", c.ID, c.Name, c.Type)
+		if c.Required {
+			b.WriteString(" required")
+		}
+		if c.Doc != "" {
+			b.WriteString(" doc " + c.Doc)
+		}
+		b.WriteString("\n")
+	}
+	fmt.Fprintf(&b, "v%d", info.FormatVersion)
+	for name, values := range map[string][]string{"identifier": info.Identifier} {
+		if len(values) > 0 {
+			fmt.Fprintf(&b, ", %s %s", name, strings.Join(values, "; "))
+		}
+	}
+	if len(info.PartitionBy) > 0 {
+		fmt.Fprintf(&b, ", partition %s", strings.Join(info.PartitionBy, "; "))
+	}
+	if len(info.SortBy) > 0 {
+		fmt.Fprintf(&b, ", sort %s", strings.Join(info.SortBy, "; "))
+	}
+	if info.Doc != "" || info.Owner != "" {
+		fmt.Fprintf(&b, ", doc %q, owner %q", info.Doc, info.Owner)
+	}
+	var props []string
+	for k, v := range info.Properties {
+		props = append(props, k+"="+v)
+	}
+	sort.Strings(props)
+	return b.String() + "\n" + strings.Join(props, "\n")
+}
+
+// rowsOf makes a batch from lines of values, in the schema's order.
+func rowsOf(t *testing.T, schema *arrow.Schema, lines []string) array.RecordReader {
+	t.Helper()
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	for _, line := range lines {
+		values := strings.Fields(line)
+		require.Len(t, values, schema.NumFields(), line)
+		for i, v := range values {
+			if v == "null" {
+				b.Field(i).AppendNull()
+				continue
+			}
+			require.NoError(t, b.Field(i).AppendValueFromString(v), line)
+		}
+	}
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	r, err := array.NewRecordReader(schema, []arrow.RecordBatch{batch})
+	require.NoError(t, err)
+	return r
+}
+
+func stage(t *testing.T, table *tables.Table, lines []string) (*tables.Staged, error) {
+	schema, err := table.Schema()
+	require.NoError(t, err)
+	if len(lines) > 0 && strings.HasPrefix(lines[0], "columns ") { // a subset, or another order
+		var fields []arrow.Field
+		for _, name := range strings.Fields(lines[0])[1:] {
+			at := schema.FieldIndices(name)
+			if len(at) == 0 {
+				fields = append(fields, arrow.Field{Name: name, Type: arrow.PrimitiveTypes.Int64, Nullable: true})
+				continue
+			}
+			f := schema.Field(at[0])
+			f.Nullable = true
+			fields = append(fields, f)
+		}
+		schema, lines = arrow.NewSchema(fields, nil), lines[1:]
+	}
+	return table.Stage(context.Background(), rowsOf(t, schema, lines), tables.StageOptions{})
+}
+
+func appendRows(t *testing.T, table *tables.Table, c *script.Command) string {
+	staged, err := stage(t, table, c.Lines())
+	if err != nil {
+		return errorText(err)
+	}
+	result, err := table.Append(context.Background(), options(c), staged)
+	return resultText(result, err)
+}
+
+func options(c *script.Command) tables.CommitOptions {
+	opts := tables.CommitOptions{ID: commit.ID{Writer: "w", Token: c.Args["token"]}}
+	if opts.ID.Token == "" {
+		opts.ID.Token = c.Pos
+	}
+	if w := c.Args["writer"]; w != "" {
+		opts.ID.Writer = w
+	}
+	if body := c.Args["checkpoint"]; body != "" {
+		text, _ := json.Marshal(body)
+		opts.Checkpoint = &tables.Checkpoint{Kind: "test", Body: text}
+	}
+	return opts
+}
+
+func resultText(r tables.Result, err error) string {
+	if err != nil {
+		return errorText(err)
+	}
+	var b strings.Builder
+	switch {
+	case r.AlreadyCommitted:
+		b.WriteString("already committed")
+	case r.Committed && r.SnapshotID != 0:
+		b.WriteString("committed a snapshot")
+	case r.Committed:
+		b.WriteString("committed without a snapshot")
+	default:
+		b.WriteString("nothing to do")
+	}
+	fmt.Fprintf(&b, ": %d rows in, inserted %d, updated %d, deleted %d, files +%d -%d", r.RowsIn, r.Inserted, r.Updated, r.Deleted, r.FilesAdded, r.FilesRemoved)
+	return b.String()
+}
+
+// contents reads all rows at a version, sorted.
+func contents(t *testing.T, table *tables.Table, v tables.Version) []string {
+	t.Helper()
+	rdr, err := table.Scan(context.Background(), tables.ScanOptions{Version: v})
+	require.NoError(t, err)
+	return rowTexts(t, rdr)
+}
+
+func rowTexts(t *testing.T, rdr array.RecordReader) []string {
+	t.Helper()
+	defer rdr.Release()
+	var out []string
+	for rdr.Next() {
+		batch := rdr.RecordBatch()
+		for i := range int(batch.NumRows()) {
+			var values []string
+			for c := range int(batch.NumCols()) {
+				if batch.Column(c).IsNull(i) {
+					values = append(values, "null")
+				} else {
+					values = append(values, batch.Column(c).ValueStr(i))
+				}
+			}
+			out = append(out, strings.Join(values, " "))
+		}
+	}
+	require.NoError(t, rdr.Err())
+	sort.Strings(out)
+	return out
+}
+
+// TestWrites goes through appends, replaces and rollbacks, with their checkpoints.
+func TestWrites(t *testing.T) {
+	files, err := filepath.Glob("testdata/writes/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			w := &writes{lake: newLake(t), staged: map[string]*tables.Staged{}}
+			script.Run(t, path, w.do)
+		})
+	}
+}
+
+type writes struct {
+	lake   *tables.Lake
+	name   string
+	staged map[string]*tables.Staged
+}
+
+func (w *writes) table(t *testing.T) *tables.Table {
+	table, err := w.lake.Table(context.Background(), w.name)
+	require.NoError(t, err)
+	return table
+}
+
+func (w *writes) do(t *testing.T, c *script.Command) string {
+	ctx := context.Background()
+	switch c.Name {
+	case "table":
+		w.name = c.Words[0]
+		_, _, err := w.lake.Ensure(ctx, definition(t, c))
+		if err != nil {
+			return errorText(err)
+		}
+		return ""
+	case "append":
+		return appendRows(t, w.table(t), c)
+	case "stage": // stage now, commit later by name
+		s, err := stage(t, w.table(t), c.Lines())
+		if err != nil {
+			return errorText(err)
+		}
+		w.staged[c.Words[0]] = roundTrip(t, w.table(t), s)
+		return ""
+	case "commit":
+		result, err := w.table(t).Append(ctx, options(c), w.staged[c.Words[0]])
+		return resultText(result, err)
+	case "replace":
+		return w.replace(t, c)
+	case "replace-partitions":
+		table := w.table(t)
+		s, err := stage(t, table, c.Lines())
+		if err != nil {
+			return errorText(err)
+		}
+		result, err := table.ReplacePartitions(ctx, options(c), list(c.Args["columns"]), s)
+		return hidden(resultText(result, err))
+	case "checkpoint":
+		result, err := w.table(t).SetCheckpoint(ctx, options(c))
+		return resultText(result, err)
+	case "rollback":
+		return w.rollback(t, c)
+	case "rows":
+		return w.rows(t, c)
+	case "added":
+		return w.added(t, c)
+	case "show":
+		return w.show(t)
+	}
+	t.Fatalf("%s: unknown command", c.Pos)
+	return ""
+}
+
+// roundTrip sends staged files the way that they travel between activities.
+func roundTrip(t *testing.T, table *tables.Table, s *tables.Staged) *tables.Staged {
+	data, err := s.Encode()
+	require.NoError(t, err)
+	out, err := table.DecodeStaged(data)
+	require.NoError(t, err)
+	return out
+}
+
+func (w *writes) replace(t *testing.T, c *script.Command) string {
+	table := w.table(t)
+	s, err := stage(t, table, c.Lines())
+	if err != nil {
+		return errorText(err)
+	}
+	result, err := table.Replace(context.Background(), options(c), s)
+	return resultText(result, err)
+}
+
+// version reads at=N, the nth snapshot, oldest first.
+func (w *writes) version(t *testing.T, c *script.Command) tables.Version {
+	at, ok := c.Args["at"]
+	if !ok {
+		return tables.Version{Ref: c.Args["ref"]}
+	}
+	n, err := strconv.Atoi(at)
+	require.NoError(t, err)
+	id := int64(12345)
+	if all := w.table(t).Snapshots(); n > 0 && n <= len(all) {
+		id = all[n-1].ID
+	}
+	return tables.Version{SnapshotID: &id}
+}
+
+func (w *writes) rollback(t *testing.T, c *script.Command) string {
+	result, err := w.table(t).Rollback(context.Background(), options(c), w.version(t, c))
+	if err != nil {
+		return errorText(err)
+	}
+	return fmt.Sprintf("committed %v, already %v\n%s", result.Committed, result.AlreadyCommitted, w.checkpoints(t))
+}
+
+func (w *writes) checkpoints(t *testing.T) string {
+	table := w.table(t)
+	info, err := table.Info(context.Background())
+	require.NoError(t, err)
+	var out []string
+	for _, writer := range info.Writers {
+		c, err := table.Checkpoint(context.Background(), writer)
+		require.NoError(t, err)
+		out = append(out, writer+" "+string(c.Body))
+	}
+	return "checkpoints: " + strings.Join(out, ", ")
+}
+
+func (w *writes) rows(t *testing.T, c *script.Command) string {
+	v := w.version(t, c)
+	table := w.table(t)
+	if _, err := table.At(v); err != nil && !v.IsHead() {
+		return hidden(errorText(err))
+	}
+	return strings.Join(contents(t, table, v), "\n")
+}
+
+func (w *writes) added(t *testing.T, c *script.Command) string {
+	table := w.table(t)
+	since := int64(0)
+	if v := w.version(t, c); v.SnapshotID != nil {
+		since = *v.SnapshotID
+	}
+	added, err := table.AddedSince(context.Background(), since)
+	if err != nil {
+		return hidden(errorText(err))
+	}
+	if len(added.Files) == 0 {
+		return "nothing"
+	}
+	rdr, err := table.Scan(context.Background(), tables.ScanOptions{Files: added.Files})
+	require.NoError(t, err)
+	return strings.Join(rowTexts(t, rdr), "\n")
+}
+
+func (w *writes) show(t *testing.T) string {
+	info, err := w.table(t).Info(context.Background())
+	require.NoError(t, err)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d rows, %d data files, %d delete files, %d snapshots", info.Rows, info.DataFiles, info.DeleteFiles, info.Snapshots)
+	for _, p := range info.Partitions {
+		fmt.Fprintf(&b, "\n%s: %d rows, %d files", p.Path, p.Rows, p.Files)
+	}
+	fmt.Fprintf(&b, "\n%s", w.checkpoints(t))
+	return b.String()
+}
+
+var volatile = regexp.MustCompile(`file://\S+|\b\d{12,}\b`)
+
+func hidden(s string) string { return volatile.ReplaceAllString(s, "…") }
