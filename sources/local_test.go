@@ -124,6 +124,7 @@ func TestLocalListStops(t *testing.T) {
 	}
 	require.Equal(t, 3, n)
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	var last error
 	for _, err := range store.List(ctx, "**") {
 		last = err
