@@ -146,7 +146,7 @@ func (o *object[T]) decode(d *decoder, n *yaml.Node, out *T) {
 	for _, found := range d.members(n) {
 		i := slices.IndexFunc(o.keys, func(k key[T]) bool { return k.name == found.name })
 		if i < 0 {
-			m.meant = append(m.meant, o.unknown(d, found))
+			m.meant = append(m.meant, o.unknown(d, found, n.Style&yaml.FlowStyle != 0))
 			continue
 		}
 		m.members[found.name] = found
@@ -189,7 +189,7 @@ func (o *object[T]) noun() string {
 }
 
 // unknown reports a key that the object has not, and gives the one that was probably meant.
-func (o *object[T]) unknown(d *decoder, m member) string {
+func (o *object[T]) unknown(d *decoder, m member, flow bool) string {
 	if message, ok := o.wrong[m.name]; ok {
 		d.fail(d.pos(m.key), "%s", message)
 		return o.keys[len(o.keys)-1].name // whichever: the clause's action is not missed as well
@@ -199,7 +199,11 @@ func (o *object[T]) unknown(d *decoder, m member) string {
 		names[i] = k.name
 	}
 	hint := didYouMean(m.name, names)
-	if hint == "" {
+	switch {
+	case hint != "":
+	case flow && m.value.Kind == yaml.ScalarNode && m.value.Value == "" && m.value.Style == 0:
+		hint = "within { } a comma ends a value: write one that has a comma in quotes"
+	default:
 		hint = "its keys are " + strings.Join(names, ", ")
 	}
 	d.failHint(d.pos(m.key), hint, "unknown key %q in %s", shorten(m.name), o.noun())

@@ -27,12 +27,22 @@ func TestGeneratedFilesAreFresh(t *testing.T) {
 	}
 }
 
-func compile(t *testing.T, text []byte, pointer string) *jsonschema.Schema {
+func compile(t *testing.T, text []byte) *jsonschema.Schema {
+	t.Helper()
+	return compileAt(t, compilerOf(t, text), "")
+}
+
+func compilerOf(t *testing.T, text []byte) *jsonschema.Compiler {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	require.NoError(t, err)
 	compiler := jsonschema.NewCompiler()
 	require.NoError(t, compiler.AddResource("schema.json", doc))
+	return compiler
+}
+
+func compileAt(t *testing.T, compiler *jsonschema.Compiler, pointer string) *jsonschema.Schema {
+	t.Helper()
 	schema, err := compiler.Compile("schema.json" + pointer)
 	require.NoError(t, err)
 	return schema
@@ -64,7 +74,7 @@ func withoutTimes(v any) any {
 }
 
 func TestSchemaAcceptsPipelines(t *testing.T) {
-	schema := compile(t, spec.PipelineSchema(), "")
+	schema := compile(t, spec.PipelineSchema())
 	files, err := filepath.Glob("../pipelines/*.yaml")
 	require.NoError(t, err)
 	for _, file := range append(files, "testdata/flights.yaml", "testdata/design.yaml") {
@@ -75,12 +85,16 @@ func TestSchemaAcceptsPipelines(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, schema.Validate(load(t, data)), file)
 	}
+	for _, file := range files {
+		_, found := decodeFile(t, file, spec.DecodeOptions{AllowUnset: true})
+		require.NoError(t, found.Err(), file)
+	}
 }
 
 func TestSchemaAcceptsProjects(t *testing.T) {
 	data, err := os.ReadFile("testdata/varve.yaml")
 	require.NoError(t, err)
-	require.NoError(t, compile(t, spec.ProjectSchema(), "").Validate(load(t, data)))
+	require.NoError(t, compile(t, spec.ProjectSchema()).Validate(load(t, data)))
 }
 
 // TestTheDesignsPipeline shows that what is still to come is checked, and refused with its place.
@@ -100,7 +114,7 @@ func TestTheDesignsPipeline(t *testing.T) {
 // TestSchemaIsNoStricterThanTheDecoder holds the schema against every case of testdata/diagnostics: a file without an
 // error must pass it.
 func TestSchemaIsNoStricterThanTheDecoder(t *testing.T) {
-	schema := compile(t, spec.PipelineSchema(), "")
+	schema := compile(t, spec.PipelineSchema())
 	accepted := 0
 	for _, c := range append(schemaExamples, inputsOf(t, "testdata/diagnostics/*.txt")...) {
 		if _, found := spec.Decode("p.yaml", []byte(c), spec.DecodeOptions{Getenv: getenv, AllowUnset: true}); found.Err() == nil {
@@ -142,7 +156,7 @@ var schemaExamples = []string{
 }
 
 func TestSchemaRejectsMistakes(t *testing.T) {
-	schema := compile(t, spec.PipelineSchema(), "")
+	schema := compile(t, spec.PipelineSchema())
 	const table = "pipeline: p\ntables: {silver.a: {from: b.c, "
 	for _, mistake := range []string{
 		"tables: {bronze.a: {source: {files: a.csv}}}",
@@ -180,6 +194,7 @@ func TestSchemaRejectsMistakes(t *testing.T) {
 func TestExamplesAndDefaultsFitTheirKeys(t *testing.T) {
 	for _, text := range [][]byte{spec.PipelineSchema(), spec.ProjectSchema()} {
 		root := load(t, text).(map[string]any)
+		compiler := compilerOf(t, text)
 		objects := map[string]any{"": root}
 		for name, def := range root["$defs"].(map[string]any) {
 			objects["/$defs/"+name] = def
@@ -188,7 +203,7 @@ func TestExamplesAndDefaultsFitTheirKeys(t *testing.T) {
 			properties, _ := object.(map[string]any)["properties"].(map[string]any)
 			for name, p := range properties {
 				property := p.(map[string]any)
-				schema := compile(t, text, "#"+at+"/properties/"+name)
+				schema := compileAt(t, compiler, "#"+at+"/properties/"+name)
 				values, _ := property["examples"].([]any)
 				if initial, ok := property["default"]; ok {
 					values = append(values, initial)
