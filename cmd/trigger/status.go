@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/varve-lake/varve/workflows"
+)
+
+func newStatus(g *global) *cobra.Command {
+	var n int
+	c := &cobra.Command{Use: "status [WORKFLOW-ID]", Short: "The newest runs, or what one run did or is doing", Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := connect(c.Context(), g)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			if len(args) == 1 {
+				return s.showRun(c, g, args[0])
+			}
+			return s.listRuns(c, g, n)
+		}}
+	c.Flags().IntVarP(&n, "runs", "n", 20, "how many runs to list")
+	return c
+}
+
+func newCancel(g *global) *cobra.Command {
+	return &cobra.Command{Use: "cancel WORKFLOW-ID", Short: "Cancel a run; what it committed stays", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := connect(c.Context(), g)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			d, err := s.DescribeWorkflowExecution(c.Context(), args[0], "")
+			if err != nil {
+				return codedError{fmt.Errorf("run %s: %w", args[0], err), exitMistake}
+			}
+			if status := d.GetWorkflowExecutionInfo().GetStatus(); status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+				return codedError{fmt.Errorf("run %s is not running: it is %s", args[0], statusName(status)), exitMistake}
+			}
+			if err := s.CancelWorkflow(c.Context(), args[0], ""); err != nil {
+				return fmt.Errorf("cancel %s: %w", args[0], err)
+			}
+			_ = s.GetWorkflow(c.Context(), args[0], "").Get(c.Context(), nil) // its error is that it was cancelled
+			if c.Context().Err() != nil {
+				return c.Context().Err()
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s is cancelled\n", args[0])
+			return nil
+		}}
+}
+
+// runs lists RunPipeline workflows, the newest first.
+func (s *session) runs(ctx context.Context, query string, n int) ([]*workflowpb.WorkflowExecutionInfo, error) {
+	var out []*workflowpb.WorkflowExecutionInfo
+	var page []byte
+	for len(out) < n {
+		answer, err := s.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Query: "WorkflowType = '" + workflows.RunPipelineName + "'" + query, PageSize: int32(min(n, 100)), NextPageToken: page,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list runs: %w", err)
+		}
+		out = append(out, answer.GetExecutions()...)
+		if page = answer.GetNextPageToken(); len(page) == 0 {
+			break
+		}
+	}
+	return out[:min(n, len(out))], nil
+}
+
+// newestUnfinished is the run that `resume` without an id goes on with.
+func (s *session) newestUnfinished(ctx context.Context) (string, error) {
+	runs, err := s.runs(ctx, " AND ExecutionStatus IN ('Failed', 'Canceled', 'Terminated', 'TimedOut')", 1)
+	if err != nil {
+		return "", err
+	}
+	if len(runs) == 0 {
+		return "", codedError{errors.New("no run failed or was cancelled: there is nothing to resume"), exitMistake}
+	}
+	return runs[0].GetExecution().GetWorkflowId(), nil
+}
+
+func (s *session) listRuns(c *cobra.Command, g *global, n int) error {
+	runs, err := s.runs(c.Context(), "", n)
+	if err != nil {
+		return err
+	}
+	type line struct {
+		ID      string    `json:"id"`
+		RunID   string    `json:"run_id"`
+		Status  string    `json:"status"`
+		Started time.Time `json:"started"`
+		Seconds float64   `json:"seconds"`
+		Memo    string    `json:"memo,omitempty"`
+	}
+	lines := make([]line, len(runs))
+	for i, r := range runs {
+		end := time.Now()
+		if r.GetCloseTime() != nil {
+			end = r.GetCloseTime().AsTime()
+		}
+		lines[i] = line{r.GetExecution().GetWorkflowId(), r.GetExecution().GetRunId(), statusName(r.GetStatus()),
+			r.GetStartTime().AsTime(), end.Sub(r.GetStartTime().AsTime()).Seconds(), memo(r, "result")}
+	}
+	if g.json {
+		return printJSON(c.OutOrStdout(), lines)
+	}
+	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "run\tstatus\tstarted\tseconds\t")
+	for _, l := range lines {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.1f\t%s\n", l.ID, l.Status, stamp(l.Started), l.Seconds, l.Memo)
+	}
+	return w.Flush()
+}
+
+func (s *session) showRun(c *cobra.Command, g *global, id string) error {
+	d, err := s.DescribeWorkflowExecution(c.Context(), id, "")
+	if err != nil {
+		return codedError{fmt.Errorf("run %s: %w", id, err), exitMistake}
+	}
+	status := d.GetWorkflowExecutionInfo().GetStatus()
+	p := s.progress(c.Context(), id, "")
+	if p == nil {
+		return codedError{fmt.Errorf("run %s is %s; no worker answers what its tables did", id, statusName(status)), exitUnreachable}
+	}
+	if g.json {
+		return printJSON(c.OutOrStdout(), struct {
+			Status string `json:"status"`
+			*workflows.Progress
+		}{statusName(status), p})
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s is %s\n", id, statusName(status))
+	info := d.GetWorkflowExecutionInfo()
+	end := time.Now()
+	if info.GetCloseTime() != nil {
+		end = info.GetCloseTime().AsTime()
+	}
+	printResult(c.OutOrStdout(), &workflows.RunResult{Pipeline: p.Pipeline, Tables: p.Tables, Seconds: end.Sub(info.GetStartTime().AsTime()).Seconds()})
+	return nil
+}
+
+// statusName is Temporal's name of a status, in lower case: running, completed, failed, canceled, ...
+func statusName(s enums.WorkflowExecutionStatus) string { return strings.ToLower(s.String()) }
+
+func memo(r *workflowpb.WorkflowExecutionInfo, key string) string {
+	payload, ok := r.GetMemo().GetFields()[key]
+	if !ok {
+		return ""
+	}
+	return strings.Trim(string(payload.GetData()), `"`)
+}

@@ -1,0 +1,175 @@
+// Package lakesql lets SQL queries read the lake: it is transforms/sql's Input over package tables.
+package lakesql
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
+
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/transforms/sql"
+)
+
+// Input reads tables of a lake. Each table is loaded once, so that a query that names it twice sees one version of it;
+// Pinned versions take the place of the head.
+type Input struct {
+	lake   *tables.Lake
+	pinned map[string]int64 // table: snapshot id; 0 is a table that had no snapshot
+
+	mu     sync.Mutex
+	loaded map[string]*tables.Table
+}
+
+// New makes an Input. pinned may be nil; it names the snapshots to read in place of heads.
+func New(lake *tables.Lake, pinned map[string]int64) *Input {
+	return &Input{lake: lake, pinned: pinned, loaded: map[string]*tables.Table{}}
+}
+
+var _ sql.VersionedInput = (*Input)(nil)
+
+func (in *Input) table(ctx context.Context, name string) (*tables.Table, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if t, ok := in.loaded[name]; ok {
+		return t, nil
+	}
+	t, err := in.lake.Table(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	in.loaded[name] = t
+	return t, nil
+}
+
+// Schema is the schema of the table's head, or of the pinned snapshot.
+func (in *Input) Schema(ctx context.Context, table string) (*arrow.Schema, error) {
+	return in.SchemaAt(ctx, table, sql.Version{})
+}
+
+// SchemaAt is the schema that a version's rows are read with.
+func (in *Input) SchemaAt(ctx context.Context, table string, version sql.Version) (*arrow.Schema, error) {
+	t, err := in.table(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	return t.SchemaAt(in.version(table, version))
+}
+
+func (in *Input) version(table string, v sql.Version) tables.Version {
+	out := tables.Version{SnapshotID: v.SnapshotID, Timestamp: v.Timestamp, Ref: v.Ref}
+	if id, ok := in.pinned[table]; ok && out.IsHead() && id != 0 {
+		out.SnapshotID = &id
+	}
+	return out
+}
+
+// Scan streams rows, with as much of the filters as Iceberg can express.
+func (in *Input) Scan(ctx context.Context, table string, version sql.Version, columns []string, filters []sql.Filter, limit int64) (array.RecordReader, error) {
+	t, err := in.table(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	if id, ok := in.pinned[table]; ok && id == 0 && version == (sql.Version{}) {
+		return in.empty(t, columns)
+	}
+	filter, whole := predicate(filters)
+	if !whole {
+		limit = 0 // rows that a left-out filter drops must not count
+	}
+	return t.Scan(ctx, tables.ScanOptions{Version: in.version(table, version), Columns: columns, Filter: filter, Limit: limit})
+}
+
+// empty is a table as it was before its first snapshot.
+func (in *Input) empty(t *tables.Table, columns []string) (array.RecordReader, error) {
+	s, err := t.Schema()
+	if err != nil {
+		return nil, err
+	}
+	fields := make([]arrow.Field, len(columns))
+	for i, c := range columns {
+		f, ok := s.FieldsByName(c)
+		if !ok {
+			return nil, fmt.Errorf("table %s has no column %q", t.Name(), c)
+		}
+		fields[i] = f[0]
+	}
+	return array.NewRecordReader(arrow.NewSchema(fields, nil), nil)
+}
+
+// predicate gives the filters as one Iceberg expression, nil for none, and whether every one of them is in it.
+func predicate(filters []sql.Filter) (iceberg.BooleanExpression, bool) {
+	var out iceberg.BooleanExpression
+	whole := true
+	for _, f := range filters {
+		e := comparison(f)
+		switch {
+		case e == nil:
+			whole = false
+		case out == nil:
+			out = e
+		default:
+			out = iceberg.NewAnd(out, e)
+		}
+	}
+	return out, whole
+}
+
+func comparison(f sql.Filter) iceberg.BooleanExpression {
+	column := iceberg.Reference(f.Column)
+	switch f.Op {
+	case sql.IsNull:
+		return iceberg.IsNull(column)
+	case sql.NotNull:
+		return iceberg.NotNull(column)
+	}
+	values := make([]iceberg.Literal, len(f.Values))
+	for i, v := range f.Values {
+		if values[i] = literal(v); values[i] == nil {
+			return nil
+		}
+	}
+	if f.Op == sql.In {
+		var out iceberg.BooleanExpression
+		for _, v := range values {
+			e := iceberg.LiteralPredicate(iceberg.OpEQ, column, v)
+			if out == nil {
+				out = e
+			} else {
+				out = iceberg.NewOr(out, e)
+			}
+		}
+		return out
+	}
+	op, ok := operations[f.Op]
+	if !ok || len(values) != 1 {
+		return nil
+	}
+	return iceberg.LiteralPredicate(op, column, values[0])
+}
+
+var operations = map[sql.Operator]iceberg.Operation{
+	sql.Equal: iceberg.OpEQ, sql.NotEqual: iceberg.OpNEQ, sql.Less: iceberg.OpLT, sql.LessOrEqual: iceberg.OpLTEQ,
+	sql.Greater: iceberg.OpGT, sql.GreaterOrEqual: iceberg.OpGTEQ,
+}
+
+func literal(v any) iceberg.Literal {
+	switch v := v.(type) {
+	case bool:
+		return iceberg.NewLiteral(v)
+	case int32:
+		return iceberg.NewLiteral(v)
+	case int64:
+		return iceberg.NewLiteral(v)
+	case string:
+		return iceberg.NewLiteral(v)
+	case arrow.Date32:
+		return iceberg.NewLiteral(iceberg.Date(v))
+	case arrow.Timestamp:
+		return iceberg.NewLiteral(iceberg.Timestamp(v))
+	}
+	return nil
+}
