@@ -102,11 +102,11 @@ func settleWrite(d *decoder, m keys, t *Table) {
 		case t.From.Read == "appends" && replaces:
 			d.warn(m.pos(d, "from"), "write %s with read: appends keeps only the rows added since the last run", t.Write.Mode)
 		case t.From.Read == "full" && t.Write.Mode == "append":
-			d.warn(m.pos(d, "from"), "write append with read: full adds all rows again with every run")
+			d.warn(m.pos(d, "from"), "write append with read: full adds all rows again whenever %s changes", t.From.Table.Value)
 		}
 	}
 	if t.SQL != nil && t.Write.Mode == "append" {
-		d.warn(m.pos(d, "write"), "write append with sql adds the query's whole result again with every run")
+		d.warn(m.pos(d, "write"), "write append with sql adds the query's whole result again whenever a table that it reads changes")
 	}
 	if t.Write.Mode == "replace_partitions" && len(t.PartitionBy) == 0 && !m.has("partition_by") {
 		d.fail(m.pos(d, "write"), "replace_partitions needs a table with partition_by")

@@ -1,7 +1,7 @@
 package spec
 
 var stepLanguage = define("step",
-	"One row step. Expressions are of expr-lang, type-checked against the columns at hand when the pipeline is planned; `null` and `nil` are the same.",
+	"One row step. Its [expressions](expressions.md) are type-checked against the columns at hand when the pipeline is planned.",
 	field("filter", optional(anExpression), func(s *Step) **Text { return &s.Filter },
 		"Keeps the rows for which the expression is true; false and unknown drop out.", example("tailnum != null")),
 	field("derive", nonEmpty(assigns("a map of expressions by column", aNewColumn, anExpression)), func(s *Step) *[]Assign { return &s.Derive },
@@ -11,7 +11,7 @@ var stepLanguage = define("step",
 	field("rename", nonEmpty(assigns("a map of new names by column", aColumn, aNewColumn)), func(s *Step) *[]Assign { return &s.Rename },
 		"Renames columns: old name, then new.", example("{dest: destination}")),
 	field("cast", nonEmpty(assigns("a map of types by column", aColumn, aType)), func(s *Step) *[]Assign { return &s.Cast },
-		"Changes types. A value that the type cannot hold is a fault of its row: it is quarantined where the table has a quarantine, and otherwise stops the run.", example("{distance: int}")),
+		"Changes types. A value that the type cannot hold makes its row [malformed](#malformed-rows-and-the-quarantine).", example("{distance: int}")),
 	field("drop", nonEmpty(list("a list of columns", aColumn)), func(s *Step) *[]Text { return &s.Drop },
 		"Removes columns.", example("[year, month, day]")),
 	field("dedupe", optional(dedupeLanguage.shape()), func(s *Step) **Dedupe { return &s.Dedupe },
@@ -21,7 +21,7 @@ var stepLanguage = define("step",
 	checked(checkStep)
 
 var dedupeLanguage = define("dedupe",
-	"Keeps one row of those with equal keys among the rows of this build. Nulls are equal to each other here, as in SQL's DISTINCT.",
+	"Keeps one row of those with equal keys, among the rows of this build; see [dedupe](#what-dedupe-keeps).",
 	field("by", nonEmpty(list("a list of columns", aColumn)), func(dd *Dedupe) *[]Text { return &dd.By }, "The key's columns.", required, example("[flight_id]")),
 	field("keep", enum(
 		value{name: "latest", doc: "the row that is last by `order_by`; of equals, the one read last"},

@@ -92,7 +92,7 @@ func (k *kind) markdown() string {
 		return strings.Join(names, ", ")
 	case k.elem != nil && (k.elem.object != nil || k.elem.values != nil):
 		return "list of " + k.elem.markdown()
-	case k.entries != nil && k.entries.object != nil:
+	case k.entries != nil && (k.entries.object != nil || k.entries.oneOf != nil):
 		return "map by name of " + k.entries.markdown()
 	case k.oneOf != nil:
 		forms := make([]string, len(k.oneOf))

@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"path"
@@ -12,6 +13,7 @@ import (
 	"time"
 	_ "time/tzdata" // zones must not depend on the machine
 	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -116,16 +118,23 @@ func aDuration(low time.Duration) shape[time.Duration] {
 	})
 }
 
-var aSize = scalar(stringKind("a size", sizePattern), []tag{tagString, tagInt, tagFloat}, func(t Text) (int64, *problem) {
-	v, err := ParseSize(t.Value)
-	switch {
-	case err != nil:
-		return 0, &problem{message: err.Error()}
-	case v == 0:
-		return 0, &problem{message: "expected a size above zero, found " + shorten(t.Value)}
-	}
-	return v, nil
-})
+var aSize = sizeUpTo(math.MaxInt64)
+
+// sizeUpTo reads a number of bytes above zero.
+func sizeUpTo(high int64) shape[int64] {
+	return scalar(stringKind("a size", sizePattern), []tag{tagString, tagInt, tagFloat}, func(t Text) (int64, *problem) {
+		v, err := ParseSize(t.Value)
+		switch {
+		case err != nil:
+			return 0, &problem{message: err.Error()}
+		case v == 0:
+			return 0, &problem{message: "expected a size above zero, found " + shorten(t.Value)}
+		case v > high:
+			return 0, &problem{message: fmt.Sprintf("expected a size of at most %d bytes, found %s", high, shorten(t.Value))}
+		}
+		return v, nil
+	})
+}
 
 // enum reads one of a closed list of words.
 func enum(values ...value) shape[string] {
@@ -254,10 +263,18 @@ var aGlob = textLike("a glob of files", "", func(s string) *problem {
 	return nil
 })
 
-// oneCharacter is a delimiter or a quote.
-var oneCharacter = plain(textLike("a single character", "^.$", func(s string) *problem {
-	if r := []rune(s); len(r) != 1 || r[0] >= 0x80 || r[0] == '\n' || r[0] == '\r' {
-		return &problem{message: fmt.Sprintf("expected a single ASCII character, found %q", shorten(s))}
+// aDelimiter separates fields.
+var aDelimiter = plain(textLike("a single character", "^.$", func(s string) *problem {
+	if utf8.RuneCountInString(s) != 1 || s == "\n" || s == "\r" {
+		return &problem{message: fmt.Sprintf("expected a single character, found %q", shorten(s))}
+	}
+	return nil
+}))
+
+// aQuote encloses fields.
+var aQuote = plain(textLike("a single character, or none", "^(.|none)$", func(s string) *problem {
+	if s != "none" && (len(s) != 1 || s[0] >= utf8.RuneSelf || s == "\n" || s == "\r") {
+		return &problem{message: fmt.Sprintf("expected a single ASCII character or none, found %q", shorten(s))}
 	}
 	return nil
 }))
