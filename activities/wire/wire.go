@@ -224,3 +224,11 @@ func (c *Counts) Add(o Counts) {
 		c.Warned[name] += n
 	}
 }
+
+// Heartbeat is what an activity tells of its progress while it runs.
+type Heartbeat struct {
+	Stage string `json:"stage"`
+	Files int64  `json:"files,omitempty"`
+	Rows  int64  `json:"rows,omitempty"`
+	Bytes int64  `json:"bytes,omitempty"`
+}

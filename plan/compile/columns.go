@@ -16,7 +16,7 @@ func (c *compiler) enforce(b *build, rows *arrow.Schema) error {
 	b.rows = rows
 	b.schema = columns
 	if b.existing != nil {
-		b.schema = union(b.existing.Schema, columns)
+		b.schema = Union(b.existing.Schema, columns)
 	}
 	var err error
 	if b.out.Columns, err = Columns(columns); err == nil && b.spec.Write.Merge != nil {
@@ -170,7 +170,7 @@ func (c *compiler) added(b *build, f arrow.Field) bool {
 			c.fail(m.Pos, "new_columns: evolve adds it, ignore leaves it out", "column %q of the rows is not in %s, and new_columns is error", f.Name, b.name())
 			return false
 		}
-	} else if b.spec.SchemaMode == "enforce" {
+	} else if b.spec.SchemaMode == "enforce" && declaredAt(b.spec, f.Name) < 0 {
 		c.fail(at, "schema_mode: evolve would add it", "column %q is not in %s as the lake has it, and schema_mode is enforce", f.Name, b.name())
 		return false
 	}
@@ -192,7 +192,7 @@ func (c *compiler) kept(b *build, have, f arrow.Field) arrow.Field {
 	switch {
 	case was == is || b.unknown[f.Name]:
 	case widens(have.Type, f.Type):
-		if b.spec.SchemaMode == "enforce" {
+		if b.spec.SchemaMode == "enforce" && !declared {
 			c.fail(at, "schema_mode: evolve would widen it", "column %q of %s is %s in the lake, now %s, and schema_mode is enforce", f.Name, b.name(), was, is)
 		}
 	case !declared && (widens(f.Type, have.Type) || have.Type.ID() == arrow.STRING && !arrow.IsNested(f.Type.ID())):

@@ -37,7 +37,6 @@ func Compile(ctx context.Context, p *spec.Pipeline, r Resolver, opts Options) (*
 			return nil, nil, err
 		}
 	}
-	c.checkQuarantines()
 	c.diagnostics.Sort()
 	diagnostics := c.diagnostics.WithSource(opts.Source)
 	if diagnostics.Err() != nil {
@@ -176,19 +175,6 @@ func rejects(t plan.Table) bool {
 		return true
 	}
 	return slices.ContainsFunc(t.Expect, func(e plan.Expectation) bool { return e.Otherwise == "quarantine" })
-}
-
-// checkQuarantines reports a table that has the name of another's quarantine.
-func (c *compiler) checkQuarantines() {
-	for _, t := range c.pipeline.Tables {
-		base, found := strings.CutSuffix(t.Name.Value, plan.QuarantineSuffix)
-		if !found {
-			continue
-		}
-		if b := c.tables[base]; b != nil && b.out.Quarantine == t.Name.Value {
-			c.fail(t.Name.Pos, "", "%s is the table of %s's quarantined rows, and cannot be built by a pipeline", t.Name.Value, base)
-		}
-	}
 }
 
 // inLake describes a table of the lake, or is nil if there is none of that name.

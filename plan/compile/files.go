@@ -101,5 +101,16 @@ func (c *compiler) reconcile(b *build, schema *arrow.Schema) *arrow.Schema {
 			fields[i].Type = have.Type
 		}
 	}
-	return arrow.NewSchema(fields, nil)
+	read := arrow.NewSchema(fields, nil)
+	if b.spec.Write.Merge != nil {
+		return read // a column that only clauses set must not be read as null
+	}
+	// Columns that earlier files had and today's do not: steps may name them all the same.
+	var earlier []plan.Column
+	for _, f := range b.existing.Schema.Fields() {
+		if t, err := columntype.Format(f.Type); err == nil && !made[f.Name] && !read.HasField(f.Name) {
+			earlier = append(earlier, plan.Column{Name: f.Name, Type: t})
+		}
+	}
+	return addDeclared(read, earlier)
 }

@@ -56,9 +56,9 @@ func notation(t arrow.DataType) string {
 	return s
 }
 
-// union is the schema that a table has once more is added to what it has: its own columns first, each in the wider of
+// Union is the schema that a table has once more is added to what it has: its own columns first, each in the wider of
 // the two types.
-func union(have, more *arrow.Schema) *arrow.Schema {
+func Union(have, more *arrow.Schema) *arrow.Schema {
 	if have == nil {
 		return more
 	}

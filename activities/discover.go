@@ -1,0 +1,287 @@
+package activities
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/sources"
+	"github.com/varve-lake/varve/tables"
+)
+
+// newFiles finds the files that were not loaded yet.
+func (a *Activities) newFiles(ctx context.Context, p *pulse, t *tables.Table, j *job) (*found, error) {
+	loaded, err := loadedFiles(ctx, t, j.Base)
+	if err != nil {
+		return nil, err
+	}
+	out := &found{}
+	if j.Base != nil && j.Base.Kind != sources.FilesKind {
+		out.warnings = append(out.warnings, fmt.Sprintf("%s was built from something else before: all files are loaded", j.Table.Name))
+	}
+	changed := 0
+	notice := func(f sources.File) {
+		if changed++; changed <= 5 {
+			out.warnings = append(out.warnings, fmt.Sprintf("%s was loaded before and has changed since: it is not loaded again", f.URI))
+		}
+	}
+	var fresh []sources.File
+	seen := 0
+	listed := func(yield func(sources.File, error) bool) {
+		for f, err := range a.store.List(ctx, j.Table.Files.Glob) {
+			seen++
+			p.files.Add(1)
+			if !yield(f, err) {
+				return
+			}
+		}
+	}
+	for f, err := range loaded.New(ctx, listed, notice) {
+		if err != nil {
+			return nil, err
+		}
+		fresh = append(fresh, f)
+		out.bytes += f.Size
+	}
+	if changed > 5 {
+		out.warnings = append(out.warnings, fmt.Sprintf("and %d more files that have changed", changed-5))
+	}
+	out.files, out.groups = len(fresh), a.groupFiles(fresh)
+	out.unchanged = len(fresh) == 0
+	out.reason = fmt.Sprintf("%d of %d files are new", len(fresh), seen)
+	if out.unchanged {
+		out.reason = fmt.Sprintf("none of %d files is new", seen)
+	}
+	return out, nil
+}
+
+// fileset is the checkpoint of a table that is made anew from all its files: which they were, and how it was made.
+type fileset struct {
+	Files      string `json:"files"` // digest of their names, sizes and times
+	Count      int    `json:"count"`
+	Definition string `json:"definition"`
+}
+
+// newFileset finds whether a table that holds what its files hold has to be made anew.
+func (a *Activities) newFileset(ctx context.Context, p *pulse, j *job) (*found, error) {
+	out := &found{}
+	var files []sources.File
+	sum := sha256.New()
+	for f, err := range a.store.List(ctx, j.Table.Files.Glob) {
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+		out.bytes += f.Size
+		p.files.Add(1)
+		fmt.Fprintf(sum, "%s\x00%d\x00%d\x00%s\n", f.URI, f.Size, f.ModTime.UnixMicro(), f.ETag)
+	}
+	definition, err := j.Table.Definition()
+	if err != nil {
+		return nil, err
+	}
+	now := fileset{Files: hex.EncodeToString(sum.Sum(nil)), Count: len(files), Definition: definition}
+	if out.next, err = checkpointOf(kindFileset, now); err != nil {
+		return nil, err
+	}
+	out.files, out.groups = len(files), a.groupFiles(files)
+	var before fileset
+	switch known := readCheckpoint(j.Base, kindFileset, &before); {
+	case !known:
+		out.reason = fmt.Sprintf("%d files, never loaded", len(files))
+	case before == now:
+		out.unchanged, out.reason = true, fmt.Sprintf("none of %d files has changed", len(files))
+	case before.Files == now.Files:
+		out.reason = fmt.Sprintf("its definition has changed: all %d files are loaded again", len(files))
+	default:
+		out.reason = fmt.Sprintf("files have changed: all %d are loaded again", len(files))
+	}
+	return out, nil
+}
+
+// readCheckpoint reads a checkpoint of a kind; false if there is none.
+func readCheckpoint(c *tables.Checkpoint, kind string, body any) bool {
+	return c != nil && c.Kind == kind && json.Unmarshal(c.Body, body) == nil
+}
+
+// mark is the checkpoint of a table that reads another: the snapshot up to which it has. The manifest list is named too,
+// since some catalogs forget old snapshots, and ids with them.
+type mark struct {
+	Table        string `json:"table"`
+	UUID         string `json:"uuid"`
+	Snapshot     int64  `json:"snapshot"`
+	ManifestList string `json:"manifest_list,omitempty"`
+	Definition   string `json:"definition,omitempty"` // of a table that reads the whole
+}
+
+func markOf(t *tables.Table) mark {
+	m := mark{Table: t.Name(), UUID: t.Iceberg().Metadata().TableUUID().String()}
+	if s := t.Iceberg().CurrentSnapshot(); s != nil {
+		m.Snapshot, m.ManifestList = s.SnapshotID, s.ManifestList
+	}
+	return m
+}
+
+// newRows finds what another table has that this one has not read.
+func (a *Activities) newRows(ctx context.Context, j *job) (*found, error) {
+	from := j.Table.From
+	source, err := a.lake.Table(ctx, from.Table)
+	if err != nil {
+		return nil, err
+	}
+	now := markOf(source)
+	out := &found{snapshots: map[string]int64{from.Table: now.Snapshot}}
+	var before mark
+	known := readCheckpoint(j.Base, kindTable, &before)
+	if known && (before.Table != now.Table || before.UUID != now.UUID) {
+		out.warnings = append(out.warnings, fmt.Sprintf("%s is not the table that was read before: it is read from its beginning", from.Table))
+		known = false
+	}
+	since := int64(0)
+	if from.Read == "full" {
+		if now.Definition, err = j.Table.Definition(); err != nil {
+			return nil, err
+		}
+		out.unchanged = known && before.Snapshot == now.Snapshot && before.Definition == now.Definition
+	} else if known {
+		since = before.Snapshot
+	}
+	if out.next, err = checkpointOf(kindTable, now); err != nil {
+		return nil, err
+	}
+	if out.unchanged {
+		out.reason = fmt.Sprintf("%s is still at snapshot %d", from.Table, now.Snapshot)
+		return out, nil
+	}
+	added, err := source.AddedSince(ctx, since)
+	if err != nil {
+		return nil, rewritten(err, from.Table)
+	}
+	out.files, out.bytes = len(added.Files), added.Bytes
+	switch {
+	case from.Read == "full":
+		out.reason = fmt.Sprintf("all %d data files of %s as of snapshot %d", out.files, from.Table, now.Snapshot)
+	case out.files == 0:
+		out.unchanged, out.moved = true, known && now.Snapshot != before.Snapshot
+		out.reason = fmt.Sprintf("nothing was added to %s", from.Table)
+	case since == 0:
+		out.reason = fmt.Sprintf("%d data files of %s, from its beginning to snapshot %d", out.files, from.Table, now.Snapshot)
+	default:
+		out.reason = fmt.Sprintf("%d data files were added to %s since snapshot %d", out.files, from.Table, since)
+	}
+	if out.groups, err = a.groupTasks(source, added.Files); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// rewritten says what can be done when appends alone do not tell what is new.
+func rewritten(err error, table string) error {
+	switch {
+	case errors.Is(err, tables.ErrRewritten):
+		return fmt.Errorf("%w: `read: appends` takes what is added to a table; write `from: {table: %s, read: full}` to take all of it", err, table)
+	case errors.Is(err, tables.ErrExpired):
+		return fmt.Errorf("%w: what was added since is no longer known; write `from: {table: %s, read: full}` to take all of it", err, table)
+	}
+	return err
+}
+
+// groupTasks puts the files of a scan together by number and size, in their order.
+func (a *Activities) groupTasks(t *tables.Table, tasks []table.FileScanTask) ([]group, error) {
+	var groups []group
+	var size int64
+	for _, task := range tasks {
+		encoded, err := encodeTask(t, task)
+		if err != nil {
+			return nil, err
+		}
+		last := len(groups) - 1
+		bytes := task.File.FileSizeBytes()
+		if last < 0 || len(groups[last].Tasks) >= a.cfg.GroupFiles || size > 0 && size+bytes > a.cfg.GroupBytes {
+			groups = append(groups, group{})
+			last, size = last+1, 0
+		}
+		groups[last].Tasks = append(groups[last].Tasks, encoded)
+		size += bytes
+	}
+	return groups, nil
+}
+
+// marks is the checkpoint of a query: the snapshots that it read, and what it was.
+type marks struct {
+	Tables     []mark `json:"tables"` // in the order of their names
+	Definition string `json:"definition"`
+}
+
+// newSnapshots pins the tables that a query reads and finds whether any of them has moved.
+func (a *Activities) newSnapshots(ctx context.Context, j *job) (*found, error) {
+	out := &found{snapshots: make(map[string]int64), groups: make([]group, 1)}
+	var now, before marks
+	for _, name := range j.Table.SQL.Reads {
+		t, err := a.lake.Table(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		m := markOf(t)
+		now.Tables = append(now.Tables, m)
+		out.snapshots[name] = m.Snapshot
+	}
+	var err error
+	if now.Definition, err = j.Table.Definition(); err != nil {
+		return nil, err
+	}
+	if out.next, err = checkpointOf(kindTables, now); err != nil {
+		return nil, err
+	}
+	if !readCheckpoint(j.Base, kindTables, &before) {
+		out.reason = "never built"
+		return out, nil
+	}
+	moved := movedTables(before, now)
+	switch {
+	case before.Definition != now.Definition:
+		out.reason = "its definition has changed"
+	case len(moved) == 0:
+		out.unchanged, out.reason = true, "none of the tables that it reads has changed"
+	default:
+		out.reason = fmt.Sprintf("%s changed", joined(moved))
+	}
+	return out, nil
+}
+
+func movedTables(before, now marks) []string {
+	was := make(map[string]mark, len(before.Tables))
+	for _, m := range before.Tables {
+		was[m.Table] = m
+	}
+	var moved []string
+	for _, m := range now.Tables {
+		if was[m.Table] != m {
+			moved = append(moved, m.Table)
+		}
+	}
+	return moved
+}
+
+func joined(names []string) string {
+	if len(names) > 3 {
+		return fmt.Sprintf("%s, %s and %d more", names[0], names[1], len(names)-2)
+	}
+	out := ""
+	for i, n := range names {
+		switch {
+		case i == 0:
+		case i == len(names)-1:
+			out += " and "
+		default:
+			out += ", "
+		}
+		out += n
+	}
+	return out
+}

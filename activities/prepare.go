@@ -1,0 +1,256 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/internal/fault"
+	"github.com/varve-lake/varve/plan"
+	"github.com/varve-lake/varve/plan/compile"
+	"github.com/varve-lake/varve/sources"
+	"github.com/varve-lake/varve/tables"
+)
+
+// The kinds of checkpoints beside sources.FilesKind.
+const (
+	kindTable   = "table"   // a table read since, or as of, a snapshot
+	kindTables  = "tables"  // the snapshots that a query read
+	kindFileset = "fileset" // a whole set of files
+)
+
+// found is what is new for a table.
+type found struct {
+	groups    []group
+	files     int
+	bytes     int64
+	reason    string
+	unchanged bool
+	next      *tables.Checkpoint // what to commit; nil for files that are loaded once each
+	moved     bool               // next is another checkpoint than the table's although no row is new
+	snapshots map[string]int64
+	warnings  []string
+}
+
+// prepare makes the table what its definition says, finds what is new for it, and stages the job of the build.
+func (a *Activities) prepare(ctx context.Context, p *pulse, in wire.PrepareRequest) (wire.Prepared, error) {
+	fault.Point(fault.PrepareBefore)
+	t, err := a.table(ctx, in.Table)
+	if err != nil {
+		return wire.Prepared{}, err
+	}
+	if t.Dormant {
+		return wire.Prepared{Unchanged: true, Reason: fmt.Sprintf("no files match %s", t.Files.Glob)}, nil
+	}
+	p.at("creating or evolving the table")
+	table, changes, err := a.ensure(ctx, t)
+	if err != nil {
+		return wire.Prepared{}, err
+	}
+	fault.Point(fault.PrepareEnsured)
+	p.at("looking for what is new")
+	out := wire.Prepared{Changes: changes}
+	if head, ok := table.Head(); ok {
+		out.Snapshot = head.ID
+	}
+	j := &job{Build: in.Build, Round: in.Round, Table: *t, After: table.LastToken(writerOf(in.Build))}
+	if j.Base, err = table.Checkpoint(ctx, j.writer()); err != nil {
+		return wire.Prepared{}, fmt.Errorf("checkpoint of %s: %w", t.Name, err)
+	}
+	what, err := a.discover(ctx, p, table, j)
+	if err != nil {
+		return wire.Prepared{}, fmt.Errorf("what is new for %s: %w", t.Name, err)
+	}
+	out.Reason, out.Files, out.Bytes, out.Warnings = what.reason, what.files, what.bytes, what.warnings
+	if what.unchanged {
+		out.Unchanged = true
+		return out, a.advance(ctx, table, j, what)
+	}
+	j.Next, j.Snapshots, j.Groups = what.next, what.snapshots, len(what.groups)
+	p.at("staging the job")
+	if err := a.stageJob(ctx, table, j, what.groups); err != nil {
+		return wire.Prepared{}, err
+	}
+	out.Job, out.Groups, out.Refine = j.uri, j.Groups, len(segments(t)) > 1
+	return out, nil
+}
+
+// discover finds what is new for the table since the job's base. What it reads of the world is fixed in what it returns.
+func (a *Activities) discover(ctx context.Context, p *pulse, table *tables.Table, j *job) (*found, error) {
+	switch t := &j.Table; {
+	case t.Files != nil && t.Write.Mode == "replace":
+		return a.newFileset(ctx, p, j)
+	case t.Files != nil:
+		return a.newFiles(ctx, p, table, j)
+	case t.From != nil:
+		return a.newRows(ctx, j)
+	case t.SQL != nil:
+		return a.newSnapshots(ctx, j)
+	}
+	return nil, fmt.Errorf("the plan of %s names nothing to read", j.Table.Name)
+}
+
+// advance commits a checkpoint that moved on without rows, so that what it names can be expired.
+func (a *Activities) advance(ctx context.Context, table *tables.Table, j *job, what *found) error {
+	if !what.moved {
+		return nil
+	}
+	_, err := table.SetCheckpoint(ctx, j.commitOptions("checkpoint", what.next))
+	if err != nil {
+		return fmt.Errorf("checkpoint of %s: %w", table.Name(), err)
+	}
+	return nil
+}
+
+// ensure makes the table and its quarantine what the plan says.
+func (a *Activities) ensure(ctx context.Context, t *plan.Table) (*tables.Table, []string, error) {
+	schema, err := compile.Schema(t.Columns)
+	if err != nil {
+		return nil, nil, fmt.Errorf("plan of %s: %w", t.Name, err)
+	}
+	table, changes, err := a.lake.Ensure(ctx, tables.Definition{
+		Name: t.Name, Schema: schema, Identifier: t.Identifier, PartitionBy: t.PartitionBy, SortBy: t.SortBy,
+		Properties: t.Properties, FormatVersion: t.FormatVersion, Doc: t.Doc, Owner: t.Owner,
+		Evolve: true, // what may not evolve, the compilation has refused
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("table %s: %w", t.Name, err)
+	}
+	if t.Quarantine != "" {
+		if _, err := a.ensureQuarantine(ctx, t); err != nil {
+			return nil, nil, err
+		}
+	}
+	return table, describe(changes), nil
+}
+
+// describe says what was changed of a table.
+func describe(c tables.Changes) []string {
+	if c.Created {
+		return []string{"created"}
+	}
+	var out []string
+	list := func(what string, names []string) {
+		if len(names) > 0 {
+			out = append(out, what+" "+strings.Join(names, ", "))
+		}
+	}
+	list("columns added:", c.Added)
+	list("columns widened:", c.Widened)
+	list("columns made optional:", c.Relaxed)
+	list("docs changed:", c.Documented)
+	list("properties set:", c.Properties)
+	for _, flag := range []struct {
+		set  bool
+		what string
+	}{{c.SortOrder, "sort order changed"}, {c.Partition, "partitioning changed"}, {c.Identifier, "identifier changed"}, {c.Format, "format version raised"}} {
+		if flag.set {
+			out = append(out, flag.what)
+		}
+	}
+	return out
+}
+
+// stageJob stores the groups, in chunks, and then the job that names them.
+func (a *Activities) stageJob(ctx context.Context, table *tables.Table, j *job, groups []group) error {
+	const chunkBytes = 512 << 10
+	name := unique()
+	first, size := 0, 0
+	for i, g := range groups {
+		size += weight(g)
+		if size < chunkBytes && i < len(groups)-1 {
+			continue
+		}
+		uri, err := stage(ctx, table, j.run(), fmt.Sprintf("groups-%s-%05d.json", name, first), groups[first:i+1])
+		if err != nil {
+			return err
+		}
+		j.Chunks = append(j.Chunks, chunk{First: first, URI: uri})
+		first, size = i+1, 0
+	}
+	fault.Point(fault.PrepareGroupsStored)
+	uri, err := stage(ctx, table, j.run(), "job-"+name+".json", j)
+	if err != nil {
+		return err
+	}
+	fault.Point(fault.PrepareJobStored)
+	j.uri = uri
+	return nil
+}
+
+// weight is about the size of a group's JSON.
+func weight(g group) int {
+	n := 32
+	for _, f := range g.Files {
+		n += len(f.URI) + len(f.ETag) + 80
+	}
+	for _, t := range g.Tasks {
+		n += len(t.Data)*4/3 + 32
+	}
+	return n
+}
+
+// groupFiles puts files together by number and size, in their order.
+func (a *Activities) groupFiles(files []sources.File) []group {
+	var groups []group
+	var size int64
+	for _, f := range files {
+		last := len(groups) - 1
+		if last < 0 || len(groups[last].Files) >= a.cfg.GroupFiles || size > 0 && size+f.Size > a.cfg.GroupBytes {
+			groups = append(groups, group{})
+			last, size = last+1, 0
+		}
+		groups[last].Files = append(groups[last].Files, f)
+		size += f.Size
+	}
+	return groups
+}
+
+func checkpointOf(kind string, body any) (*tables.Checkpoint, error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	return &tables.Checkpoint{Kind: kind, Body: data}, nil
+}
+
+// same tells whether two checkpoints say the same.
+func same(a, b *tables.Checkpoint) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Kind == b.Kind && compactJSON(a.Body) == compactJSON(b.Body)
+}
+
+// compactJSON is a document without the order of its keys.
+func compactJSON(data json.RawMessage) string {
+	var v any
+	if len(data) == 0 || json.Unmarshal(data, &v) != nil {
+		return string(data)
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		return string(data)
+	}
+	return string(out)
+}
+
+// extend adds columns that files brought to the job and to the table.
+func (a *Activities) extend(ctx context.Context, p *pulse, in wire.ExtendRequest) (wire.Extended, error) {
+	p.at("adding columns")
+	j, err := a.loadJob(ctx, in.Job)
+	if err != nil {
+		return wire.Extended{}, err
+	}
+	if err := addColumns(&j.Table, in.Columns); err != nil {
+		return wire.Extended{}, err
+	}
+	table, changes, err := a.ensure(ctx, &j.Table)
+	if err != nil {
+		return wire.Extended{}, err
+	}
+	uri, err := stage(ctx, table, j.run(), "job-"+unique()+".json", j)
+	return wire.Extended{Job: uri, Changes: changes}, err
+}
