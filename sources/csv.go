@@ -180,17 +180,17 @@ func (c *csvReader) next() (arrow.RecordBatch, error) {
 		if c.file.pending {
 			c.file.pending = false
 		} else if !s.Next() {
-			if err := s.Err(); err != nil {
-				return nil, c.in.broken("read", err)
-			}
-			if len(c.rows.numbers) == 0 {
-				return nil, io.EOF
-			}
 			break
 		}
 		if err := c.record(s); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.Err(); err != nil {
+		return nil, c.in.broken("read", err)
+	}
+	if c.rows.bytes == 0 {
+		return nil, io.EOF
 	}
 	return c.rows.batch(c.absent)
 }
@@ -198,10 +198,12 @@ func (c *csvReader) next() (arrow.RecordBatch, error) {
 // record takes the scanner's record.
 func (c *csvReader) record(s *csv.Scanner) error {
 	if f := s.Fault(); f != nil {
+		c.rows.skip(len(s.Raw()))
 		return c.faults.row(Rejected{Row: c.number(s), Line: f.Line, Column: c.name(f.Field), Reason: f.Reason}, s.Raw())
 	}
 	fields := s.Fields()
 	if len(fields) != len(c.columns) {
+		c.rows.skip(len(s.Raw()))
 		reason := fmt.Sprintf("expected %d fields, found %d", len(c.columns), len(fields))
 		return c.faults.row(Rejected{Row: c.number(s), Line: s.Line(), Reason: reason}, s.Raw())
 	}

@@ -63,6 +63,9 @@ func newLayout(file File, schema *arrow.Schema, opts Options) (*layout, error) {
 			}
 		case f.Name == RescuedColumn:
 			s.role, l.rescue = rescued, i
+			if f.Type.ID() != arrow.STRING {
+				return nil, &SchemaError{Columns: []string{f.Name}, Reason: "column " + f.Name + " is a string"}
+			}
 		case inPath:
 			s.role, s.value = constant, hiveValue(part)
 		default:

@@ -92,9 +92,6 @@ func (n *ndjsonReader) next() (arrow.RecordBatch, error) {
 	n.rows.reserve()
 	for n.rows.room() && n.record != n.limit {
 		if !n.lines.Next() {
-			if err := n.lines.Err(); err != nil {
-				return nil, n.in.broken("read", err)
-			}
 			break
 		}
 		line := bytes.TrimSpace(n.lines.Bytes())
@@ -106,7 +103,10 @@ func (n *ndjsonReader) next() (arrow.RecordBatch, error) {
 			return nil, err
 		}
 	}
-	if len(n.rows.numbers) == 0 && !n.rows.room() || len(n.rows.numbers) > 0 {
+	if err := n.lines.Err(); err != nil {
+		return nil, n.in.broken("read", err)
+	}
+	if n.rows.bytes > 0 {
 		return n.rows.batch(nil)
 	}
 	if n.unknown != nil {
@@ -119,18 +119,18 @@ func (n *ndjsonReader) next() (arrow.RecordBatch, error) {
 func (n *ndjsonReader) line(line []byte) error {
 	switch {
 	case n.lines.TooLong():
-		return n.reject("", fmt.Sprintf("the line is longer than %d bytes", n.lines.Max()), line)
+		return n.refuse("", fmt.Sprintf("the line is longer than %d bytes", n.lines.Max()), line)
 	case line[0] == '[' && n.record == 1:
 		return &BrokenFileError{File: n.in.file.URI, Reason: "begins with an array: ndjson has one object a line"}
 	case !utf8.Valid(line):
-		return n.reject(n.invalidColumn(line), "invalid UTF-8", line)
+		return n.refuse(n.invalidColumn(line), "invalid UTF-8", line)
 	}
 	n.parser.Reset(line)
 	if k, err := n.parser.Peek(); err != nil || k != jsontext.Object {
 		if err == nil {
 			err = fmt.Errorf("expected an object, found %s", k)
 		}
-		return n.reject("", err.Error(), line)
+		return n.refuse("", err.Error(), line)
 	}
 	field, err := n.object.Append(&n.parser)
 	if err == nil {
@@ -168,6 +168,12 @@ func (n *ndjsonReader) malformed(field int, err error, line []byte) error {
 		return n.reject(e.Path, e.Reason, line)
 	}
 	return err
+}
+
+// refuse rejects a line of which nothing was appended.
+func (n *ndjsonReader) refuse(column, reason string, line []byte) error {
+	n.rows.skip(len(line))
+	return n.reject(column, reason, line)
 }
 
 func (n *ndjsonReader) reject(column, reason string, line []byte) error {

@@ -48,6 +48,9 @@ func (r *rows) end(number int64, size int) {
 	r.bytes += size + r.wide
 }
 
+// skip counts a record of which nothing was appended, so that a batch ends, and its reader looks up, in bounded time.
+func (r *rows) skip(size int) { r.bytes += size + r.wide }
+
 // endFaulty ends a row that is to be left out.
 func (r *rows) endFaulty(number int64, size int) {
 	r.faulty = append(r.faulty, len(r.numbers))

@@ -55,7 +55,6 @@ func (t *textReader) close() { t.rows.close() }
 
 func (t *textReader) next() (arrow.RecordBatch, error) {
 	t.rows.reserve()
-	before := t.lines.Number()
 	for t.rows.room() && t.lines.Next() {
 		if err := t.line(t.lines.Bytes()); err != nil {
 			return nil, err
@@ -64,7 +63,7 @@ func (t *textReader) next() (arrow.RecordBatch, error) {
 	if err := t.lines.Err(); err != nil {
 		return nil, t.in.broken("read", err)
 	}
-	if t.lines.Number() == before {
+	if t.rows.bytes == 0 {
 		return nil, io.EOF
 	}
 	return t.rows.batch(t.absent)
@@ -73,6 +72,7 @@ func (t *textReader) next() (arrow.RecordBatch, error) {
 func (t *textReader) line(line []byte) error {
 	number := t.lines.Number()
 	if t.lines.TooLong() {
+		t.rows.skip(len(line))
 		reason := fmt.Sprintf("the line is longer than %d bytes", t.lines.Max())
 		return t.faults.row(Rejected{Row: number, Line: number, Column: valueColumn, Reason: reason}, line)
 	}

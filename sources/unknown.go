@@ -34,6 +34,7 @@ func shorten(names []string) string {
 
 // unknownFields gathers what the objects of a file have and the schema lacks.
 type unknownFields struct {
+	file   File
 	schema *arrow.Schema
 	told   func([]arrow.Field)
 	paths  []string
@@ -42,8 +43,8 @@ type unknownFields struct {
 	parser jsontext.Parser
 }
 
-func newUnknownFields(schema *arrow.Schema, told func([]arrow.Field)) *unknownFields {
-	return &unknownFields{schema: schema, told: told, fields: map[string]*sniff.Fields{}, known: map[string]bool{}}
+func newUnknownFields(file File, schema *arrow.Schema, told func([]arrow.Field)) *unknownFields {
+	return &unknownFields{file: file, schema: schema, told: told, fields: map[string]*sniff.Fields{}, known: map[string]bool{}}
 }
 
 // add looks at a value of a field at a path. A name that no column can have is passed over.
@@ -58,7 +59,7 @@ func (u *unknownFields) add(path, name string, raw []byte) error {
 		u.paths = append(u.paths, path)
 	}
 	if len(f.Names) > MaxColumns {
-		return &SchemaError{Reason: fmt.Sprintf("has more than %d different fields", MaxColumns)}
+		return &SchemaError{File: u.file.URI, Reason: fmt.Sprintf("has more than %d different fields", MaxColumns)}
 	}
 	u.parser.Reset(raw)
 	return f.Get(name).JSON(&u.parser)

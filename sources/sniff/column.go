@@ -298,3 +298,9 @@ func trim(raw []byte) []byte {
 	}
 	return raw
 }
+
+// Has tells whether a column of a name was seen.
+func (f *Fields) Has(name string) bool {
+	_, ok := f.index[name]
+	return ok
+}

@@ -1,0 +1,163 @@
+package sources
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/varve-lake/varve/sources/cell"
+	"github.com/varve-lake/varve/sources/conform"
+)
+
+// columnar turns batches as a typed file has them into batches as they were asked for.
+type columnar struct {
+	layout  *layout
+	faults  *faults
+	file    []arrow.Field // the file's columns
+	wanted  []int         // those of them that are read, ascending
+	targets []target      // beside wanted
+	rescue  bool
+	row     int64 // rows before the next batch
+}
+
+// target is what becomes of a column of the file.
+type target struct {
+	slot    int // -1: it goes to _rescued
+	convert conform.Convert
+}
+
+func newColumnar(in *input, l *layout, fields []arrow.Field, opts Options, observer Observer, newColumns func([]string) error) (*columnar, error) {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
+	}
+	if err := checkNames(in.file, names); err != nil {
+		return nil, err
+	}
+	c := &columnar{layout: l, faults: newFaults(in.file, opts, observer), file: fields, rescue: opts.SchemaMode == Rescue && l.rescue >= 0}
+	var unknown []string
+	for i, f := range fields {
+		at, known := l.find(f.Name)
+		t := target{slot: at}
+		switch {
+		case at >= 0:
+			convert, err := conform.New(f.Type, l.slots[at].field.Type)
+			if err != nil {
+				return nil, &SchemaError{File: in.file.URI, Columns: []string{f.Name}, Reason: fmt.Sprintf("column %q: %v", f.Name, err)}
+			}
+			t.convert = convert
+		case known:
+			continue
+		default:
+			unknown = append(unknown, f.Name)
+			if !c.rescue {
+				continue
+			}
+		}
+		c.wanted = append(c.wanted, i)
+		c.targets = append(c.targets, t)
+	}
+	return c, unknownColumns(in.file, opts.SchemaMode, unknown, newColumns)
+}
+
+// batch converts the wanted columns of the next n rows; the caller keeps them.
+func (c *columnar) batch(columns []arrow.Array, n int) (arrow.RecordBatch, error) {
+	bad := map[int]Rejected{}
+	out := make([]arrow.Array, len(c.layout.slots))
+	release := func() {
+		for _, a := range out {
+			if a != nil {
+				a.Release()
+			}
+		}
+	}
+	for i, t := range c.targets {
+		if t.slot < 0 {
+			continue
+		}
+		name := c.file[c.wanted[i]].Name
+		converted, err := t.convert(c.layout.mem, columns[i], func(row int, m *cell.Mismatch) {
+			if _, already := bad[row]; !already {
+				bad[row] = Rejected{Row: c.row + int64(row) + 1, Column: name, Reason: m.Error()}
+			}
+		})
+		if err != nil {
+			release()
+			return nil, fmt.Errorf("column %q: %w", name, err)
+		}
+		out[t.slot] = converted
+	}
+	if c.rescue {
+		out[c.layout.rescue] = c.rescued(columns, n)
+	}
+	numbers := make([]int64, n)
+	for i := range numbers {
+		numbers[i] = c.row + int64(i) + 1
+	}
+	c.row += int64(n)
+	if len(bad) > 0 {
+		faulty, err := c.reject(bad, columns)
+		if err == nil {
+			err = leaveOut(out, faulty, c.layout)
+		}
+		if err != nil {
+			release()
+			return nil, err
+		}
+		numbers = without(numbers, faulty)
+	}
+	return c.layout.assemble(out, numbers)
+}
+
+// reject reports the rows that have a value that does not fit, in their order.
+func (c *columnar) reject(bad map[int]Rejected, columns []arrow.Array) ([]int, error) {
+	faulty := make([]int, 0, len(bad))
+	for row := range bad {
+		faulty = append(faulty, row)
+	}
+	sort.Ints(faulty)
+	for _, row := range faulty {
+		if err := c.faults.row(bad[row], c.object(columns, row, func(target) bool { return true })); err != nil {
+			return nil, err
+		}
+	}
+	return faulty, nil
+}
+
+// rescued makes the column of the fields that the schema lacks.
+func (c *columnar) rescued(columns []arrow.Array, n int) arrow.Array {
+	b := array.NewStringBuilder(c.layout.mem)
+	defer b.Release()
+	extra := func(t target) bool { return t.slot < 0 }
+	for row := range n {
+		if object := c.object(columns, row, extra); len(object) > 0 {
+			b.BinaryBuilder.Append(object)
+		} else {
+			b.AppendNull()
+		}
+	}
+	return b.NewArray()
+}
+
+// object is a row as a JSON object, of those columns that are chosen; nil if there are none.
+func (c *columnar) object(columns []arrow.Array, row int, choose func(target) bool) (object []byte) {
+	for i, t := range c.targets {
+		if !choose(t) {
+			continue
+		}
+		object = append(object, "{,"[min(len(object), 1)])
+		object = append(appendJSONString(object, c.file[c.wanted[i]].Name), ':')
+		value, err := json.Marshal(columns[i].GetOneForMarshal(row))
+		if err != nil { // NaN and infinity have no JSON
+			value, _ = json.Marshal(columns[i].ValueStr(row))
+		}
+		object = append(object, value...)
+	}
+	if object == nil {
+		return nil
+	}
+	return append(object, '}')
+}
