@@ -1,9 +1,10 @@
-// Command generate writes what is made from the language's definition: the JSON Schemas and the reference. It runs in
-// the folder spec, by go generate.
+// Command generate writes what is made from definitions: the JSON Schemas and the reference of the language's keys, from
+// package spec, and the reference of expressions, from their functions. It runs in the folder spec, by go generate.
 package main
 
 import (
 	"log"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func main() {
-	for name, text := range spec.Generated() {
+	for name, text := range generated() {
 		file := filepath.Join("..", filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			log.Fatal(err)
@@ -20,4 +21,11 @@ func main() {
 			log.Fatal(err)
 		}
 	}
+}
+
+// generated are the files by their path in the repository.
+func generated() map[string][]byte {
+	files := maps.Clone(spec.Generated())
+	files["docs/reference/expressions.md"] = expressions()
+	return files
 }
