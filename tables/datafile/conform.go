@@ -186,16 +186,7 @@ func conformStruct(ctx context.Context, s *array.Struct, to *arrow.StructType) (
 			return nil, fmt.Errorf("field %s is not in the table", f.Name)
 		}
 	}
-	// The fields of s are cut to its offset already, its validity is not.
-	valid := cutValidity(s)
-	defer release(valid)
-	data := make([]arrow.ArrayData, len(fields))
-	for i, f := range fields {
-		data[i] = f.Data()
-	}
-	d := array.NewData(to, s.Len(), []*memory.Buffer{valid}, data, s.NullN(), 0)
-	defer d.Release()
-	return array.MakeFromData(d), nil
+	return structOf(to, s, fields), nil
 }
 
 // cutValidity is an array's validity bitmap from its own first value on; nil when no value is null.
@@ -221,10 +212,7 @@ func conformList(ctx context.Context, l *array.List, to *arrow.ListType) (arrow.
 		return nil, fmt.Errorf("element: %w", err)
 	}
 	defer values.Release()
-	d := l.Data()
-	out := array.NewData(to, d.Len(), d.Buffers(), []arrow.ArrayData{values.Data()}, d.NullN(), d.Offset())
-	defer out.Release()
-	return array.MakeFromData(out), nil
+	return listOf(to, l, values.Data()), nil
 }
 
 func conformMap(ctx context.Context, m *array.Map, to *arrow.MapType) (arrow.Array, error) {
@@ -240,10 +228,7 @@ func conformMap(ctx context.Context, m *array.Map, to *arrow.MapType) (arrow.Arr
 	defer items.Release()
 	entries := array.NewData(to.Elem(), keys.Len(), []*memory.Buffer{nil}, []arrow.ArrayData{keys.Data(), items.Data()}, 0, 0)
 	defer entries.Release()
-	d := m.Data()
-	out := array.NewData(to, d.Len(), d.Buffers(), []arrow.ArrayData{entries}, d.NullN(), d.Offset())
-	defer out.Release()
-	return array.MakeFromData(out), nil
+	return listOf(to, m, entries), nil
 }
 
 // nullInRequired finds a null in a required field. Below a null value nothing is required: live says which values of a count.

@@ -2,58 +2,338 @@ package datafile
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
 )
+
+const defaultBatchRows = 1 << 16
 
 // ReadOptions say what of a data file is read.
 type ReadOptions struct {
 	// Schema is the schema to project to, by field id.
 	Schema *iceberg.Schema
-	// Columns names the top-level columns of Schema to read, in this order; nil is all.
+	// Columns names the top-level columns of Schema to read, in this order; nil is all. Without any, batches have rows only.
 	Columns []string
 	// Deleted holds positions to skip.
 	Deleted *roaring64.Bitmap
-	// RowGroups are the row groups to read; nil is all.
+	// RowGroups are the row groups to read, ascending; nil is all.
 	RowGroups []int
-	// Filter is evaluated exactly; row groups that cannot match are not read.
+	// Filter is evaluated exactly; row groups and pages that cannot match are not decoded, nor are other columns where no row
+	// matches.
 	Filter iceberg.BooleanExpression
 	// Rows, if set, are the only positions to return; pages without any are not decoded.
 	Rows *roaring64.Bitmap
 	// BatchRows bounds the rows of a batch. Default: 65,536.
 	BatchRows int
-	// NameMapping gives field ids to files written without them.
+	// NameMapping gives field ids to files written without them: the table's Metadata().NameMapping().
 	NameMapping iceberg.NameMapping
 	// Spec is the partition spec of the file, so that identity columns absent from the file are filled from its partition.
 	Spec *iceberg.PartitionSpec
+	// Parallelism is the number of columns decoded at once. Default: GOMAXPROCS.
+	Parallelism int
 }
 
-// Reader gives the rows of one data file.
-type Reader struct{}
+// Reader gives the rows of one data file, in the file's order. It is for one goroutine.
+type Reader struct {
+	ctx     context.Context
+	uri     string
+	source  iceio.File
+	parquet *file.Reader
+	arrow   *pqarrow.FileReader
+	opts    ReadOptions
+	schema  *arrow.Schema
+	columns []projected // those read: first the ones returned, then any that only the filter needs
+	output  int         // number of those returned
+	filter  *filter
+	leaves  map[int]*pqarrow.SchemaField
+
+	groups  []int
+	starts  []int64 // first position of each row group of the file, and one past the last
+	cursors []*cursor
+	pending []span // of the current row group, counted from its first row
+	start   int64  // first position of the current row group
+
+	batch     arrow.RecordBatch
+	first     int64
+	positions []int64
+	err       error
+	released  bool
+}
 
 // Open opens a data file for reading.
-func Open(ctx context.Context, fs iceio.IO, file iceberg.DataFile, opts ReadOptions) (*Reader, error) {
-	return nil, errNotYet
+func Open(ctx context.Context, fs iceio.IO, df iceberg.DataFile, opts ReadOptions) (*Reader, error) {
+	if df.FileFormat() != iceberg.ParquetFile {
+		return nil, fmt.Errorf("read %s: format %s is not supported, only Parquet", df.FilePath(), df.FileFormat())
+	}
+	source, err := fs.Open(df.FilePath())
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", df.FilePath(), err)
+	}
+	r := &Reader{ctx: ctx, uri: df.FilePath(), source: source, opts: opts}
+	if err := protect(func() error { return r.open(df) }); err != nil {
+		source.Close()
+		return nil, fmt.Errorf("read %s: %w", df.FilePath(), err)
+	}
+	return r, nil
+}
+
+// protect turns a panic of a decoder over a hostile file into an error.
+func protect(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("malformed file: %v", r)
+		}
+	}()
+	return f()
+}
+
+func (r *Reader) open(df iceberg.DataFile) error {
+	if r.opts.Schema == nil {
+		return errors.New("no schema to read")
+	}
+	if r.opts.BatchRows <= 0 {
+		r.opts.BatchRows = defaultBatchRows
+	}
+	if r.opts.Parallelism <= 0 {
+		r.opts.Parallelism = runtime.GOMAXPROCS(0)
+	}
+	props := parquet.NewReaderProperties(allocator)
+	// Whole chunks are read at once, unless single rows of them are wanted.
+	props.BufferedStreamEnabled = r.opts.Rows != nil
+	props.BufferSize = 64 << 10
+	var err error
+	if r.parquet, err = file.NewParquetReader(r.source, file.WithReadProps(props)); err != nil {
+		return err
+	}
+	meta := r.parquet.MetaData()
+	// The types are Parquet's; an Arrow schema that some writer left in the footer would only disguise them.
+	meta.FileMetaData.KeyValueMetadata = nil
+	if r.arrow, err = pqarrow.NewFileReader(r.parquet, pqarrow.ArrowReadProperties{}, allocator); err != nil {
+		return err
+	}
+	if err := r.plan(df); err != nil {
+		return err
+	}
+	r.starts = []int64{0}
+	for i := range meta.NumRowGroups() {
+		n := meta.RowGroup(i).NumRows()
+		if n < 0 {
+			return fmt.Errorf("row group %d has %d rows", i, n)
+		}
+		r.starts = append(r.starts, r.starts[i]+n)
+	}
+	return r.chooseGroups()
+}
+
+// plan projects the columns and binds the filter.
+func (r *Reader) plan(df iceberg.DataFile) error {
+	schema := r.opts.Schema
+	if r.opts.Columns != nil {
+		var err error
+		if schema, err = selectColumns(schema, r.opts.Columns); err != nil {
+			return err
+		}
+	}
+	filter, err := bindFilter(r.opts.Schema, r.opts.Filter)
+	if err != nil {
+		return err
+	}
+	r.filter = filter
+	if r.schema, err = table.SchemaToArrowSchema(schema, nil, false, false); err != nil {
+		return err
+	}
+	p, err := newProjector(r.arrow.Manifest, r.opts.NameMapping, identityConstants(df, r.opts.Spec))
+	if err != nil {
+		return err
+	}
+	if err := r.project(p, schema.Fields(), r.schema); err != nil {
+		return err
+	}
+	r.output = len(r.columns)
+	if filter == nil {
+		return nil
+	}
+	r.leaves = p.leavesByID()
+	var more []string
+	for _, name := range filter.columns {
+		if !slices.ContainsFunc(r.columns, func(c projected) bool { return c.field.Name == name }) {
+			more = append(more, name)
+		}
+	}
+	extra, err := selectColumns(r.opts.Schema, more)
+	if err != nil {
+		return err
+	}
+	extraArrow, err := table.SchemaToArrowSchema(extra, nil, false, false)
+	if err != nil {
+		return err
+	}
+	return r.project(p, extra.Fields(), extraArrow)
+}
+
+func (r *Reader) project(p *projector, fields []iceberg.NestedField, schema *arrow.Schema) error {
+	for i, f := range fields {
+		c, err := p.column(f, schema.Field(i).Type)
+		if err != nil {
+			return err
+		}
+		r.columns = append(r.columns, c)
+	}
+	return nil
+}
+
+// identityConstants are the values of columns that a file's partition gives.
+func identityConstants(df iceberg.DataFile, spec *iceberg.PartitionSpec) map[int]any {
+	out := map[int]any{}
+	if spec == nil {
+		return out
+	}
+	values := df.Partition()
+	for i := range spec.NumFields() {
+		f := spec.Field(i)
+		if _, identity := f.Transform.(iceberg.IdentityTransform); !identity {
+			continue
+		}
+		if v, ok := values[f.FieldID]; ok {
+			out[f.SourceID()] = v
+		}
+	}
+	return out
+}
+
+func (r *Reader) chooseGroups() error {
+	n := len(r.starts) - 1
+	r.groups = r.opts.RowGroups
+	if r.groups == nil {
+		for i := range n {
+			r.groups = append(r.groups, i)
+		}
+	}
+	for i, g := range r.groups {
+		if g < 0 || g >= n {
+			return fmt.Errorf("row group %d of %d", g, n)
+		}
+		if i > 0 && g <= r.groups[i-1] {
+			return fmt.Errorf("row group %d asked for after %d", g, r.groups[i-1])
+		}
+	}
+	return nil
 }
 
 // Schema is the Arrow schema of the batches.
-func (r *Reader) Schema() *arrow.Schema { return nil }
+func (r *Reader) Schema() *arrow.Schema { return r.schema }
+
+// RowGroups gives the first position of each of the file's row groups, and one past the last.
+func (r *Reader) RowGroups() []int64 { return slices.Clone(r.starts) }
 
 // Next advances to the next batch; false at the end or on an error.
-func (r *Reader) Next() bool { return false }
+func (r *Reader) Next() bool {
+	r.drop()
+	if r.err != nil || r.released {
+		return false
+	}
+	var more bool
+	err := protect(func() (err error) {
+		more, err = r.advance()
+		return err
+	})
+	if err != nil {
+		r.err = fmt.Errorf("read %s: %w", r.uri, err)
+		return false
+	}
+	return more
+}
+
+// advance makes the next batch that has a row.
+func (r *Reader) advance() (bool, error) {
+	for {
+		if err := r.ctx.Err(); err != nil {
+			return false, context.Cause(r.ctx)
+		}
+		if len(r.pending) == 0 {
+			if len(r.groups) == 0 {
+				return false, nil
+			}
+			group := r.groups[0]
+			r.groups = r.groups[1:]
+			if err := r.enter(group); err != nil {
+				return false, fmt.Errorf("row group %d: %w", group, err)
+			}
+			continue
+		}
+		var window []span
+		window, r.pending = cutSpans(r.pending, int64(r.opts.BatchRows))
+		found, err := r.read(window)
+		if err != nil {
+			return false, fmt.Errorf("rows from %d: %w", r.start+window[0].from, err)
+		}
+		if found {
+			return true, nil
+		}
+	}
+}
+
+// enter begins a row group: what of it has to be looked at.
+func (r *Reader) enter(group int) error {
+	r.closeCursors()
+	r.start = r.starts[group]
+	whole := span{0, r.starts[group+1] - r.start}
+	if whole.rows() == 0 {
+		return nil
+	}
+	r.pending = []span{whole}
+	if r.opts.Rows != nil {
+		r.pending = nil
+		for _, s := range spansOf(r.opts.Rows, span{r.start, r.starts[group+1]}, seekGap) {
+			r.pending = append(r.pending, span{s.from - r.start, s.to - r.start})
+		}
+	}
+	if r.filter != nil && len(r.pending) > 0 {
+		p := &pruner{reader: r.parquet, leaves: r.leaves, group: group, whole: []span{whole}}
+		r.pending = intersect(r.pending, p.spans(r.filter.root))
+	}
+	if len(r.pending) == 0 {
+		return nil
+	}
+	return r.openCursors(group)
+}
 
 // RecordBatch is the current batch, valid until the next call of Next.
-func (r *Reader) RecordBatch() arrow.RecordBatch { return nil }
+func (r *Reader) RecordBatch() arrow.RecordBatch { return r.batch }
 
 // Positions gives the positions in the file of the current batch's rows: first and nil when they are consecutive,
-// else one position for each row.
-func (r *Reader) Positions() (first int64, positions []int64) { return 0, nil }
+// else one position for each row. The slice is the caller's.
+func (r *Reader) Positions() (first int64, positions []int64) { return r.first, r.positions }
 
 // Err is the error that ended the rows early.
-func (r *Reader) Err() error { return errNotYet }
+func (r *Reader) Err() error { return r.err }
 
 // Release closes the file.
-func (r *Reader) Release() {}
+func (r *Reader) Release() {
+	if r.released {
+		return
+	}
+	r.released = true
+	r.drop()
+	r.closeCursors()
+	r.source.Close()
+}
+
+func (r *Reader) drop() {
+	if r.batch != nil {
+		r.batch.Release()
+		r.batch = nil
+	}
+	r.positions = nil
+}

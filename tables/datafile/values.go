@@ -6,6 +6,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 )
 
@@ -116,3 +117,6 @@ func floatBits(v float64) uint64 {
 	}
 	return bits | 1<<63
 }
+
+// allocator is where arrays of this package live: Go's heap, whose limit (GOMEMLIMIT) then bounds them.
+var allocator = memory.DefaultAllocator

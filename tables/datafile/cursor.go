@@ -1,0 +1,174 @@
+package datafile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+)
+
+// seekGap is the number of rows that are rather decoded and dropped than skipped by a seek, which opens the page anew. Tests
+// make it small.
+var seekGap int64 = 2048
+
+// cursor reads one column of one row group.
+type cursor struct {
+	column *projected
+	reader *pqarrow.ColumnReader // nil for a column that is not in the file
+	at     int64                 // row of the group that is read next
+}
+
+// openCursors opens the columns of a row group.
+func (r *Reader) openCursors(group int) error {
+	meta := r.parquet.MetaData().RowGroup(group)
+	for i := range r.columns {
+		c := &r.columns[i]
+		cur := &cursor{column: c}
+		r.cursors = append(r.cursors, cur)
+		if c.source < 0 {
+			continue
+		}
+		// arrow-go reads struct members on goroutines of its own, whose panics nobody can catch: what makes it panic is
+		// looked for before.
+		for leaf := range c.leaves {
+			chunk, err := meta.ColumnChunk(leaf)
+			if err != nil {
+				return fmt.Errorf("column %s: %w", c.field.Name, err)
+			}
+			size := r.parquet.MetaData().GetSourceFileSize()
+			at, n := chunk.DataPageOffset(), chunk.TotalCompressedSize()
+			if chunk.HasDictionaryPage() && chunk.DictionaryPageOffset() > 0 {
+				at = min(at, chunk.DictionaryPageOffset())
+			}
+			if at < 4 || n < 0 || at > size || n > size-at || chunk.NumValues() < 0 {
+				return fmt.Errorf("column %s: its %d bytes at %d are not in a file of %d", c.field.Name, n, at, size)
+			}
+		}
+		var err error
+		cur.reader, err = r.arrow.GetFieldReader(r.ctx, c.source, c.leaves, []int{group})
+		if err != nil {
+			return fmt.Errorf("column %s: %w", c.field.Name, err)
+		}
+	}
+	return nil
+}
+
+func (r *Reader) closeCursors() {
+	for _, c := range r.cursors {
+		if c.reader != nil {
+			c.reader.Release()
+		}
+	}
+	r.cursors = nil
+}
+
+// read returns the rows of ascending spans, one behind the other.
+func (c *cursor) read(ctx context.Context, spans []span) (arrow.Array, error) {
+	rows := spanRows(spans)
+	if c.reader == nil {
+		return c.column.build(ctx, nil, int(rows))
+	}
+	chunks := make([]arrow.Array, 0, len(spans))
+	defer func() { releaseAll(chunks) }()
+	for _, s := range spans {
+		if err := c.advance(s.from); err != nil {
+			return nil, err
+		}
+		part, err := c.take(s.rows())
+		if err != nil {
+			return nil, err
+		}
+		chunks = append(chunks, part)
+	}
+	raw := chunks[0]
+	if len(chunks) > 1 {
+		var err error
+		if raw, err = array.Concatenate(chunks, allocator); err != nil {
+			return nil, err
+		}
+		defer raw.Release()
+	}
+	return c.column.build(ctx, raw, int(rows))
+}
+
+// advance goes forward to a row. arrow-go's SeekToRow (v18.8.0) loses rows of repeated columns, which are never sought for
+// that reason but decoded through.
+func (c *cursor) advance(to int64) error {
+	switch gap := to - c.at; {
+	case gap == 0:
+		return nil
+	case gap > 0 && (gap < seekGap || c.column.repeated):
+		skipped, err := c.take(gap)
+		if err == nil {
+			skipped.Release()
+		}
+		return err
+	}
+	c.at = to
+	return c.reader.SeekToRow(to)
+}
+
+// take decodes the next rows.
+func (c *cursor) take(rows int64) (arrow.Array, error) {
+	chunked, err := c.reader.NextBatch(rows)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if chunked == nil {
+		return nil, io.ErrUnexpectedEOF
+	}
+	defer chunked.Release()
+	if int64(chunked.Len()) != rows {
+		return nil, fmt.Errorf("column %s: %d rows where there should be %d", c.column.field.Name, chunked.Len(), rows)
+	}
+	c.at += rows
+	if len(chunked.Chunks()) == 1 {
+		out := chunked.Chunk(0)
+		out.Retain()
+		return out, nil
+	}
+	return array.Concatenate(chunked.Chunks(), allocator)
+}
+
+// readColumns reads the same spans of some columns, several at once.
+func (r *Reader) readColumns(cursors []*cursor, spans []span) ([]arrow.Array, error) {
+	out, errs := make([]arrow.Array, len(cursors)), make([]error, len(cursors))
+	one := func(i int) {
+		errs[i] = protect(func() (err error) {
+			out[i], err = cursors[i].read(r.ctx, spans)
+			return err
+		})
+	}
+	if r.opts.Parallelism == 1 || len(cursors) < 2 {
+		for i := range cursors {
+			one(i)
+		}
+	} else {
+		var wg sync.WaitGroup
+		next := make(chan int, len(cursors))
+		for i := range cursors {
+			next <- i
+		}
+		close(next)
+		for range min(r.opts.Parallelism, len(cursors)) {
+			wg.Go(func() {
+				for i := range next {
+					one(i)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	for i, err := range errs {
+		if err != nil {
+			releaseAll(out)
+			return nil, fmt.Errorf("column %s: %w", cursors[i].column.field.Name, err)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,116 @@
+package datafile
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// promote gives values of a file the type that the table has now: what the specification lets a column be promoted to, and
+// the other physical forms in which other writers store a type. The file's type says how values lie in it, the table's what
+// they mean.
+func promote(ctx context.Context, a arrow.Array, to arrow.DataType) (arrow.Array, error) {
+	from := a.DataType()
+	if arrow.TypeEqual(from, to) {
+		a.Retain()
+		return a, nil
+	}
+	if ext, ok := a.(array.ExtensionArray); ok {
+		return promote(ctx, ext.Storage(), to)
+	}
+	switch to := to.(type) {
+	case arrow.ExtensionType:
+		storage, err := promote(ctx, a, to.StorageType())
+		if err != nil {
+			return nil, err
+		}
+		defer storage.Release()
+		return array.NewExtensionArrayWithStorage(to, storage), nil
+	case *arrow.TimestampType:
+		if out := promoteTimestamp(a, to); out != nil {
+			return out, nil
+		}
+	case *arrow.Time64Type:
+		switch a := a.(type) {
+		case *array.Time32:
+			unit := a.DataType().(*arrow.Time32Type).Unit
+			return scaled(a.Time32Values(), a, to, int64(arrow.Microsecond-unit)), nil
+		case *array.Time64:
+			return scaled(a.Time64Values(), a, to, int64(arrow.Microsecond-a.DataType().(*arrow.Time64Type).Unit)), nil
+		case *array.Int64:
+			return retype(a, to), nil
+		}
+	case *arrow.Decimal128Type:
+		if f, ok := from.(*arrow.Decimal128Type); ok && f.Scale == to.Scale && f.Precision <= to.Precision {
+			return retype(a, to), nil
+		}
+	case *arrow.StringType:
+		if from.ID() == arrow.BINARY {
+			return retype(a, to), nil
+		}
+	case *arrow.BinaryType:
+		if from.ID() == arrow.STRING {
+			return retype(a, to), nil
+		}
+	case *arrow.Date32Type:
+		if from.ID() == arrow.INT32 {
+			return retype(a, to), nil
+		}
+	}
+	if !widens(from, to) {
+		return nil, fmt.Errorf("type %s in the file cannot be read as %s", from, to)
+	}
+	return castArray(ctx, a, to)
+}
+
+// promoteTimestamp reads any timestamp, date or bare number as a timestamp, or returns nil. Zones are the table's business:
+// both kinds are stored as the same numbers.
+func promoteTimestamp(a arrow.Array, to *arrow.TimestampType) arrow.Array {
+	switch a := a.(type) {
+	case *array.Timestamp:
+		steps := int64(to.Unit - a.DataType().(*arrow.TimestampType).Unit)
+		if steps == 0 {
+			return retype(a, to)
+		}
+		return scaled(a.TimestampValues(), a, to, steps)
+	case *array.Int64:
+		return retype(a, to)
+	case *array.Date32:
+		perDay := int64(86_400)
+		for range int(to.Unit) {
+			perDay *= 1000
+		}
+		return mapped(a.Date32Values(), a, to, func(v int64) int64 { return v * perDay })
+	}
+	return nil
+}
+
+// scaled multiplies by a thousand for each step towards a finer unit, or divides, rounding towards the past.
+func scaled[T ~int32 | ~int64](values []T, a arrow.Array, to arrow.DataType, steps int64) arrow.Array {
+	factor := int64(1)
+	for range max(steps, -steps) {
+		factor *= 1000
+	}
+	if steps >= 0 {
+		return mapped(values, a, to, func(v int64) int64 { return v * factor })
+	}
+	return mapped(values, a, to, func(v int64) int64 { return floorDiv(v, factor) })
+}
+
+func mapped[T ~int32 | ~int64](values []T, a arrow.Array, to arrow.DataType, f func(int64) int64) arrow.Array {
+	buf := memory.NewResizableBuffer(memory.DefaultAllocator)
+	defer buf.Release()
+	buf.Resize(8 * len(values))
+	out := arrow.Int64Traits.CastFromBytes(buf.Bytes())
+	for i, v := range values {
+		out[i] = f(int64(v))
+	}
+	valid := cutValidity(a)
+	defer release(valid)
+	d := array.NewData(to, a.Len(), []*memory.Buffer{valid, buf}, nil, a.NullN(), 0)
+	defer d.Release()
+	return array.MakeFromData(d)
+}
