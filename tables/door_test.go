@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/internal/columntype"
@@ -85,17 +87,17 @@ func TestEnsure(t *testing.T) {
 			lake = newLake(t)
 			return ""
 		case "ensure":
-			table, changes, err := lake.Ensure(ctx, definition(t, c))
+			tbl, changes, err := lake.Ensure(ctx, definition(t, c))
 			if err != nil {
 				return errorText(err)
 			}
 			text, err := json.Marshal(changes)
 			require.NoError(t, err)
-			return string(text) + "\n" + shape(t, table)
+			return string(text) + "\n" + shape(t, tbl)
 		case "insert":
-			table, err := lake.Table(ctx, c.Words[0])
+			tbl, err := lake.Table(ctx, c.Words[0])
 			require.NoError(t, err)
-			return appendRows(t, table, c)
+			return appendRows(t, tbl, c)
 		}
 		t.Fatalf("%s: unknown command", c.Pos)
 		return ""
@@ -116,8 +118,8 @@ func errorText(err error) string {
 }
 
 // shape shows a table's columns and layout.
-func shape(t *testing.T, table *tables.Table) string {
-	info, err := table.Info(context.Background())
+func shape(t *testing.T, tbl *tables.Table) string {
+	info, err := tbl.Info(context.Background())
 	require.NoError(t, err)
 	var b strings.Builder
 	for _, c := range info.Columns {
@@ -176,8 +178,8 @@ func rowsOf(t *testing.T, schema *arrow.Schema, lines []string) array.RecordRead
 	return r
 }
 
-func stage(t *testing.T, table *tables.Table, lines []string) (*tables.Staged, error) {
-	schema, err := table.Schema()
+func stage(t *testing.T, tbl *tables.Table, lines []string) (*tables.Staged, error) {
+	schema, err := tbl.Schema()
 	require.NoError(t, err)
 	if len(lines) > 0 && strings.HasPrefix(lines[0], "columns ") { // a subset, or another order
 		var fields []arrow.Field
@@ -193,15 +195,15 @@ func stage(t *testing.T, table *tables.Table, lines []string) (*tables.Staged, e
 		}
 		schema, lines = arrow.NewSchema(fields, nil), lines[1:]
 	}
-	return table.Stage(context.Background(), rowsOf(t, schema, lines), tables.StageOptions{})
+	return tbl.Stage(context.Background(), rowsOf(t, schema, lines), tables.StageOptions{})
 }
 
-func appendRows(t *testing.T, table *tables.Table, c *script.Command) string {
-	staged, err := stage(t, table, c.Lines())
+func appendRows(t *testing.T, tbl *tables.Table, c *script.Command) string {
+	staged, err := stage(t, tbl, c.Lines())
 	if err != nil {
 		return errorText(err)
 	}
-	result, err := table.Append(context.Background(), options(c), staged)
+	result, err := tbl.Append(context.Background(), options(c), staged)
 	return resultText(result, err)
 }
 
@@ -239,33 +241,38 @@ func resultText(r tables.Result, err error) string {
 	return b.String()
 }
 
-// contents reads all rows at a version, sorted.
-func contents(t *testing.T, table *tables.Table, v tables.Version) []string {
+// contents reads all rows at a version, sorted, by iceberg-go's own reader: it did not write them.
+func contents(t *testing.T, tbl *tables.Table, v tables.Version) []string {
 	t.Helper()
-	rdr, err := table.Scan(context.Background(), tables.ScanOptions{Version: v})
+	var opts []table.ScanOption
+	if !v.IsHead() {
+		s, err := tbl.At(v)
+		require.NoError(t, err)
+		opts = append(opts, table.WithSnapshotID(s.ID))
+	}
+	_, rows, err := tbl.Iceberg().Scan(opts...).ToArrowRecords(context.Background())
 	require.NoError(t, err)
-	return rowTexts(t, rdr)
+	return rowTexts(t, rows)
 }
 
-func rowTexts(t *testing.T, rdr array.RecordReader) []string {
+func rowTexts(t *testing.T, rows iter.Seq2[arrow.RecordBatch, error]) []string {
 	t.Helper()
-	defer rdr.Release()
 	var out []string
-	for rdr.Next() {
-		batch := rdr.RecordBatch()
+	for batch, err := range rows {
+		require.NoError(t, err)
 		for i := range int(batch.NumRows()) {
 			var values []string
-			for c := range int(batch.NumCols()) {
-				if batch.Column(c).IsNull(i) {
+			for _, c := range batch.Columns() {
+				if c.IsNull(i) {
 					values = append(values, "null")
 				} else {
-					values = append(values, batch.Column(c).ValueStr(i))
+					values = append(values, c.ValueStr(i))
 				}
 			}
 			out = append(out, strings.Join(values, " "))
 		}
+		batch.Release()
 	}
-	require.NoError(t, rdr.Err())
 	sort.Strings(out)
 	return out
 }
@@ -290,9 +297,9 @@ type writes struct {
 }
 
 func (w *writes) table(t *testing.T) *tables.Table {
-	table, err := w.lake.Table(context.Background(), w.name)
+	tbl, err := w.lake.Table(context.Background(), w.name)
 	require.NoError(t, err)
-	return table
+	return tbl
 }
 
 func (w *writes) do(t *testing.T, c *script.Command) string {
@@ -320,12 +327,12 @@ func (w *writes) do(t *testing.T, c *script.Command) string {
 	case "replace":
 		return w.replace(t, c)
 	case "replace-partitions":
-		table := w.table(t)
-		s, err := stage(t, table, c.Lines())
+		tbl := w.table(t)
+		s, err := stage(t, tbl, c.Lines())
 		if err != nil {
 			return errorText(err)
 		}
-		result, err := table.ReplacePartitions(ctx, options(c), list(c.Args["columns"]), s)
+		result, err := tbl.ReplacePartitions(ctx, options(c), list(c.Args["columns"]), s)
 		return hidden(resultText(result, err))
 	case "checkpoint":
 		result, err := w.table(t).SetCheckpoint(ctx, options(c))
@@ -344,21 +351,21 @@ func (w *writes) do(t *testing.T, c *script.Command) string {
 }
 
 // roundTrip sends staged files the way that they travel between activities.
-func roundTrip(t *testing.T, table *tables.Table, s *tables.Staged) *tables.Staged {
+func roundTrip(t *testing.T, tbl *tables.Table, s *tables.Staged) *tables.Staged {
 	data, err := s.Encode()
 	require.NoError(t, err)
-	out, err := table.DecodeStaged(data)
+	out, err := tbl.DecodeStaged(data)
 	require.NoError(t, err)
 	return out
 }
 
 func (w *writes) replace(t *testing.T, c *script.Command) string {
-	table := w.table(t)
-	s, err := stage(t, table, c.Lines())
+	tbl := w.table(t)
+	s, err := stage(t, tbl, c.Lines())
 	if err != nil {
 		return errorText(err)
 	}
-	result, err := table.Replace(context.Background(), options(c), s)
+	result, err := tbl.Replace(context.Background(), options(c), s)
 	return resultText(result, err)
 }
 
@@ -386,12 +393,12 @@ func (w *writes) rollback(t *testing.T, c *script.Command) string {
 }
 
 func (w *writes) checkpoints(t *testing.T) string {
-	table := w.table(t)
-	info, err := table.Info(context.Background())
+	tbl := w.table(t)
+	info, err := tbl.Info(context.Background())
 	require.NoError(t, err)
 	var out []string
 	for _, writer := range info.Writers {
-		c, err := table.Checkpoint(context.Background(), writer)
+		c, err := tbl.Checkpoint(context.Background(), writer)
 		require.NoError(t, err)
 		out = append(out, writer+" "+string(c.Body))
 	}
@@ -400,29 +407,29 @@ func (w *writes) checkpoints(t *testing.T) string {
 
 func (w *writes) rows(t *testing.T, c *script.Command) string {
 	v := w.version(t, c)
-	table := w.table(t)
-	if _, err := table.At(v); err != nil && !v.IsHead() {
+	tbl := w.table(t)
+	if _, err := tbl.At(v); err != nil && !v.IsHead() {
 		return hidden(errorText(err))
 	}
-	return strings.Join(contents(t, table, v), "\n")
+	return strings.Join(contents(t, tbl, v), "\n")
 }
 
 func (w *writes) added(t *testing.T, c *script.Command) string {
-	table := w.table(t)
+	tbl := w.table(t)
 	since := int64(0)
 	if v := w.version(t, c); v.SnapshotID != nil {
 		since = *v.SnapshotID
 	}
-	added, err := table.AddedSince(context.Background(), since)
+	added, err := tbl.AddedSince(context.Background(), since)
 	if err != nil {
 		return hidden(errorText(err))
 	}
 	if len(added.Files) == 0 {
 		return "nothing"
 	}
-	rdr, err := table.Scan(context.Background(), tables.ScanOptions{Files: added.Files})
+	_, rows, err := tbl.Iceberg().Scan().ReadTasks(context.Background(), added.Files)
 	require.NoError(t, err)
-	return strings.Join(rowTexts(t, rdr), "\n")
+	return strings.Join(rowTexts(t, rows), "\n")
 }
 
 func (w *writes) show(t *testing.T) string {

@@ -41,9 +41,9 @@ type IncompatibleError struct {
 
 func (e *IncompatibleError) Error() string {
 	if e.Column == "" {
-		return fmt.Sprintf("evolve %s: %s", e.Table, e.Reason)
+		return fmt.Sprintf("%s: %s", e.Table, e.Reason)
 	}
-	return fmt.Sprintf("evolve %s: column %s: %s", e.Table, e.Column, e.Reason)
+	return fmt.Sprintf("%s: column %s: %s", e.Table, e.Column, e.Reason)
 }
 
 func (e *IncompatibleError) Unwrap() error { return ErrIncompatible }

@@ -101,12 +101,12 @@ func chosenParts(schema *iceberg.Schema, spec iceberg.PartitionSpec, columns []s
 	}
 	for _, c := range columns {
 		if !used[c] {
-			return nil, fmt.Errorf("replace partitions by %s: the table is not partitioned by it (but by %s)", c,
+			return nil, fmt.Errorf("it is not partitioned by %s, but by %s", c,
 				strings.Join(formatPartition(spec, schema), ", "))
 		}
 	}
 	if len(parts) == 0 {
-		return nil, fmt.Errorf("replace partitions: the table is not partitioned; replace it as a whole")
+		return nil, fmt.Errorf("it is not partitioned: replace it as a whole")
 	}
 	return parts, nil
 }
@@ -177,7 +177,7 @@ func (s *slicesReplaced) covers(f iceberg.DataFile) (bool, error) {
 			overlap = overlap && (!known[i] || row[i] == values[i])
 		}
 		if overlap {
-			return false, &IncompatibleError{Table: s.table, Reason: fmt.Sprintf("replace partitions: file %s was written "+
+			return false, &IncompatibleError{Table: s.table, Reason: fmt.Sprintf("file %s was written "+
 				"under partition spec %d, by which it may hold rows both inside and outside of the replaced partitions: "+
 				"rewrite it first, or replace the whole table", f.FilePath(), f.SpecID())}
 		}

@@ -74,7 +74,7 @@ func present(remove []string, set iceberg.Properties) []string {
 }
 
 func summaryOf(id ID, change *Change) iceberg.Properties {
-	summary := iceberg.Properties{}
+	summary := iceberg.Properties{"engine-name": "varve"} // where Spark and Trino write theirs
 	maps.Copy(summary, change.Summary)
 	summary[TokenKey] = id.Token
 	summary[WriterKey] = id.Writer

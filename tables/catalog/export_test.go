@@ -1,0 +1,4 @@
+package catalog
+
+// ClassifySQLite lets tests class an error as a reading operation's.
+func ClassifySQLite(op string, err error) error { return classifySQLite(op, err, false) }
