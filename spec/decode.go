@@ -47,7 +47,7 @@ func Decode(file string, data []byte, opts DecodeOptions) (*Pipeline, Diagnostic
 	return p, found
 }
 
-// start parses a file and surveys it. Without a root the diagnostics say why. The lines of a hidden file, which may hold
+// start parses a file and surveys it. Without a root the diagnostics say why, unless nothing is expected. The lines of a hidden file, which may hold
 // a secret where none should be, are not shown before they are understood.
 func start(file string, data []byte, opts DecodeOptions, what string, hidden bool) (*decoder, *yaml.Node, Diagnostics) {
 	doc, failed := parse(file, data)
@@ -60,6 +60,8 @@ func start(file string, data []byte, opts DecodeOptions, what string, hidden boo
 		return nil, nil, failed
 	case failed != nil:
 		return nil, nil, failed.WithSource(data)
+	case doc.root == nil && what == "":
+		return d, nil, nil
 	case doc.root == nil:
 		d.fail(Pos{file, 1, 1}, "the file is empty: expected %s", what)
 		return nil, nil, d.finish(data)

@@ -138,6 +138,7 @@ func invalidUTF8(data []byte) int {
 // splitLines splits where the YAML library counts a line: at LF, CR, CR LF and Unicode's NEL, LS and PS. There is always
 // a first line.
 func splitLines(s string) []string {
+	s = strings.TrimPrefix(s, "\ufeff")
 	var lines []string
 	start := 0
 	for i := 0; i < len(s); {

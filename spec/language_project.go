@@ -150,19 +150,21 @@ var trinoLanguage = define("trino", "A Trino cluster. Not yet supported.",
 ).at(func(t *Trino) *Pos { return &t.Pos })
 
 var limitsLanguage = define("limits", "Bounds of a worker. What does not fit is spilled to disk.",
-	field("memory", aSize, func(l *Limits) *int64 { return &l.Memory }, "Memory for data.", auto("half of the machine's"), example("4GB")),
+	field("memory", aSize, func(l *Limits) *int64 { return &l.Memory }, "Memory for data.", auto("the worker's choice"), example("4GB")),
 	field("parallelism", anInteger(1, 1024), func(l *Limits) *int { return &l.Parallelism }, "Pieces of work at one time.", auto("the machine's cores"), example("8")),
 )
 
-// DecodeProject reads a project file (varve.yaml). What an environment needs that is not yet supported is said when that
-// environment is asked for.
+// DecodeProject reads a project file (varve.yaml). An empty one, or none, is a project with the local environment. What
+// an environment needs that is not yet supported is said when that environment is asked for.
 func DecodeProject(file string, data []byte, opts DecodeOptions) (*Project, Diagnostics) {
-	d, root, found := start(file, data, opts, "a project", true)
-	if root == nil {
+	p := &Project{Pos: Pos{file, 1, 1}, later: map[string]Diagnostics{}}
+	d, root, found := start(file, data, opts, "", true)
+	switch {
+	case found != nil:
 		return nil, found
+	case root != nil:
+		projectLanguage.shape().at(d, root, p)
 	}
-	p := &Project{later: map[string]Diagnostics{}}
-	projectLanguage.shape().at(d, root, p)
 	local := false
 	for _, e := range p.Environments {
 		local = local || e.Name.Value == "local"

@@ -144,7 +144,7 @@ func (p *Project) Environment(name string) (Environment, Diagnostics) {
 		}
 		known[i] = e.Name.Value
 	}
-	d := Diagnostic{Pos: p.Pos, Message: fmt.Sprintf("no environment %q: there are %s", name, strings.Join(known, ", "))}
+	d := Diagnostic{Pos: p.Pos, Message: fmt.Sprintf("no environment %q: the project has %s", name, strings.Join(known, ", "))}
 	if near := Nearest(name, known); near != "" {
 		d.Hint = fmt.Sprintf("did you mean %q?", near)
 	}

@@ -50,9 +50,21 @@ conf/varve.yaml:11:12: error: environment "prod" needs Trino, which is not yet s
    |        ^`)
 }
 
+func TestAnEmptyProjectHasTheLocalEnvironment(t *testing.T) {
+	for _, text := range []string{"", "# nothing yet\n", "environments: {}\n"} {
+		project, found := spec.DecodeProject("varve.yaml", []byte(text), spec.DecodeOptions{})
+		require.Empty(t, found, text)
+		local, found := project.Environment("")
+		require.NoError(t, found.Err(), text)
+		require.Equal(t, spec.LocalEnvironment(), local)
+		_, found = project.Environment("prod")
+		require.EqualError(t, found.Err(), `varve.yaml:1:1: error: no environment "prod": the project has local`)
+	}
+}
+
 func TestUnknownEnvironment(t *testing.T) {
 	_, found := decodeProject(t).Environment("prd")
-	require.ErrorContains(t, found.Err(), `no environment "prd": there are local, shared, prod`)
+	require.ErrorContains(t, found.Err(), `no environment "prd": the project has local, shared, prod`)
 	require.ErrorContains(t, found.Err(), `did you mean "prod"?`)
 }
 
