@@ -280,3 +280,41 @@ func TestAnIDIsRequired(t *testing.T) {
 	_, err := commit.Commit(context.Background(), w, table.Identifier{"ns", "none"}, commit.ID{Writer: "w", Token: "t"}, appending("f"), commit.Options{})
 	require.ErrorIs(t, err, commit.ErrAbsent)
 }
+
+// TestRowIDsAreNeverSharedInFormat3: through appends whose manifests are merged, overwrites and row deltas, each row of
+// the table has an id of its own, below the table's next one.
+func TestRowIDsAreNeverSharedInFormat3(t *testing.T) {
+	w := newWorld(t, "3")
+	_, err := w.commit(commit.ID{Writer: "admin", Token: "0"}, func(context.Context, *table.Table, int) (*commit.Change, error) {
+		return &commit.Change{Properties: map[string]string{table.ManifestMinMergeCountKey: "2"}}, nil
+	}, commit.Options{})
+	require.NoError(t, err)
+	for n := range 12 {
+		_, err := w.commit(commit.ID{Writer: "me", Token: fmt.Sprint(n)}, func(ctx context.Context, head *table.Table, _ int) (*commit.Change, error) {
+			c := &commit.Change{Operation: commit.Append, AddData: []iceberg.DataFile{file(head, fmt.Sprint("f", n))}}
+			diff, err := commit.BetweenSnapshots(ctx, head, nil, head.CurrentSnapshot())
+			switch n % 4 {
+			case 2:
+				c.Operation, c.RemoveData = commit.Overwrite, diff.AddedData[:1]
+			case 3:
+				c.Operation = commit.RowDelta
+				c.AddDeletes = []iceberg.DataFile{deletes(head, fmt.Sprint("d", n), fmt.Sprint("f", n-1))}
+			}
+			return c, err
+		}, commit.Options{})
+		require.NoError(t, err)
+
+		head := w.load()
+		all, err := commit.BetweenSnapshots(context.Background(), head, nil, head.CurrentSnapshot())
+		require.NoError(t, err)
+		taken := map[int64]string{}
+		for _, f := range all.AddedData {
+			require.NotNil(t, f.FirstRowID(), f.FilePath())
+			for id := *f.FirstRowID(); id < *f.FirstRowID()+f.Count(); id++ {
+				require.Empty(t, taken[id], "row id %d of %s", id, f.FilePath())
+				require.Less(t, id, head.Metadata().NextRowID())
+				taken[id] = f.FilePath()
+			}
+		}
+	}
+}
