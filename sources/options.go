@@ -48,18 +48,18 @@ const (
 
 // Options say how files are read. The zero value of each field but Format is its default.
 type Options struct {
-	Format      string // csv | ndjson | parquet | avro | text | binary
-	Malformed   string // fail (default) | drop | quarantine
-	SchemaMode  string // evolve (default) | enforce | rescue
-	Delimiter   string // csv: one character, "," by default
-	Quote       string // csv: one character, `"` by default; "none" switches quoting off
-	NoHeader    bool   // csv: the first record is a row; columns are the declared ones in order, then column_N
+	Format      string   // csv | ndjson | parquet | avro | text | binary
+	Malformed   string   // fail (default) | drop | quarantine
+	SchemaMode  string   // evolve (default) | enforce | rescue
+	Delimiter   string   // csv: one character, "," by default
+	Quote       string   // csv: one character, `"` by default; "none" switches quoting off
+	NoHeader    bool     // csv: the first record is a row; columns are the declared ones in order, then column_N
 	NullValues  []string // csv: fields that are null, quoted or not; the empty one and NA by default
-	SampleRows  int   // rows of each sampled file that inference reads; 10,000 by default
-	SampleFiles int   // files that inference reads rows of; 32 by default
-	MaxFileSize int64 // binary: a larger file is a malformed row; 64 MiB by default
-	MaxRowSize  int64 // csv, ndjson, text: a longer record is malformed; 16 MiB by default
-	HiveColumns bool  // key=value folders of the path become columns
+	SampleRows  int      // rows of each sampled file that inference reads; 10,000 by default
+	SampleFiles int      // files that inference reads rows of; 32 by default
+	MaxFileSize int64    // binary: a larger file is a malformed row; 64 MiB by default
+	MaxRowSize  int64    // csv, ndjson, text: a longer record is malformed; 16 MiB by default
+	HiveColumns bool     // key=value folders of the path become columns
 
 	LoadedAt time.Time        // the value of _loaded_at
 	Declared *arrow.Schema    // types that override inferred ones, by column name; for Infer

@@ -35,7 +35,7 @@ func newRows(l *layout) *rows {
 			r.builders[i] = array.NewBuilder(l.mem, s.field.Type)
 		}
 	}
-	r.wide = 8 * len(l.slots)
+	r.wide = 8*len(l.slots) + 1
 	return r
 }
 
