@@ -13,7 +13,7 @@ func (e *Error) Error() string {
 	if e.Hint == "" {
 		return e.Message
 	}
-	return e.Message + " (" + e.Hint + ")"
+	return e.Message + "; " + e.Hint
 }
 
 // Fault is a row that an expression could not be computed for: an overflow, a division by zero, a malformed number.
