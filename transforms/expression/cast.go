@@ -3,11 +3,13 @@ package expression
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 
+	"github.com/varve-lake/varve/transforms/internal/render"
 	"github.com/varve-lake/varve/transforms/internal/vector"
 )
 
@@ -210,4 +212,50 @@ func doubleReader(arr arrow.Array) func(i int) float64 {
 	}
 	in := vector.Values[float64](arr)
 	return func(i int) float64 { return in[i] }
+}
+
+// CastExact is Cast, but a number whose fraction a whole number cannot hold is a fault.
+func CastExact(ctx context.Context, arr arrow.Array, to arrow.DataType) (arrow.Array, []Fault, error) {
+	out, faults, err := Cast(ctx, arr, to)
+	from := workingType(arr.DataType())
+	if err != nil || !kindOf(to).isInteger() || !kindOf(from).isFloating() && kindOf(from) != kindDecimal {
+		return out, faults, err
+	}
+	defer out.Release()
+	ev := &evaluation{ctx: ctx, rows: arr.Len()}
+	defer ev.release()
+	if arr, err = toWorking(ctx, arr, from); err != nil {
+		return nil, nil, err
+	}
+	ev.hold(arr)
+	read, write, valid := doubleReader(arr), render.Text(arr), vector.Validity(arr)
+	if d, ok := from.(*arrow.Decimal128Type); ok {
+		in := vector.Values[decimal128.Num](arr)
+		read = func(i int) float64 { return decimalFraction(in[i], d.Scale) }
+	}
+	var cut []Fault
+	for i := range arr.Len() {
+		if valid.IsValid(i) && read(i) != math.Trunc(read(i)) {
+			cut = append(cut, Fault{Row: i, Message: fmt.Sprintf("%s is not %s", write(nil, i), withArticle(to))})
+		}
+	}
+	if len(cut) == 0 {
+		out.Retain()
+		return out, faults, nil
+	}
+	exact, err := ev.nullAt(out, cut)
+	if err != nil {
+		return nil, nil, err
+	}
+	exact.Retain()
+	return exact, mergeFaults(faults, cut), nil
+}
+
+// decimalFraction is not whole if a decimal is not.
+func decimalFraction(v decimal128.Num, scale int32) float64 {
+	m, _ := magnitudeOf(v)
+	if back, _ := m.truncate(scale).shift(scale); back != m {
+		return 0.5
+	}
+	return 0
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/compute"
 
 	"github.com/varve-lake/varve/transforms/internal/vector"
 )
@@ -96,6 +95,9 @@ func (p *Program) EvalRows(ctx context.Context, batch arrow.RecordBatch) (arrow.
 		if arr, err = ev.nullAt(arr, v.faults); err != nil {
 			return nil, nil, fmt.Errorf("evaluate %s: %w", p.source, err)
 		}
+	}
+	if !arrow.TypeEqual(arr.DataType(), p.Type()) {
+		return nil, nil, fmt.Errorf("evaluate %s: a kernel made %s, expected %s", p.source, arr.DataType(), p.Type())
 	}
 	arr.Retain()
 	return arr, v.faults, nil
@@ -201,10 +203,7 @@ func (ev *evaluation) load(c column, slot int) (arrow.Array, error) {
 
 // toWorking brings an array to the type that the kernels see. The caller releases the result.
 func toWorking(ctx context.Context, arr arrow.Array, working arrow.DataType) (arrow.Array, error) {
-	if from, ok := arr.DataType().(*arrow.TimestampType); ok && from.Unit == working.(*arrow.TimestampType).Unit {
-		return vector.Retype(arr, working), nil // another zone, the same instants
-	}
-	return compute.CastArray(ctx, arr, compute.UnsafeCastOptions(working))
+	return vector.Convert(ctx, arr, working)
 }
 
 // full is v with a value for each row.
