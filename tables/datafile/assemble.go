@@ -51,7 +51,8 @@ func (a *assembler) add(file []byte) error {
 		return err
 	}
 	if len(a.meta.Schema) == 0 {
-		a.meta.Schema, a.meta.Version, a.meta.CreatedBy, a.meta.ColumnOrders = meta.Schema, meta.Version, meta.CreatedBy, meta.ColumnOrders
+		a.meta = *meta
+		a.meta.NumRows, a.meta.RowGroups = 0, nil
 	}
 	end := int64(footer)
 	for _, rg := range meta.RowGroups {

@@ -43,7 +43,7 @@ func conformArray(ctx context.Context, a arrow.Array, to arrow.DataType) (arrow.
 	}
 	switch a := a.(type) {
 	case *array.Null:
-		return array.MakeArrayOfNull(memory.DefaultAllocator, to, a.Len()), nil
+		return array.MakeArrayOfNull(allocator, to, a.Len()), nil
 	case *array.Dictionary:
 		values, err := compute.TakeArray(ctx, a.Dictionary(), a.Indices())
 		if err != nil {
@@ -172,7 +172,7 @@ func conformStruct(ctx context.Context, s *array.Struct, to *arrow.StructType) (
 			if !f.Nullable {
 				return nil, fmt.Errorf("required field %s is absent", f.Name)
 			}
-			fields = append(fields, array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, s.Len()))
+			fields = append(fields, array.MakeArrayOfNull(allocator, f.Type, s.Len()))
 			continue
 		}
 		c, err := conformArray(ctx, s.Field(i), f.Type)
@@ -194,7 +194,7 @@ func cutValidity(a arrow.Array) *memory.Buffer {
 	if a.NullN() == 0 {
 		return nil
 	}
-	buf := memory.NewResizableBuffer(memory.DefaultAllocator)
+	buf := memory.NewResizableBuffer(allocator)
 	buf.Resize((a.Len() + 7) / 8)
 	bits := buf.Bytes()
 	clear(bits)

@@ -11,7 +11,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/extensions"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 )
@@ -20,9 +19,9 @@ import (
 // them and as the specification writes defaults in JSON. A nil value gives nulls.
 func constantArray(v any, t iceberg.Type, to arrow.DataType, n int) (arrow.Array, error) {
 	if v == nil {
-		return array.MakeArrayOfNull(memory.DefaultAllocator, to, n), nil
+		return array.MakeArrayOfNull(allocator, to, n), nil
 	}
-	b := array.NewBuilder(memory.DefaultAllocator, to)
+	b := array.NewBuilder(allocator, to)
 	defer b.Release()
 	if err := appendConstant(b, v, t); err != nil {
 		return nil, fmt.Errorf("value %v of type %s: %w", v, t, err)

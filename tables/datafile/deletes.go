@@ -1,36 +1,150 @@
 package datafile
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"fmt"
+	"sync"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+	"github.com/apache/iceberg-go/table/dv"
 )
 
-var errNotYet = errors.New("datafile: not built yet")
-
-// Deletes returns the positions of task's data file that its position deletes and deletion vectors delete.
-// It never returns nil without an error.
+// Deletes returns the positions of task's data file that its position deletes and deletion vectors delete. Equality deletes,
+// which are no positions, are not among them. It never returns nil without an error. The bitmap is the caller's.
 func Deletes(ctx context.Context, fs iceio.IO, task table.FileScanTask) (*roaring64.Bitmap, error) {
-	return nil, errNotYet
+	return newDeleteFiles(fs, nil).positions(ctx, task)
 }
 
-// WritePositionDeletes writes a format version 2 position-delete file for one data file.
-func WritePositionDeletes(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, dataFile iceberg.DataFile, positions *roaring64.Bitmap) (iceberg.DataFile, error) {
-	return nil, errNotYet
+// deleteFiles reads the position deletes of many tasks, each file once however many data files it deletes from.
+type deleteFiles struct {
+	fs iceio.IO
+	// shared counts the tasks that name a position-delete file; those of one task only are not kept.
+	shared map[string]int
+
+	mu    sync.Mutex
+	files map[string]*deleteFile
 }
 
-// VectorDelete names the rows of one data file that a deletion vector is to delete.
-type VectorDelete struct {
-	DataFile iceberg.DataFile
-	// Positions are all deleted positions, those of a former deletion vector included: a data file has one vector.
-	Positions *roaring64.Bitmap
+type deleteFile struct {
+	once    sync.Once
+	targets map[string]*roaring64.Bitmap
+	err     error
 }
 
-// WriteDeletionVectors writes one Puffin file that holds a deletion vector for each data file (format version 3).
-func WriteDeletionVectors(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, deletes []VectorDelete) ([]iceberg.DataFile, error) {
-	return nil, errNotYet
+func newDeleteFiles(fs iceio.IO, tasks []table.FileScanTask) *deleteFiles {
+	d := &deleteFiles{fs: fs, shared: map[string]int{}, files: map[string]*deleteFile{}}
+	for _, t := range tasks {
+		for _, f := range t.DeleteFiles {
+			d.shared[f.FilePath()]++
+		}
+	}
+	return d
+}
+
+func (d *deleteFiles) positions(ctx context.Context, task table.FileScanTask) (*roaring64.Bitmap, error) {
+	out := roaring64.New()
+	for _, f := range task.DeletionVectorFiles {
+		vector, err := readVector(d.fs, f)
+		if err != nil {
+			return nil, fmt.Errorf("deletes of %s: %w", task.File.FilePath(), err)
+		}
+		out.Or(vector)
+	}
+	if len(task.DeletionVectorFiles) > 0 {
+		// A vector holds all that was deleted when it was written; position-delete files beside it are leftovers of version 2.
+		return out, nil
+	}
+	for _, f := range task.DeleteFiles {
+		if f.ContentType() != iceberg.EntryContentPosDeletes {
+			continue
+		}
+		positions, err := d.of(ctx, f, task.File.FilePath())
+		if err != nil {
+			return nil, fmt.Errorf("deletes of %s: %w", task.File.FilePath(), err)
+		}
+		if positions != nil {
+			out.Or(positions)
+		}
+	}
+	return out, nil
+}
+
+func readVector(fs iceio.IO, f iceberg.DataFile) (out *roaring64.Bitmap, err error) {
+	err = protect(func() error {
+		bitmap, err := dv.ReadDV(fs, f)
+		if err != nil {
+			return err
+		}
+		// Both write the same portable form.
+		var portable bytes.Buffer
+		if err := bitmap.Serialize(&portable); err != nil {
+			return err
+		}
+		out = roaring64.New()
+		_, err = out.ReadFrom(&portable)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("deletion vector in %s: %w", f.FilePath(), err)
+	}
+	return out, nil
+}
+
+// of gives what one position-delete file deletes from one data file.
+func (d *deleteFiles) of(ctx context.Context, f iceberg.DataFile, target string) (*roaring64.Bitmap, error) {
+	if d.shared[f.FilePath()] < 2 {
+		found, err := readPositionDeletes(ctx, d.fs, f, target)
+		return found[target], err
+	}
+	d.mu.Lock()
+	file := d.files[f.FilePath()]
+	if file == nil {
+		file = &deleteFile{}
+		d.files[f.FilePath()] = file
+	}
+	d.mu.Unlock()
+	file.once.Do(func() { file.targets, file.err = readPositionDeletes(ctx, d.fs, f, "") })
+	return file.targets[target], file.err
+}
+
+// readPositionDeletes reads a position-delete file: of one data file, or of all with an empty target.
+func readPositionDeletes(ctx context.Context, fs iceio.IO, f iceberg.DataFile, target string) (map[string]*roaring64.Bitmap, error) {
+	schema := iceberg.PositionalDeleteSchema
+	opts := ReadOptions{Schema: schema, NameMapping: schema.NameMapping(), Parallelism: 1}
+	if target != "" {
+		opts.Filter = iceberg.EqualTo(iceberg.Reference(schema.Field(0).Name), target)
+	}
+	r, err := Open(ctx, fs, f, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Release()
+	out := map[string]*roaring64.Bitmap{}
+	for r.Next() {
+		paths, positions := r.RecordBatch().Column(0).(*array.String), r.RecordBatch().Column(1).(*array.Int64)
+		for i := 0; i < paths.Len(); {
+			// Rows are sorted by path, so a run is one file's.
+			end := i + 1
+			for end < paths.Len() && paths.Value(end) == paths.Value(i) {
+				end++
+			}
+			bitmap := out[paths.Value(i)]
+			if bitmap == nil {
+				bitmap = roaring64.New()
+				out[string(append([]byte{}, paths.Value(i)...))] = bitmap
+			}
+			for ; i < end; i++ {
+				if positions.Value(i) < 0 {
+					return nil, fmt.Errorf("%s deletes position %d", f.FilePath(), positions.Value(i))
+				}
+				bitmap.Add(uint64(positions.Value(i)))
+			}
+		}
+	}
+	return out, r.Err()
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/iceberg-go"
@@ -132,7 +131,7 @@ func parquetPaths(schema *iceberg.Schema) map[int]string {
 // writerProperties chooses the encodings of one row group by what is in it.
 func (l *layout) writerProperties(columns [][]arrow.Array, rows int64) *parquet.WriterProperties {
 	opts := []parquet.WriterProperty{
-		parquet.WithAllocator(memory.DefaultAllocator),
+		parquet.WithAllocator(allocator),
 		parquet.WithVersion(parquet.V2_LATEST),
 		parquet.WithRootName("table"),
 		parquet.WithMaxRowGroupLength(max(rows, 1)),

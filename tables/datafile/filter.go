@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -300,7 +301,13 @@ func setKey(a arrow.Array) func([]byte, int) []byte {
 		return func(dst []byte, i int) []byte { return appendInt64Key(dst, at(i)) }
 	}
 	if at := float64At(a); at != nil {
-		return func(dst []byte, i int) []byte { return binary.BigEndian.AppendUint64(dst, floatBits(at(i)+0)) } // -0+0 is 0
+		return func(dst []byte, i int) []byte {
+			v := at(i) + 0 // -0+0 is 0
+			if v != v {
+				v = math.NaN()
+			}
+			return binary.BigEndian.AppendUint64(dst, floatBits(v))
+		}
 	}
 	if at := bytesAt(a); at != nil {
 		return func(dst []byte, i int) []byte { return append(dst, at(i)...) }

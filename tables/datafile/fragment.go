@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 )
 
@@ -38,8 +37,11 @@ func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch
 	}
 	f.nans = countNaNs(l.arrow, columns)
 	var out bytes.Buffer
-	w, err := pqarrow.NewFileWriter(l.arrow, &out, l.writerProperties(columns, f.rows),
-		pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(memory.DefaultAllocator)))
+	options := []pqarrow.WriterOption{pqarrow.WithAllocator(allocator)}
+	if l.storeSchema {
+		options = append(options, pqarrow.WithStoreSchema())
+	}
+	w, err := pqarrow.NewFileWriter(l.arrow, &out, l.writerProperties(columns, f.rows), pqarrow.NewArrowWriterProperties(options...))
 	if err != nil {
 		return fragment{err: fmt.Errorf("encode row group: %w", err)}
 	}

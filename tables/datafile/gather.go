@@ -54,7 +54,7 @@ func gather(ctx context.Context, a arrow.Array, rows []int32) (arrow.Array, erro
 	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok && t.BitWidth()%8 == 0 && t.BitWidth() > 0 && a.DataType().ID() != arrow.DICTIONARY {
 		return gatherFixed(a, t.BitWidth()/8, rows), nil
 	}
-	b := array.NewInt32Builder(memory.DefaultAllocator)
+	b := array.NewInt32Builder(allocator)
 	defer b.Release()
 	b.AppendValues(rows, nil)
 	indices := b.NewArray()
@@ -64,7 +64,7 @@ func gather(ctx context.Context, a arrow.Array, rows []int32) (arrow.Array, erro
 
 func gatherFixed(a arrow.Array, width int, rows []int32) arrow.Array {
 	data := a.Data()
-	out := memory.NewResizableBuffer(memory.DefaultAllocator)
+	out := memory.NewResizableBuffer(allocator)
 	defer out.Release()
 	out.Resize(width * len(rows))
 	from, to := data.Buffers()[1].Bytes()[data.Offset()*width:], out.Bytes()
@@ -97,7 +97,7 @@ func gatherBinary(a arrow.Array, offsets []int32, rows []int32) (arrow.Array, er
 	if total > 1<<31-1 {
 		return nil, fmt.Errorf("%d bytes of values in %d rows are more than a batch holds", total, len(rows))
 	}
-	values, newOffsets := memory.NewResizableBuffer(memory.DefaultAllocator), memory.NewResizableBuffer(memory.DefaultAllocator)
+	values, newOffsets := memory.NewResizableBuffer(allocator), memory.NewResizableBuffer(allocator)
 	defer values.Release()
 	defer newOffsets.Release()
 	values.Resize(int(total))
@@ -124,7 +124,7 @@ func gatherValidity(a arrow.Array, rows []int32) (*memory.Buffer, int) {
 	if a.NullN() == 0 {
 		return nil, 0
 	}
-	out := memory.NewResizableBuffer(memory.DefaultAllocator)
+	out := memory.NewResizableBuffer(allocator)
 	out.Resize(int(bitutil.BytesForBits(int64(len(rows)))))
 	bits := out.Bytes()
 	clear(bits)

@@ -53,17 +53,25 @@ type layout struct {
 	bloom         map[string]float64
 	bloomMaxBytes int64
 	keyValues     []keyValue
+	// storeSchema puts the Arrow schema into the footer, for types that Parquet's do not tell apart.
+	storeSchema bool
 }
 
 type keyValue struct{ key, value string }
 
+// newLayout is the layout of the table's data files.
 func newLayout(meta table.Metadata, opts WriterOptions) (*layout, error) {
+	return newLayoutOf(meta, meta.CurrentSchema(), opts)
+}
+
+// newLayoutOf is the layout of files of another schema that lie among the table's data files: its position deletes.
+func newLayoutOf(meta table.Metadata, schema *iceberg.Schema, opts WriterOptions) (*layout, error) {
 	props := meta.Properties()
 	if format := props.Get(table.WriteFormatDefaultKey, "parquet"); !strings.EqualFold(format, "parquet") {
 		return nil, fmt.Errorf("write.format.default is %q: only parquet can be written", format)
 	}
 	l := &layout{
-		schema: meta.CurrentSchema(), spec: meta.PartitionSpec(), order: meta.SortOrder(),
+		schema: schema, spec: meta.PartitionSpec(), order: meta.SortOrder(),
 		version: meta.Version(), props: props, location: meta.Location(),
 	}
 	var err error

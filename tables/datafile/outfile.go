@@ -171,41 +171,47 @@ func syncFile(w iceio.FileWriter) error {
 	return nil
 }
 
-// syncDirectories makes local files' names durable: those of the folders they are in, and of new folders above.
-func syncDirectories(uris []string) error {
+// syncDirectories makes local files' names durable: in the folders they are in, and those in the folders above, which may be
+// new too, up to the table's.
+func syncDirectories(uris []string, table string) error {
+	root, _ := localPath(table)
 	done := map[string]bool{}
 	for _, uri := range uris {
 		path, ok := localPath(uri)
 		if !ok {
 			continue
 		}
-		// Partition folders nest a few levels below the table's; those above it were there before.
-		for dir, depth := filepath.Dir(path), 0; depth < 8 && !done[dir]; dir, depth = filepath.Dir(dir), depth+1 {
+		for dir := filepath.Dir(path); !done[dir]; dir = filepath.Dir(dir) {
 			done[dir] = true
-			d, err := os.Open(dir)
-			if err != nil {
+			if err := syncDirectory(dir); err != nil {
 				return fmt.Errorf("sync folder of %s: %w", uri, err)
 			}
-			err = d.Sync()
-			d.Close()
-			if err != nil {
-				return fmt.Errorf("sync folder of %s: %w", uri, err)
+			if dir == root || !strings.HasPrefix(dir, root) {
+				break
 			}
 		}
 	}
 	return nil
 }
 
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
 // localPath is the path of a URI on the local file system.
 func localPath(uri string) (string, bool) {
-	scheme, rest, ok := strings.Cut(uri, "://")
+	scheme, _, ok := strings.Cut(uri, "://")
 	switch {
 	case !ok:
 		return uri, filepath.IsAbs(uri)
 	case scheme != "file":
 		return "", false
 	}
-	_ = rest
 	u, err := url.Parse(uri)
 	if err != nil {
 		return "", false

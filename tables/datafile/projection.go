@@ -148,7 +148,7 @@ func (p *projector) absent(field iceberg.NestedField, to arrow.DataType) (func(r
 			return nil, errors.New("it is required, has no initial default, and is not in the file")
 		}
 		return func(rows int) (arrow.Array, error) {
-			return array.MakeArrayOfNull(memory.DefaultAllocator, to, rows), nil
+			return array.MakeArrayOfNull(allocator, to, rows), nil
 		}, nil
 	}
 	if _, err := constantArray(value, field.Type, to, 1); err != nil {
@@ -174,7 +174,7 @@ func (p *projector) convert(f *pqarrow.SchemaField, t iceberg.Type, to arrow.Dat
 	}
 	leaves[f.ColIndex] = true
 	// A type that cannot be read is found out before any row is.
-	empty := array.MakeArrayOfNull(memory.DefaultAllocator, f.Field.Type, 0)
+	empty := array.MakeArrayOfNull(allocator, f.Field.Type, 0)
 	defer empty.Release()
 	probe, err := promote(context.Background(), empty, to)
 	if err != nil {

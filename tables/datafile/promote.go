@@ -101,7 +101,7 @@ func scaled[T ~int32 | ~int64](values []T, a arrow.Array, to arrow.DataType, ste
 }
 
 func mapped[T ~int32 | ~int64](values []T, a arrow.Array, to arrow.DataType, f func(int64) int64) arrow.Array {
-	buf := memory.NewResizableBuffer(memory.DefaultAllocator)
+	buf := memory.NewResizableBuffer(allocator)
 	defer buf.Release()
 	buf.Resize(8 * len(values))
 	out := arrow.Int64Traits.CastFromBytes(buf.Bytes())

@@ -42,6 +42,9 @@ type ReadOptions struct {
 	Spec *iceberg.PartitionSpec
 	// Parallelism is the number of columns decoded at once. Default: GOMAXPROCS.
 	Parallelism int
+	// Offset and Length are the bytes of the file whose row groups are read, as a FileScanTask's Start and Length name them: a
+	// row group is read where its first byte lies. A Length of zero is all.
+	Offset, Length int64
 }
 
 // Reader gives the rows of one data file, in the file's order. It is for one goroutine.
@@ -217,8 +220,15 @@ func (r *Reader) chooseGroups() error {
 	r.groups = r.opts.RowGroups
 	if r.groups == nil {
 		for i := range n {
-			r.groups = append(r.groups, i)
+			at, err := r.beginning(i)
+			if err != nil {
+				return err
+			}
+			if r.opts.Length <= 0 || at >= r.opts.Offset && at-r.opts.Offset < r.opts.Length {
+				r.groups = append(r.groups, i)
+			}
 		}
+		return nil
 	}
 	for i, g := range r.groups {
 		if g < 0 || g >= n {
@@ -229,6 +239,23 @@ func (r *Reader) chooseGroups() error {
 		}
 	}
 	return nil
+}
+
+// beginning is the offset of a row group's first byte, which is what split offsets are made of.
+func (r *Reader) beginning(group int) (int64, error) {
+	meta := r.parquet.MetaData().RowGroup(group)
+	if meta.NumColumns() == 0 {
+		return 0, nil
+	}
+	chunk, err := meta.ColumnChunk(0)
+	if err != nil {
+		return 0, fmt.Errorf("row group %d: %w", group, err)
+	}
+	at := chunk.DataPageOffset()
+	if chunk.HasDictionaryPage() && chunk.DictionaryPageOffset() > 0 {
+		at = min(at, chunk.DictionaryPageOffset())
+	}
+	return at, nil
 }
 
 // Schema is the Arrow schema of the batches.

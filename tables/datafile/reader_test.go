@@ -97,7 +97,7 @@ func TestReaderRoundTripsEveryType(t *testing.T) {
 			opts.Deleted.Add(uint64(rng.IntN(rows)))
 		}
 		var want []int32
-		var wantPositions []int64
+		wantPositions := []int64{}
 		for i := range rows {
 			if opts.Rows.Contains(uint64(i)) && !opts.Deleted.Contains(uint64(i)) {
 				want = append(want, int32(i))

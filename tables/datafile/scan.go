@@ -2,15 +2,19 @@ package datafile
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 )
 
 // ScanOptions say what of a table is read.
 type ScanOptions struct {
-	// SnapshotID is the snapshot to read; nil is the current one.
+	// SnapshotID is the snapshot to read, with the schema it has; nil is the current one, with the table's current schema.
 	SnapshotID *int64
 	// Columns names the top-level columns to read, in this order; nil is all.
 	Columns []string
@@ -20,11 +24,119 @@ type ScanOptions struct {
 	Limit int64
 	// Parallelism is the number of files read at once. Default: GOMAXPROCS.
 	Parallelism int
-	// Files are the tasks to read instead of planning them; nil plans.
+	// Files are the tasks to read instead of planning them; nil plans. They are read in this order.
 	Files []table.FileScanTask
+	// BatchRows bounds the rows of a batch. Default: 65,536.
+	BatchRows int
 }
 
-// Scan reads the rows of a table, files in parallel but in order, deletes applied.
+// scan is what all files of a scan share.
+type scan struct {
+	fs      iceio.IO
+	meta    table.Metadata
+	schema  *iceberg.Schema
+	opts    ScanOptions
+	deletes *deleteFiles
+	equal   *equalityDeletes
+	columns int // decoded at once in each file
+}
+
+// Scan reads the rows of a table, files in parallel but in order, deletes applied. At any time there are at most Parallelism
+// open files, of each of which a few batches wait. Cancelling ctx ends it; Release does too.
 func Scan(ctx context.Context, tbl *table.Table, opts ScanOptions) (array.RecordReader, error) {
-	return nil, errNotYet
+	r, err := newScan(ctx, tbl, opts)
+	if err != nil {
+		return nil, fmt.Errorf("scan: %w", err)
+	}
+	return r, nil
+}
+
+func newScan(ctx context.Context, tbl *table.Table, opts ScanOptions) (array.RecordReader, error) {
+	fs, err := tbl.FS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tasks, schema, err := planScan(ctx, tbl, opts)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Parallelism <= 0 {
+		opts.Parallelism = runtime.GOMAXPROCS(0)
+	}
+	s := &scan{
+		fs: fs, meta: tbl.Metadata(), schema: schema, opts: opts,
+		deletes: newDeleteFiles(fs, tasks), equal: newEqualityDeletes(fs, tbl.Metadata()),
+		columns: max(1, opts.Parallelism/max(1, len(tasks))),
+	}
+	selected := schema
+	if opts.Columns != nil {
+		if selected, err = selectColumns(schema, opts.Columns); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := bindFilter(schema, opts.Filter); err != nil { // also where there is no file to find it out
+		return nil, err
+	}
+	arrowSchema, err := table.SchemaToArrowSchema(selected, nil, false, false)
+	if err != nil {
+		return nil, err
+	}
+	return readOrdered(ctx, orderedOptions{
+		schema: arrowSchema, files: len(tasks), parallelism: opts.Parallelism, limit: opts.Limit, what: "scan",
+		read: func(ctx context.Context, i int, each func(arrow.RecordBatch) error) error {
+			return s.readFile(ctx, tasks[i], each)
+		},
+	}), nil
+}
+
+// planScan finds the files to read and the schema to read them with.
+func planScan(ctx context.Context, tbl *table.Table, opts ScanOptions) ([]table.FileScanTask, *iceberg.Schema, error) {
+	var options []table.ScanOption
+	if opts.SnapshotID != nil {
+		options = append(options, table.WithSnapshotID(*opts.SnapshotID))
+	}
+	if opts.Filter != nil {
+		options = append(options, table.WithRowFilter(opts.Filter))
+	}
+	planner := tbl.Scan(options...)
+	defer planner.Close()
+	schema, err := planner.Projection()
+	if err != nil {
+		return nil, nil, err
+	}
+	if opts.Files != nil {
+		return opts.Files, schema, nil
+	}
+	tasks, err := planner.PlanFiles(ctx)
+	return tasks, schema, err
+}
+
+// readFile calls each with the batches of a file's rows that are not deleted.
+func (s *scan) readFile(ctx context.Context, task table.FileScanTask, each func(arrow.RecordBatch) error) error {
+	deleted, err := s.deletes.positions(ctx, task)
+	if err != nil {
+		return err
+	}
+	opts := ReadOptions{
+		Schema: s.schema, Columns: s.opts.Columns, Filter: s.opts.Filter, BatchRows: s.opts.BatchRows,
+		NameMapping: s.meta.NameMapping(), Spec: s.meta.PartitionSpecByID(int(task.File.SpecID())), Parallelism: s.columns,
+		Offset: task.Start, Length: task.Length,
+	}
+	if !deleted.IsEmpty() {
+		opts.Deleted = deleted
+	}
+	if len(task.EqualityDeleteFiles) > 0 {
+		return s.equal.read(ctx, task, opts, each)
+	}
+	r, err := Open(ctx, s.fs, task.File, opts)
+	if err != nil {
+		return err
+	}
+	defer r.Release()
+	for r.Next() {
+		if err := each(r.RecordBatch()); err != nil {
+			return err
+		}
+	}
+	return r.Err()
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 )
@@ -134,7 +133,7 @@ func concatBatches(batches []arrow.RecordBatch) (arrow.RecordBatch, error) {
 		for j, b := range batches {
 			chunks[j] = b.Column(i)
 		}
-		c, err := array.Concatenate(chunks, memory.DefaultAllocator)
+		c, err := array.Concatenate(chunks, allocator)
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", batches[0].ColumnName(i), err)
 		}

@@ -363,7 +363,7 @@ func (w *Writer) Close() ([]iceberg.DataFile, error) {
 		out = append(out, f.described)
 		uris = append(uris, f.uri)
 	}
-	if err := syncDirectories(uris); err != nil {
+	if err := syncDirectories(uris, w.layout.location); err != nil {
 		return nil, fmt.Errorf("write data files: %w", err)
 	}
 	return out, nil
