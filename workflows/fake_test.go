@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
@@ -30,6 +31,7 @@ type fake struct {
 	running   int
 	maxAtOnce int
 	snapshots int64
+	refines   bool
 	onStage   func(ctx context.Context, r wire.StageRequest) (wire.Staged, error)
 }
 
@@ -101,7 +103,7 @@ func (f *fake) prepare(_ context.Context, r wire.PrepareRequest) (wire.Prepared,
 		groups = n
 	}
 	job := fmt.Sprintf("%s#%d", r.Table.Name, r.Round)
-	return wire.Prepared{Job: job, Groups: groups, Reason: "new files"}, nil
+	return wire.Prepared{Job: job, Groups: groups, Refine: f.refines, Reason: "new files"}, nil
 }
 
 func (f *fake) extend(_ context.Context, r wire.ExtendRequest) (wire.Extended, error) {
@@ -210,6 +212,18 @@ func states(r workflows.RunResult) map[string]string {
 		out[t.Table] = t.State
 	}
 	return out
+}
+
+// waitForCancel is an activity that runs until it is cancelled.
+func waitForCancel(ctx context.Context) error {
+	for {
+		activity.RecordHeartbeat(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // quiet drops the SDK's log.
