@@ -30,6 +30,13 @@ type VersionedInput interface {
 	SchemaAt(ctx context.Context, table string, version Version) (*arrow.Schema, error)
 }
 
+// SizedInput is an Input that knows how many rows a table has without reading them; DuckDB orders joins by it.
+type SizedInput interface {
+	Input
+	// Rows is the number of rows at version, false if it is not known.
+	Rows(ctx context.Context, table string, version Version) (int64, bool)
+}
+
 // Version is the state of a table that a query names. The zero Version is the head; at most one field is set.
 type Version struct {
 	SnapshotID *int64     `json:"snapshot_id,omitempty"`

@@ -95,7 +95,7 @@ func TestPushdown(t *testing.T) {
 // TestPushdownChangesNothing runs queries over an input that uses every leave it is given, and over one that does not.
 func TestPushdownChangesNothing(t *testing.T) {
 	e := newEngine(t, sql.Options{})
-	plain := &lake{tables: map[string]*memoryTable{"silver.all": randomTable(t, everyType, 3, 3_000)}}
+	plain := &lake{tables: map[string]*memoryTable{"silver.all": randomTable(t, "b: boolean; i: int; l: long; dec: decimal(9,2); day: date; ts: timestamp; tz: timestamptz; s: string; u: uuid", 3, 3_000)}}
 	for _, where := range []string{
 		"i > 0", "i <= -5 OR i IS NULL", "l BETWEEN -100 AND 9000000000000000000", "NOT b", "b", "day >= '1990-01-01'", "s IN ('', 'é𝄞x')",
 		"s < 'é𝄞xé' AND i <> 7", "s IS NULL", "dec >= 1.5", "tz < '2000-01-01'", "ts > '1970-01-01' AND day IS NOT NULL", "u > '80000000-0000-0000-0000-000000000000'",

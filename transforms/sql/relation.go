@@ -1,7 +1,6 @@
 package sql
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -305,9 +304,4 @@ func (r *relation) fail(err error) error {
 		r.session.inputErr = err
 	}
 	return err
-}
-
-// rowCounter is an Input that knows how many rows a table has; it helps DuckDB to order joins.
-type rowCounter interface {
-	Rows(ctx context.Context, table string, version Version) (int64, bool)
 }

@@ -95,6 +95,9 @@ func (s *session) openRelations() error {
 	return nil
 }
 
+// reserved are the names of DuckDB's own catalogs and schemas, which it would take a namespace for.
+var reserved = map[string]bool{"temp": true, "system": true, "memory": true, "pg_catalog": true, "information_schema": true}
+
 func (s *session) openRelation(ref reference) error {
 	r := &relation{session: s, number: len(s.relations), table: ref.name(), version: ref.version, view: ref.view, rows: -1}
 	var err error
@@ -102,7 +105,7 @@ func (s *session) openRelation(ref reference) error {
 		at := errorAt(s.stmt.query, ref.offset, Binding, "")
 		return fmt.Errorf("sql: line %d, column %d: table %s: %w", at.Line, at.Column, ref.name(), err)
 	}
-	if in, ok := s.in.(rowCounter); ok {
+	if in, ok := s.in.(SizedInput); ok {
 		if n, known := in.Rows(s.ctx, r.table, r.version); known {
 			r.rows = n
 		}
@@ -111,8 +114,11 @@ func (s *session) openRelation(ref reference) error {
 	if err := r.open(s.conn); err != nil {
 		return errorAt(s.stmt.query, ref.offset, Unsupported, "table %s: %v", ref.name(), err)
 	}
+	if reserved[strings.ToLower(ref.namespace)] {
+		return errorAt(s.stmt.query, ref.offset, Unsupported, "table %s: SQL cannot read a namespace of this name, which DuckDB has itself", ref.name())
+	}
 	if err := s.conn.exec("CREATE SCHEMA IF NOT EXISTS " + quoteName(ref.namespace)); err != nil {
-		return errorAt(s.stmt.query, ref.offset, Refused, "namespace %s cannot be read by SQL: %v", ref.namespace, translate("", err))
+		return err
 	}
 	return s.conn.exec(fmt.Sprintf("CREATE VIEW %s.%s AS SELECT %s FROM %s(%d)",
 		quoteName(ref.namespace), quoteName(ref.view), r.selectList(), scanFunction, r.id))
@@ -215,7 +221,7 @@ func (s *session) close() {
 	}
 	if s.catalog != "" {
 		// A failure leaves an empty catalog in memory behind; there is nobody to tell.
-		_ = s.conn.exec("USE memory")
+		_ = s.conn.exec("USE memory.main")
 		_ = s.conn.exec("DETACH " + quoteName(s.catalog))
 	}
 	for _, r := range s.relations {

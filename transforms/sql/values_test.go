@@ -146,7 +146,7 @@ func together(t testing.TB, schema *arrow.Schema, batches []arrow.RecordBatch) [
 }
 
 func TestEveryTypeReturnsAsItCame(t *testing.T) {
-	table := randomTable(t, everyType, 1, 30_000)
+	table := randomTable(t, everyType, 1, 15_000)
 	in := &lake{tables: map[string]*memoryTable{"silver.all": table}}
 	r, err := newEngine(t, sql.Options{}).Run(t.Context(), "SELECT * FROM silver.all", in)
 	require.NoError(t, err)
