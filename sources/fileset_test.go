@@ -184,7 +184,7 @@ func TestFileSetDamage(t *testing.T) {
 
 // Many names are loaded, looked up and saved in time that grows with their number, not its square.
 func TestFileSetOfManyFiles(t *testing.T) {
-	const n = 200_000
+	const n = 100_000
 	ctx, states := context.Background(), memory{}
 	var s sources.FileSet
 	s.Add(span(0, n)...)

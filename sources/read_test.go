@@ -84,10 +84,14 @@ func read(t testing.TB, store sources.Store, f sources.File, s *arrow.Schema, op
 		b := reader.RecordBatch()
 		require.True(t, b.Schema().Equal(s))
 		r.batches++
+		for _, c := range b.Columns() {
+			if int64(c.Len()) != b.NumRows() {
+				t.Fatalf("a column of %d values in a batch of %d rows", c.Len(), b.NumRows())
+			}
+		}
 		for row := range int(b.NumRows()) {
 			values := make([]string, b.NumCols())
 			for i, c := range b.Columns() {
-				require.EqualValues(t, b.NumRows(), c.Len())
 				values[i] = c.ValueStr(row)
 				if c.IsNull(row) {
 					values[i] = "null"

@@ -50,8 +50,7 @@ func New(from, to arrow.DataType) (Convert, error) {
 }
 
 func nested(t arrow.DataType) bool {
-	_, ok := t.(arrow.NestedType)
-	return ok && t.ID() != arrow.DICTIONARY && t.ID() != arrow.RUN_END_ENCODED
+	return arrow.IsNested(t.ID())
 }
 
 func name(t arrow.DataType) string {
