@@ -2,6 +2,8 @@ package compile
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -140,16 +142,20 @@ func (c *compiler) place(b *build, target *arrow.Schema) *arrow.Schema {
 		return target
 	}
 	var fields []arrow.Field
+	var refused []string
 	for _, f := range target.Fields() {
 		have, found := lookup(b.existing.Schema, f.Name)
-		if !found {
-			if c.added(b, f) {
-				fields = append(fields, f)
-			}
-			continue
+		switch {
+		case found:
+			fields = append(fields, c.kept(b, have, f))
+		case b.spec.Write.Merge != nil && b.spec.Write.Merge.NewColumns == "ignore" && declaredAt(b.spec, f.Name) < 0:
+		case b.mayAdd(f.Name):
+			fields = append(fields, c.added(b, f))
+		default:
+			refused = append(refused, strconv.Quote(f.Name))
 		}
-		fields = append(fields, c.kept(b, have, f))
 	}
+	c.refuse(b, refused)
 	for _, have := range b.existing.Schema.Fields() {
 		if !have.Nullable && !target.HasField(have.Name) && !b.unknown[have.Name] {
 			c.fail(b.spec.Name.Pos, meant(have.Name, names(target)),
@@ -159,26 +165,42 @@ func (c *compiler) place(b *build, target *arrow.Schema) *arrow.Schema {
 	return arrow.NewSchema(fields, nil)
 }
 
-// added judges a column that the table does not have yet.
-func (c *compiler) added(b *build, f arrow.Field) bool {
-	at := columnAt(b.spec, f.Name)
-	if m := b.spec.Write.Merge; m != nil && declaredAt(b.spec, f.Name) < 0 {
-		switch m.NewColumns {
-		case "ignore":
-			return false
-		case "error":
-			c.fail(m.Pos, "new_columns: evolve adds it, ignore leaves it out", "column %q of the rows is not in %s, and new_columns is error", f.Name, b.name())
-			return false
-		}
-	} else if b.spec.SchemaMode == "enforce" && declaredAt(b.spec, f.Name) < 0 {
-		c.fail(at, "schema_mode: evolve would add it", "column %q is not in %s as the lake has it, and schema_mode is enforce", f.Name, b.name())
-		return false
+// mayAdd tells whether a column that the table lacks is added to it: one that is declared, or that Varve adds to files,
+// in every mode.
+func (b *build) mayAdd(column string) bool {
+	if declaredAt(b.spec, column) >= 0 || b.spec.Source != nil && strings.HasPrefix(column, "_") {
+		return true
 	}
+	if m := b.spec.Write.Merge; m != nil {
+		return m.NewColumns == "evolve"
+	}
+	return b.spec.SchemaMode == "evolve"
+}
+
+// refuse reports the new columns that the table may not get.
+func (c *compiler) refuse(b *build, columns []string) {
+	if len(columns) == 0 {
+		return
+	}
+	what := "column " + columns[0] + " is"
+	if len(columns) > 1 {
+		what = "columns " + strings.Join(columns[:len(columns)-1], ", ") + " and " + columns[len(columns)-1] + " are"
+	}
+	if m := b.spec.Write.Merge; m != nil {
+		c.fail(m.Pos, "new_columns: evolve adds what is new, ignore leaves it out", "%s not in %s as the lake has it, and new_columns is %s", what, b.name(), m.NewColumns)
+		return
+	}
+	c.fail(b.spec.Name.Pos, "declare what is new, drop it, or let schema_mode be evolve",
+		"%s not in %s as the lake has it, and schema_mode is %s", what, b.name(), b.spec.SchemaMode)
+}
+
+// added is a column that the table does not have yet.
+func (c *compiler) added(b *build, f arrow.Field) arrow.Field {
 	if !f.Nullable {
-		c.fail(at, "declare it without required, and expect that it is not null",
+		c.fail(columnAt(b.spec, f.Name), "declare it without required, and expect that it is not null",
 			"column %q is new to %s and cannot be required: rows that are there have no value for it", f.Name, b.name())
 	}
-	return true
+	return f
 }
 
 // kept judges a column that the table has, and gives it the type that it will have.
@@ -191,9 +213,10 @@ func (c *compiler) kept(b *build, have, f arrow.Field) arrow.Field {
 	declared := declaredType(b.spec, f.Name)
 	switch {
 	case was == is || b.unknown[f.Name]:
+	case have.Type.ID() == f.Type.ID() && arrow.IsNested(f.Type.ID()) && b.spec.SchemaMode == "evolve":
 	case widens(have.Type, f.Type):
-		if b.spec.SchemaMode == "enforce" && !declared {
-			c.fail(at, "schema_mode: evolve would widen it", "column %q of %s is %s in the lake, now %s, and schema_mode is enforce", f.Name, b.name(), was, is)
+		if b.spec.SchemaMode != "evolve" && !declared {
+			c.fail(at, "schema_mode: evolve would widen it", "column %q of %s is %s in the lake, now %s, and schema_mode is %s", f.Name, b.name(), was, is, b.spec.SchemaMode)
 		}
 	case !declared && (widens(f.Type, have.Type) || have.Type.ID() == arrow.STRING && !arrow.IsNested(f.Type.ID())):
 		f.Type = have.Type

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -81,25 +82,25 @@ func addDeclared(schema *arrow.Schema, declared []plan.Column) *arrow.Schema {
 	return arrow.NewSchema(fields, nil)
 }
 
-// reconcile reads a column as the table has it where that loses nothing: an int of today's sample into a long, digits
-// into a string (a leading zero would be lost on the way through a number).
+// reconcile fits what samples show to the table that the lake has. A column is read in the table's type, unless it may
+// evolve into a wider one: an int of today's sample is a long like yesterday's, and digits stay a string. What then does
+// not fit is a malformed row.
 func (c *compiler) reconcile(b *build, schema *arrow.Schema) *arrow.Schema {
 	if b.existing == nil {
 		return schema
 	}
-	made, declared := assigned(b.spec.Steps), make(map[string]bool)
-	for _, d := range b.out.Files.Declared {
-		declared[d.Name] = true
-	}
-	fields := append([]arrow.Field(nil), schema.Fields()...)
-	for i, f := range fields {
+	made, evolves := assigned(b.spec.Steps), b.spec.Source.SchemaMode == "evolve"
+	var fields []arrow.Field
+	for _, f := range schema.Fields() {
 		have, found := lookup(b.existing.Schema, f.Name)
-		if !found || made[f.Name] || declared[f.Name] {
-			continue
+		switch {
+		case made[f.Name] || declaredType(b.spec, f.Name):
+		case !found && !evolves && !c.used(b, f.Name):
+			continue // for the reader to refuse or to rescue
+		case found && !(evolves && grows(have.Type, f.Type)):
+			f.Type = have.Type
 		}
-		if have.Type.ID() == arrow.STRING && !arrow.IsNested(f.Type.ID()) || widens(f.Type, have.Type) {
-			fields[i].Type = have.Type
-		}
+		fields = append(fields, f)
 	}
 	read := arrow.NewSchema(fields, nil)
 	if b.spec.Write.Merge != nil {
@@ -113,4 +114,31 @@ func (c *compiler) reconcile(b *build, schema *arrow.Schema) *arrow.Schema {
 		}
 	}
 	return addDeclared(read, earlier)
+}
+
+// grows tells whether a column may become of another type by evolution; of nested ones package tables decides.
+func grows(from, to arrow.DataType) bool {
+	return widens(from, to) || from.ID() == to.ID() && arrow.IsNested(from.ID())
+}
+
+// used tells whether a column that the table lacks is named by its declaration or its steps, or is one that Varve adds.
+func (c *compiler) used(b *build, column string) bool {
+	if strings.HasPrefix(column, "_") || declaredAt(b.spec, column) >= 0 {
+		return true
+	}
+	one := map[string]bool{column: true}
+	for _, s := range b.spec.Steps {
+		if s.Filter != nil && mentions(s.Filter.Value, one) {
+			return true
+		}
+		for _, a := range slices.Concat(s.Derive, s.Rename, s.Cast) {
+			if a.Name.Value == column || mentions(a.Value.Value, one) {
+				return true
+			}
+		}
+		if slices.ContainsFunc(slices.Concat(s.Select, s.Drop), func(t spec.Text) bool { return t.Value == column }) {
+			return true
+		}
+	}
+	return false
 }

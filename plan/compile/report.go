@@ -59,7 +59,12 @@ func (c *compiler) expression(text spec.Text, err error, scope expression.Scope,
 		return
 	}
 	at := text.At(wrong.Offset)
-	if side, column, found := unknown(text.Value, wrong.Offset, scope); found {
+	side, column, found := unknown(text.Value, wrong.Offset, scope)
+	switch {
+	case found && scope[side] == nil:
+		c.fail(at, "", "%s cannot be named here: %s", side, sides[side])
+		return
+	case found:
 		c.fail(at, wrong.Hint, "column %q is not in %s", column, where[side])
 		return
 	}
@@ -86,7 +91,16 @@ func unknown(source string, offset int, scope expression.Scope) (side, column st
 		return "", "", false
 	}
 	schema := scope[side]
-	return side, column, schema != nil && !schema.HasField(column)
+	if schema == nil {
+		return side, column, sides[side] != "" && len(scope) > 0 && scope[""] == nil
+	}
+	return side, column, !schema.HasField(column)
+}
+
+// sides says of each side of a merge in which clauses it is not there.
+var sides = map[string]string{
+	"s": "a target row that no source row matches has none",
+	"t": "a source row that matches no target row has none",
 }
 
 // reserved are words of the expression language that could pass for columns.

@@ -24,10 +24,6 @@ func (c *compiler) write(b *build) {
 // replacePartitions checks that the table's partitions are such that a part of it can be replaced as asked.
 func (c *compiler) replacePartitions(b *build) {
 	w := b.spec.Write
-	if len(b.spec.PartitionBy) == 0 {
-		c.fail(w.Pos, "say partition_by", "replace_partitions replaces whole partitions, and %s has none", b.name())
-		return
-	}
 	for _, column := range w.Partitions {
 		if b.unknown[column.Value] {
 			continue
