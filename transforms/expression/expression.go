@@ -87,7 +87,8 @@ func (p *Program) EvalRows(ctx context.Context, batch arrow.RecordBatch) (arrow.
 	if err != nil {
 		return nil, nil, fmt.Errorf("evaluate %s: %w", p.source, err)
 	}
-	arr, err := ev.full(ev.spread(v))
+	v = ev.spread(v)
+	arr, err := ev.full(v)
 	if err != nil {
 		return nil, nil, fmt.Errorf("evaluate %s: %w", p.source, err)
 	}

@@ -54,10 +54,23 @@ func parseError(source string, err error) error {
 		return &Error{Offset: offset, Message: `unexpected "="`, Hint: `"==" compares`}
 	case strings.HasPrefix(at.Message, "literal not terminated"):
 		return &Error{Offset: min(offset, len(source)), Message: "a string's closing quote is missing"}
+	case strings.Contains(at.Message, "literal: strconv."):
+		return numberError(source, at.Message)
 	case strings.HasPrefix(at.Message, "unexpected token "):
 		return &Error{Offset: offset, Message: "unexpected " + tokenText(at.Message)}
 	}
 	return &Error{Offset: offset, Message: strings.ToLower(at.Message[:1]) + at.Message[1:]}
+}
+
+// numberError finds the number that expr could not read, which it places at the token behind.
+func numberError(source, message string) error {
+	_, quoted, _ := strings.Cut(message, `parsing "`)
+	text, _, _ := strings.Cut(quoted, `"`)
+	return &Error{
+		Offset:  max(strings.Index(source, text), 0),
+		Message: fmt.Sprintf("%s is no number in range", text),
+		Hint:    `decimal("...") holds 38 digits`,
+	}
 }
 
 // tokenText turns expr's `unexpected token Identifier("x")` into `"x"`.

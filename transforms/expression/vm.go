@@ -85,9 +85,8 @@ func (v *vmNode) run(ev *evaluation, args []vec, n int) (arrow.Array, []Fault, e
 func (c *compiler) onVM(f *funcCall, typ arrow.DataType, text string, strict int, args ...node) (node, error) {
 	env := map[string]any{}
 	for k, a := range args {
-		env[fmt.Sprintf("v%d", k)] = nil // any, which may be nil
-		if k < strict {
-			env[fmt.Sprintf("v%d", k)] = goZero(a.dataType())
+		if zero := goZero(a.dataType()); k < strict && zero != nil {
+			env[fmt.Sprintf("v%d", k)] = zero // the others may be nil: their type is left open
 		}
 	}
 	program, err := expr.Compile(text, expr.Env(env), expr.AllowUndefinedVariables())
