@@ -74,8 +74,11 @@ func translate(query string, err error) error {
 		at -= moved.by
 	}
 	e := errorAt(query, at, kindOf(parsed.Type), "%s", firstLine(parsed.Message))
-	if nearest, _, _ := strings.Cut(parsed.Candidates, ","); nearest != "" {
-		e.Hint = fmt.Sprintf("did you mean %q?", strings.TrimSpace(nearest))
+	for _, candidate := range strings.Split(parsed.Candidates, ",") {
+		if candidate = strings.TrimSpace(candidate); near(parsed.Name, candidate) {
+			e.Hint = fmt.Sprintf("did you mean %q?", candidate)
+			break
+		}
 	}
 	return e
 }
@@ -85,6 +88,7 @@ type exception struct {
 	Type       string `json:"exception_type"`
 	Message    string `json:"exception_message"`
 	Position   string `json:"position"`
+	Name       string `json:"name"` // that was not found
 	Candidates string `json:"candidates"`
 }
 
@@ -93,6 +97,28 @@ func (e nativeError) parse() (exception, bool) {
 	at := strings.IndexByte(string(e), '{')
 	ok := at >= 0 && json.Unmarshal([]byte(e[at:]), &parsed) == nil
 	return parsed, ok
+}
+
+// near holds for names that a slip of the fingers makes of each other; DuckDB also offers what is not like it at all.
+func near(name, candidate string) bool {
+	a, b := []rune(strings.ToLower(name)), []rune(strings.ToLower(candidate))
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range a {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range b {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return len(b) > 0 && row[len(b)] <= max(1, len(a)/3)
 }
 
 func interrupted(err error) bool {

@@ -79,9 +79,12 @@ func TestMistakes(t *testing.T) {
 		{"SELECT 'a\x00b'", sql.Syntax, "line 1, column 10: a NUL character"},
 		{"SELECT carrier,\n       carier\nFROM silver.flights", sql.Binding,
 			`line 2, column 8: referenced column "carier" not found in FROM clause (did you mean "carrier"?)`},
-		{"SELECT 'é', carier FROM silver.flights", sql.Binding, "line 1, column 13: "},
+		{"SELECT carries FROM silver.flights", sql.Binding, `(did you mean "carrier"?)`},
+		{"SELECT nothing_alike FROM silver.flights WHERE true", sql.Binding, `column "nothing_alike" not found in FROM clause`},
+		{"SELECT coun(*) AS n FROM silver.flights", sql.Binding, `(did you mean "count"?)`},
+		{"SELECT 'é', carier FROM silver.flights", sql.Binding, `line 1, column 13: referenced column "carier" not found in FROM clause (did you mean "carrier"?)`},
 		{"SELECT f.nope FROM silver.flights f", sql.Binding, `table "f" does not have a column named "nope"`},
-		{"SELECT fast(number) FROM silver.flights", sql.Binding, "Function with name fast does not exist"},
+		{"SELECT fast(number) FROM silver.flights", sql.Binding, `Function with name fast does not exist (did you mean "last"?)`},
 		{"SELECT carrier + 1 AS n FROM silver.flights WHERE number", sql.Data, ""},
 		{"SELECT flights.number FROM flights", sql.Binding, "line 1, column 28: table flights: a table is named namespace.table, and no WITH defines flights"},
 		{"SELECT * FROM lake.silver.flights", sql.Binding, "table lake.silver.flights: a table is named namespace.table"},
@@ -131,6 +134,7 @@ func TestMistakes(t *testing.T) {
 		require.Equal(t, c.kind, typed.Kind, "%s: %v", c.query, err)
 		require.ErrorContains(t, err, c.want, c.query)
 		require.NotContains(t, err.Error(), "varve_0")
+		require.Equal(t, strings.Contains(c.want, "did you mean"), strings.Contains(err.Error(), "did you mean"), "%s: %v", c.query, err)
 	}
 	require.Zero(t, in.open)
 }
