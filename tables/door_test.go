@@ -24,6 +24,7 @@ import (
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/internal/script"
+	"github.com/varve-lake/varve/tables/merge"
 )
 
 func newLake(t *testing.T) *tables.Lake {
@@ -241,7 +242,7 @@ func resultText(r tables.Result, err error) string {
 	return b.String()
 }
 
-// contents reads all rows at a version, sorted, by iceberg-go's own reader: it did not write them.
+// contents reads all rows at a version, sorted: by Scan, and by iceberg-go's own reader, which agrees.
 func contents(t *testing.T, tbl *tables.Table, v tables.Version) []string {
 	t.Helper()
 	var opts []table.ScanOption
@@ -250,9 +251,29 @@ func contents(t *testing.T, tbl *tables.Table, v tables.Version) []string {
 		require.NoError(t, err)
 		opts = append(opts, table.WithSnapshotID(s.ID))
 	}
-	_, rows, err := tbl.Iceberg().Scan(opts...).ToArrowRecords(context.Background())
+	_, theirs, err := tbl.Iceberg().Scan(opts...).ToArrowRecords(context.Background())
 	require.NoError(t, err)
-	return rowTexts(t, rows)
+	rdr, err := tbl.Scan(context.Background(), tables.ScanOptions{Version: v})
+	require.NoError(t, err)
+	rows := rowTexts(t, batches(rdr))
+	require.Equal(t, rowTexts(t, theirs), rows)
+	return rows
+}
+
+func batches(rdr array.RecordReader) iter.Seq2[arrow.RecordBatch, error] {
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		defer rdr.Release()
+		for rdr.Next() {
+			b := rdr.RecordBatch()
+			b.Retain()
+			if !yield(b, nil) {
+				return
+			}
+		}
+		if rdr.Err() != nil {
+			yield(nil, rdr.Err())
+		}
+	}
 }
 
 func rowTexts(t *testing.T, rows iter.Seq2[arrow.RecordBatch, error]) []string {
@@ -334,6 +355,8 @@ func (w *writes) do(t *testing.T, c *script.Command) string {
 		}
 		result, err := tbl.ReplacePartitions(ctx, options(c), list(c.Args["columns"]), s)
 		return hidden(resultText(result, err))
+	case "merge":
+		return w.merge(t, c)
 	case "checkpoint":
 		result, err := w.table(t).SetCheckpoint(ctx, options(c))
 		return resultText(result, err)
@@ -357,6 +380,47 @@ func roundTrip(t *testing.T, tbl *tables.Table, s *tables.Staged) *tables.Staged
 	out, err := tbl.DecodeStaged(data)
 	require.NoError(t, err)
 	return out
+}
+
+// merge updates what matches and inserts what does not.
+func (w *writes) merge(t *testing.T, c *script.Command) string {
+	tbl := w.table(t)
+	schema, err := tbl.Schema()
+	require.NoError(t, err)
+	result, err := tbl.Merge(context.Background(), options(c), merge.Options{
+		On: list(c.Args["on"]), Strategy: merge.Strategy(c.Args["strategy"]),
+		Matched:    []merge.Clause{{Action: merge.Update, All: true}},
+		NotMatched: []merge.Clause{{Action: merge.Insert, All: true}},
+	}, &rowSource{t: t, schema: schema, lines: c.Lines()})
+	return resultText(result, err)
+}
+
+type rowSource struct {
+	t      *testing.T
+	schema *arrow.Schema
+	lines  []string
+}
+
+func (s *rowSource) Schema() *arrow.Schema { return s.schema }
+
+func (s *rowSource) Open(_ context.Context, columns []string) (array.RecordReader, error) {
+	rdr := rowsOf(s.t, s.schema, s.lines)
+	if columns == nil {
+		return rdr, nil
+	}
+	defer rdr.Release()
+	require.True(s.t, rdr.Next())
+	batch := rdr.RecordBatch()
+	var fields []arrow.Field
+	var data []arrow.Array
+	for _, name := range columns {
+		i := s.schema.FieldIndices(name)[0]
+		fields, data = append(fields, s.schema.Field(i)), append(data, batch.Column(i))
+	}
+	schema := arrow.NewSchema(fields, nil)
+	part := array.NewRecordBatch(schema, data, batch.NumRows())
+	defer part.Release()
+	return array.NewRecordReader(schema, []arrow.RecordBatch{part})
 }
 
 func (w *writes) replace(t *testing.T, c *script.Command) string {
@@ -427,9 +491,9 @@ func (w *writes) added(t *testing.T, c *script.Command) string {
 	if len(added.Files) == 0 {
 		return "nothing"
 	}
-	_, rows, err := tbl.Iceberg().Scan().ReadTasks(context.Background(), added.Files)
+	rdr, err := tbl.Scan(context.Background(), tables.ScanOptions{Files: added.Files})
 	require.NoError(t, err)
-	return strings.Join(rowTexts(t, rows), "\n")
+	return strings.Join(rowTexts(t, batches(rdr)), "\n")
 }
 
 func (w *writes) show(t *testing.T) string {

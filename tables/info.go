@@ -11,6 +11,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/datafile"
 )
 
 // Info is what `trigger table show` prints.
@@ -27,7 +28,7 @@ type Info struct {
 	SortBy        []string          `json:"sort_by,omitempty"`
 	Properties    map[string]string `json:"properties,omitempty"` // less what is shown elsewhere or internal
 	SnapshotID    int64             `json:"snapshot_id,omitempty"`
-	Rows          int64             `json:"rows"` // of data files, less what position deletes remove
+	Rows          int64             `json:"rows"` // less those that position deletes and deletion vectors remove
 	DataFiles     int               `json:"data_files"`
 	DeleteFiles   int               `json:"delete_files"`
 	Bytes         int64             `json:"bytes"` // of data and delete files
@@ -56,7 +57,7 @@ type PartitionInfo struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// Info reads the head's manifests.
+// Info reads the head's manifests, and the delete files that they name, for a count of rows that is exact.
 func (t *Table) Info(ctx context.Context) (*Info, error) {
 	meta := t.tbl.Metadata()
 	live, err := liveFilesOf(ctx, t.tbl)
@@ -75,7 +76,44 @@ func (t *Table) Info(ctx context.Context) (*Info, error) {
 	}
 	info.describe(t.tbl.Schema(), meta.Properties())
 	info.count(meta, live)
+	if err := t.countDeleted(ctx, info); err != nil {
+		return nil, fmt.Errorf("show %s: %w", t.name, err)
+	}
 	return info, nil
+}
+
+// countDeleted takes off the rows that are deleted. The row count of a delete file would not do: it may be about several
+// data files, of which some are gone.
+func (t *Table) countDeleted(ctx context.Context, info *Info) error {
+	if info.DeleteFiles == 0 {
+		return nil
+	}
+	store, err := t.FS(ctx)
+	if err != nil {
+		return err
+	}
+	tasks, err := t.tbl.Scan().PlanFiles(ctx)
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		deleted, err := datafile.Deletes(ctx, store, task)
+		if err != nil {
+			return err
+		}
+		if deleted == nil {
+			continue
+		}
+		n := int64(deleted.GetCardinality())
+		info.Rows -= n
+		path := partitionPath(t.tbl.Metadata(), task.File)
+		for i := range info.Partitions {
+			if info.Partitions[i].Path == path {
+				info.Partitions[i].Rows -= n
+			}
+		}
+	}
+	return nil
 }
 
 func (i *Info) describe(schema *iceberg.Schema, props iceberg.Properties) {
@@ -112,14 +150,7 @@ func (i *Info) count(meta table.Metadata, live *live) {
 	}
 	for _, f := range live.deletes {
 		i.Bytes += f.FileSizeBytes()
-		if f.ContentType() == iceberg.EntryContentEqDeletes {
-			i.EqualityDeletes = true
-			continue
-		}
-		i.Rows -= f.Count()
-		if p := partitions[partitionPath(meta, f)]; p != nil {
-			p.Rows -= f.Count()
-		}
+		i.EqualityDeletes = i.EqualityDeletes || f.ContentType() == iceberg.EntryContentEqDeletes
 	}
 	for path, p := range partitions {
 		if path != "" {

@@ -219,6 +219,11 @@ func (r *Result) replaced(c *commit.Change) {
 	for _, f := range c.RemoveData {
 		r.Deleted += f.Count()
 	}
+	for _, f := range c.RemoveDeletes { // their rows were deleted before
+		if f.ContentType() == iceberg.EntryContentPosDeletes {
+			r.Deleted -= f.Count()
+		}
+	}
 }
 
 func observers(all ...func(commit.Event)) func(commit.Event) {
