@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/sources"
@@ -185,4 +186,47 @@ func TestRejectStops(t *testing.T) {
 		require.ErrorIs(t, reader.Err(), enough)
 		reader.Release()
 	}
+}
+
+// drain infers and reads a file of any bytes: errors are fine, panics and unsound batches are not.
+func drain(t testing.TB, data []byte, opts sources.Options) {
+	store := bytesStore("f", data)
+	s, err := sources.Infer(t.Context(), store, []sources.File{store.file}, opts)
+	if err != nil {
+		return
+	}
+	reader, err := sources.Open(t.Context(), store, store.file, s, opts, sources.Observer{NewColumns: func([]arrow.Field) {}})
+	if err != nil {
+		return
+	}
+	defer reader.Release()
+	for reader.Next() {
+		b := reader.RecordBatch()
+		for _, c := range b.Columns() {
+			if int64(c.Len()) != b.NumRows() {
+				t.Fatalf("a column of %d values in a batch of %d rows", c.Len(), b.NumRows())
+			}
+			_ = c.ValueStr(c.Len() - 1)
+		}
+	}
+}
+
+func FuzzCSV(f *testing.F) {
+	f.Add([]byte("a,b,c\n1,2024-01-01,x\n\"2\n\",,\"\"\n"), false)
+	f.Add([]byte("\ufeffa\t\"b\n\"\r\n1\t2\r\n"), true)
+	f.Fuzz(func(t *testing.T, data []byte, rescue bool) {
+		opts := sources.Options{Format: sources.CSV, Malformed: sources.Drop, SampleRows: 2, MaxRowSize: 64}
+		if rescue {
+			opts.SchemaMode, opts.Delimiter = sources.Rescue, "\t"
+		}
+		drain(t, data, opts)
+	})
+}
+
+func FuzzNDJSON(f *testing.F) {
+	f.Add([]byte(`{"a":1,"b":{"c":[1,2]}}`+"\n"+`{"b":{"d":"x"},"a":2.5,"e":null}`+"\n"+`{"a":`+"\n"), uint8(0))
+	f.Fuzz(func(t *testing.T, data []byte, mode uint8) {
+		modes := []string{sources.Evolve, sources.Enforce, sources.Rescue}
+		drain(t, data, sources.Options{Format: sources.NDJSON, Malformed: sources.Drop, SampleRows: 1, SchemaMode: modes[mode%3]})
+	})
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // maxEmpty bounds the values of a block that take no bytes, such as nulls in an array: nothing else does.
-const maxEmpty = 1 << 24
+const maxEmpty = 1 << 16
 
 // cursor is where decoding stands in a block.
 type cursor struct {
