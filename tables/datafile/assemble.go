@@ -2,11 +2,14 @@ package datafile
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -19,13 +22,14 @@ var errNotParquet = errors.New("not a parquet file")
 // filters are copied as bytes; page indexes are kept until the end, where readers find all of a file's at once. What is
 // changed is offsets: Parquet's are absolute.
 //
-// All row groups have one schema, the first one's; the caller sees to it.
+// Footers are arrow-go's own, changed in place: parquet-go's cannot tell an empty minimum from an absent one.
 type assembler struct {
-	w      io.Writer
-	at     int64
-	meta   format.FileMetaData
-	column [][]byte // column indexes, by row group then column; nil where there is none
-	offset [][]byte // offset indexes, likewise, already shifted
+	w    io.Writer
+	at   int64
+	meta *metadata.FileMetaData // the first file's, grown
+	rows int64
+	// Page indexes of each chunk, by row group then column; nil where there is none. Offset indexes are shifted already.
+	columnIndexes, offsetIndexes [][]byte
 }
 
 func newAssembler(w io.Writer) (*assembler, error) {
@@ -39,27 +43,27 @@ func (a *assembler) write(b []byte) error {
 	return err
 }
 
-// size is the number of bytes written so far, without the footer.
+// size is the number of bytes written so far.
 func (a *assembler) size() int64 { return a.at }
 
-func (a *assembler) rowGroups() int { return len(a.meta.RowGroups) }
+func (a *assembler) rowGroups() int {
+	if a.meta == nil {
+		return 0
+	}
+	return a.meta.NumRowGroups()
+}
 
-// add appends the row groups of a whole Parquet file.
+// add appends the row groups of a whole Parquet file of the same schema.
 func (a *assembler) add(file []byte) error {
-	meta, footer, err := parseFooter(file)
+	meta, end, err := parseFooter(file)
 	if err != nil {
 		return err
 	}
-	if len(a.meta.Schema) == 0 {
-		a.meta = *meta
-		a.meta.NumRows, a.meta.RowGroups = 0, nil
-	}
-	end := int64(footer)
 	for _, rg := range meta.RowGroups {
 		for _, c := range rg.Columns {
-			for _, at := range []int64{c.ColumnIndexOffset, c.OffsetIndexOffset} {
-				if at > 0 {
-					end = min(end, at)
+			for _, at := range []*int64{c.ColumnIndexOffset, c.OffsetIndexOffset} {
+				if at != nil {
+					end = min(end, *at)
 				}
 			}
 		}
@@ -68,55 +72,72 @@ func (a *assembler) add(file []byte) error {
 	if end < start {
 		return fmt.Errorf("page index at %d: %w", end, errNotParquet)
 	}
-	shift := a.at - start
-	for i := range meta.RowGroups {
-		if err := a.adopt(&meta.RowGroups[i], file, shift); err != nil {
-			return err
-		}
+	if err := a.adopt(meta, file, a.at-start); err != nil {
+		return err
 	}
-	a.meta.NumRows += meta.NumRows
 	return a.write(file[start:end])
 }
 
-// adopt moves a row group's description by shift bytes and keeps its page indexes.
-func (a *assembler) adopt(rg *format.RowGroup, file []byte, shift int64) error {
-	if rg.FileOffset > 0 {
-		rg.FileOffset += shift
-	}
-	rg.Ordinal = int16(len(a.meta.RowGroups))
-	for i := range rg.Columns {
-		c := &rg.Columns[i]
-		column, err := section(file, c.ColumnIndexOffset, c.ColumnIndexLength)
-		if err != nil {
-			return fmt.Errorf("column index: %w", err)
+// adopt takes over the description of a file's row groups, moved by shift bytes.
+func (a *assembler) adopt(meta *metadata.FileMetaData, file []byte, shift int64) error {
+	first := a.rowGroups()
+	for i, rg := range meta.RowGroups {
+		if rg.FileOffset != nil {
+			*rg.FileOffset += shift
 		}
-		offset, err := section(file, c.OffsetIndexOffset, c.OffsetIndexLength)
-		if err != nil {
-			return fmt.Errorf("offset index: %w", err)
-		}
-		if offset, err = shiftOffsetIndex(offset, shift); err != nil {
-			return err
-		}
-		a.column, a.offset = append(a.column, bytes.Clone(column)), append(a.offset, offset)
-		m := &c.MetaData
-		for _, at := range []*int64{&c.FileOffset, &m.DataPageOffset, &m.IndexPageOffset, &m.DictionaryPageOffset, &m.BloomFilterOffset} {
-			if *at > 0 {
-				*at += shift
+		ordinal := int16(first + i)
+		rg.Ordinal = &ordinal
+		for c, chunk := range rg.Columns {
+			if chunk.MetaData == nil {
+				return fmt.Errorf("column chunk without metadata: %w", errNotParquet)
+			}
+			column, err := section(file, chunk.ColumnIndexOffset, chunk.ColumnIndexLength)
+			if err != nil {
+				return fmt.Errorf("column index: %w", err)
+			}
+			if meta.Schema.Column(c).PhysicalType() == parquet.Types.ByteArray {
+				if column, err = shortenColumnIndex(column); err != nil {
+					return err
+				}
+			}
+			offset, err := section(file, chunk.OffsetIndexOffset, chunk.OffsetIndexLength)
+			if err != nil {
+				return fmt.Errorf("offset index: %w", err)
+			}
+			if offset, err = shiftOffsetIndex(offset, shift); err != nil {
+				return err
+			}
+			a.columnIndexes, a.offsetIndexes = append(a.columnIndexes, bytes.Clone(column)), append(a.offsetIndexes, offset)
+			chunk.FileOffset += shift
+			m := chunk.MetaData
+			m.DataPageOffset += shift
+			for _, at := range []*int64{m.IndexPageOffset, m.DictionaryPageOffset, m.BloomFilterOffset} {
+				if at != nil {
+					*at += shift
+				}
+			}
+			// A value too long for statistics leaves only one side of them, which readers take for both.
+			if s := m.Statistics; s != nil && (s.MinValue == nil) != (s.MaxValue == nil) {
+				s.MinValue, s.MaxValue, s.Min, s.Max = nil, nil, nil, nil
 			}
 		}
 	}
-	a.meta.RowGroups = append(a.meta.RowGroups, *rg)
-	return nil
+	a.rows += meta.GetNumRows()
+	if a.meta == nil {
+		a.meta = meta
+		return nil
+	}
+	return a.meta.AppendRowGroups(meta)
 }
 
-func section(file []byte, at int64, length int32) ([]byte, error) {
-	if at <= 0 || length <= 0 {
+func section(file []byte, at *int64, length *int32) ([]byte, error) {
+	if at == nil || length == nil {
 		return nil, nil
 	}
-	if at+int64(length) > int64(len(file)) {
+	if *at < 0 || *length < 0 || *at+int64(*length) > int64(len(file)) {
 		return nil, errNotParquet
 	}
-	return file[at : at+int64(length)], nil
+	return file[*at : *at+int64(*length)], nil
 }
 
 func shiftOffsetIndex(encoded []byte, shift int64) ([]byte, error) {
@@ -138,57 +159,74 @@ func shiftOffsetIndex(encoded []byte, shift int64) ([]byte, error) {
 	return out, nil
 }
 
-// finish writes page indexes and footer, and returns the footer's bytes.
-func (a *assembler) finish(keyValues []keyValue) ([]byte, error) {
-	columns := 0
-	if len(a.meta.RowGroups) > 0 {
-		columns = len(a.meta.RowGroups[0].Columns)
+// finish writes page indexes and footer, and returns the file's metadata.
+func (a *assembler) finish(keyValues []keyValue) (*metadata.FileMetaData, error) {
+	if a.meta == nil {
+		return nil, errors.New("a file without a row group")
 	}
-	place := func(indexes [][]byte, set func(*format.ColumnChunk, int64, int32)) error {
+	place := func(indexes [][]byte, set func(group, column int, at *int64, length *int32)) error {
 		for i, index := range indexes {
-			c := &a.meta.RowGroups[i/columns].Columns[i%columns]
+			columns := len(a.meta.RowGroups[0].Columns)
 			if index == nil {
-				set(c, 0, 0)
+				set(i/columns, i%columns, nil, nil)
 				continue
 			}
-			set(c, a.at, int32(len(index)))
+			at, length := a.at, int32(len(index))
+			set(i/columns, i%columns, &at, &length)
 			if err := a.write(index); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	if err := place(a.column, func(c *format.ColumnChunk, at int64, n int32) { c.ColumnIndexOffset, c.ColumnIndexLength = at, n }); err != nil {
-		return nil, err
-	}
-	if err := place(a.offset, func(c *format.ColumnChunk, at int64, n int32) { c.OffsetIndexOffset, c.OffsetIndexLength = at, n }); err != nil {
-		return nil, err
-	}
-	for _, kv := range keyValues {
-		a.meta.KeyValueMetadata = append(a.meta.KeyValueMetadata, format.KeyValue{Key: kv.key, Value: kv.value})
-	}
-	footer, err := thrift.Marshal(new(thrift.CompactProtocol), &a.meta)
+	err := place(a.columnIndexes, func(g, c int, at *int64, n *int32) {
+		chunk := a.meta.RowGroups[g].Columns[c]
+		chunk.ColumnIndexOffset, chunk.ColumnIndexLength = at, n
+	})
 	if err != nil {
-		return nil, fmt.Errorf("encode footer: %w", err)
+		return nil, err
 	}
-	tail := binary.LittleEndian.AppendUint32(bytes.Clone(footer), uint32(len(footer)))
-	return footer, a.write(append(tail, parquetMagic...))
+	err = place(a.offsetIndexes, func(g, c int, at *int64, n *int32) {
+		chunk := a.meta.RowGroups[g].Columns[c]
+		chunk.OffsetIndexOffset, chunk.OffsetIndexLength = at, n
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a.meta, a.writeFooter(keyValues)
+}
+
+func (a *assembler) writeFooter(keyValues []keyValue) error {
+	a.meta.FileMetaData.NumRows = a.rows
+	more := metadata.NewKeyValueMetadata()
+	for _, kv := range keyValues {
+		if err := more.Append(kv.key, kv.value); err != nil {
+			return err
+		}
+	}
+	a.meta.FileMetaData.KeyValueMetadata = append(a.meta.FileMetaData.KeyValueMetadata, more...)
+	footer, err := a.meta.Serialize(context.Background())
+	if err != nil {
+		return fmt.Errorf("encode footer: %w", err)
+	}
+	a.meta.SetSourceFileSize(a.at + int64(len(footer)) + 8)
+	footer = binary.LittleEndian.AppendUint32(footer, uint32(len(footer)))
+	return a.write(append(footer, parquetMagic...))
 }
 
 // parseFooter decodes the footer of a whole file, and says where it begins.
-func parseFooter(file []byte) (*format.FileMetaData, int, error) {
+func parseFooter(file []byte) (*metadata.FileMetaData, int64, error) {
 	n := len(file)
 	if n < 12 || string(file[n-4:]) != parquetMagic {
 		return nil, 0, errNotParquet
 	}
-	length := int(binary.LittleEndian.Uint32(file[n-8:]))
-	start := n - 8 - length
-	if start < len(parquetMagic) {
+	start := n - 8 - int(binary.LittleEndian.Uint32(file[n-8:]))
+	if start < len(parquetMagic) || start > n-8 {
 		return nil, 0, errNotParquet
 	}
-	meta := new(format.FileMetaData)
-	if err := thrift.Unmarshal(new(thrift.CompactProtocol), file[start:n-8], meta); err != nil {
+	meta, err := metadata.NewFileMetaData(file[start:n-8], nil)
+	if err != nil {
 		return nil, 0, fmt.Errorf("decode footer: %w", err)
 	}
-	return meta, start, nil
+	return meta, int64(start), nil
 }

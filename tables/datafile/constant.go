@@ -76,9 +76,7 @@ func appendConstant(b array.Builder, v any, t iceberg.Type) error {
 func parseConstant(v any, t iceberg.Type) (any, error) {
 	switch x := v.(type) {
 	case iceberg.Literal:
-		if _, str := x.(iceberg.StringLiteral); !str {
-			v = x.Any()
-		}
+		v = x.Any()
 	case json.Number:
 		if n, err := x.Int64(); err == nil {
 			v = n

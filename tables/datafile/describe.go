@@ -18,7 +18,7 @@ const fieldIDKey = table.ArrowParquetFieldIDKey
 type described struct {
 	uri         string
 	size        int64
-	footer      []byte
+	footer      *metadata.FileMetaData
 	partition   map[int]any
 	sortOrderID int
 	nans        map[int]int64
@@ -26,26 +26,22 @@ type described struct {
 
 // describe makes the manifest's entry of a data file from its footer.
 func (l *layout) describe(d described) (iceberg.DataFile, error) {
-	meta, err := metadata.NewFileMetaData(d.footer, nil)
-	if err != nil {
-		return nil, fmt.Errorf("read back the footer of %s: %w", d.uri, err)
-	}
 	df, err := table.DataFileFromMetadata(table.DataFileArgs{
-		Schema: l.schema, Spec: l.spec, Format: iceberg.ParquetFile, Metadata: meta, FilePath: d.uri, FileSize: d.size,
+		Schema: l.schema, Spec: l.spec, Format: iceberg.ParquetFile, Metadata: d.footer, FilePath: d.uri, FileSize: d.size,
 		Content: iceberg.EntryContentData, PartitionValues: d.partition, SortOrderID: d.sortOrderID,
 		Properties: l.props, FormatVersion: l.version,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("describe %s: %w", d.uri, err)
 	}
-	return l.amend(df, meta, d)
+	return l.amend(df, d)
 }
 
 // amend adds what DataFileFromMetadata lacks, counts of NaNs, and takes back what it gets wrong: bounds of a column of which
 // some row group has no statistics (Parquet leaves out minima and maxima above some size) bound only the other row groups,
 // and an absent partition value it would infer from such bounds.
-func (l *layout) amend(df iceberg.DataFile, meta *metadata.FileMetaData, d described) (iceberg.DataFile, error) {
-	unbounded, err := columnsWithoutBounds(meta)
+func (l *layout) amend(df iceberg.DataFile, d described) (iceberg.DataFile, error) {
+	unbounded, err := columnsWithoutBounds(d.footer)
 	if err != nil {
 		return nil, fmt.Errorf("describe %s: %w", d.uri, err)
 	}

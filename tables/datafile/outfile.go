@@ -38,20 +38,29 @@ type outFile struct {
 }
 
 func (w *Writer) openFile(p *partition) error {
-	if w.open >= maxOpenFiles {
-		w.finish(w.leastUsed())
+	if len(w.open) == cap(w.open) {
+		// Where all are being closed already, waiting is enough.
+		if least := w.leastUsed(); least != nil {
+			w.finish(least)
+		}
+	}
+	select {
+	case w.open <- struct{}{}:
+	case <-w.ctx.Done():
+		return w.failure()
 	}
 	name := fmt.Sprintf("%s%s-%05d.parquet", prefixed(w.prefix), w.id, len(w.files))
 	f := &outFile{uri: w.layout.place(p.path, name), partition: p, queue: make(chan chan fragment, cap(w.slots)), nans: map[int]int64{}, sorted: w.sort != nil}
 	sink, err := w.fs.Create(f.uri)
 	if err != nil {
+		<-w.open
 		return fmt.Errorf("create %s: %w", f.uri, err)
 	}
 	f.sink, f.out = sink, bufio.NewWriterSize(sink, 256<<10)
 	w.files = append(w.files, f)
-	w.open++
 	p.file = f
 	w.running.Go(func() {
+		defer func() { <-w.open }()
 		if err := w.run(f); err != nil {
 			w.fail(fmt.Errorf("write %s: %w", f.uri, err))
 		}
@@ -83,7 +92,6 @@ func (w *Writer) finish(p *partition) {
 	}
 	close(p.file.queue)
 	p.file = nil
-	w.open--
 }
 
 // expect notes what a submitted row group will bring.

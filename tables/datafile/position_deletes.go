@@ -106,11 +106,10 @@ func (l *layout) writeFile(ctx context.Context, fs iceio.WriteFileIO, uri string
 	if err != nil {
 		return nil, 0, errors.Join(err, fs.Remove(uri))
 	}
-	meta, err := metadata.NewFileMetaData(footer, nil)
-	return meta, size, err
+	return footer, size, nil
 }
 
-func (l *layout) fill(ctx context.Context, sink iceio.FileWriter, batches iter.Seq[arrow.RecordBatch]) (footer []byte, size int64, err error) {
+func (l *layout) fill(ctx context.Context, sink iceio.FileWriter, batches iter.Seq[arrow.RecordBatch]) (footer *metadata.FileMetaData, size int64, err error) {
 	out := bufio.NewWriterSize(sink, 256<<10)
 	a, err := newAssembler(out)
 	if err != nil {

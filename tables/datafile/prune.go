@@ -75,7 +75,10 @@ func (p *pruner) compare(c *comparison, leaf *pqarrow.SchemaField) (spans []span
 	if err != nil {
 		return p.whole
 	}
-	if b := chunkBounds(c, leaf, chunk); b != nil && !b.mayMatch(c, 0) {
+	// Some writers leave one side out when it is too long, and arrow-go takes it for empty then.
+	raw := p.reader.MetaData().RowGroups[p.group].Columns[leaf.ColIndex].MetaData.Statistics
+	whole := raw != nil && (raw.MinValue == nil) == (raw.MaxValue == nil)
+	if b := chunkBounds(c, leaf, chunk); whole && b != nil && !b.mayMatch(c, 0) {
 		return nil
 	}
 	if !p.bloomMayMatch(c, leaf, chunk) {

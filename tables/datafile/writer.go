@@ -53,8 +53,8 @@ type Writer struct {
 
 	buffered int64 // bytes in all partitions
 	clock    int64
-	open     int
-	files    []*outFile // all ever opened, in order
+	open     chan struct{} // one for each file open
+	files    []*outFile    // all ever opened, in order
 	running  sync.WaitGroup
 	closed   bool
 	// What files took so far, to foresee the size of row groups.
@@ -75,7 +75,7 @@ func NewWriter(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, o
 	if err != nil {
 		return nil, fmt.Errorf("write data files: %w", err)
 	}
-	w := &Writer{layout: l, fs: fs, split: split, sort: order, prefix: opts.Prefix, id: uuid.NewString(), slots: make(chan struct{}, l.parallelism+1)}
+	w := &Writer{layout: l, fs: fs, split: split, sort: order, prefix: opts.Prefix, id: uuid.NewString(), slots: make(chan struct{}, l.parallelism+1), open: make(chan struct{}, maxOpenFiles)}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	return w, nil
 }
