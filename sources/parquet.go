@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
@@ -25,6 +26,10 @@ type parquetReader struct {
 	rows    pqarrow.RecordReader
 }
 
+// maxPage bounds a page: what a header claims is allocated before it is read. Writers make pages of a megabyte, and
+// larger ones for single values only.
+const maxPage = 256 << 20
+
 // openParquet reads the footer.
 func openParquet(in *input, opts Options) (f *file.Reader, a *pqarrow.FileReader, fields []arrow.Field, err error) {
 	defer guard(in, &err)
@@ -34,6 +39,7 @@ func openParquet(in *input, opts Options) (f *file.Reader, a *pqarrow.FileReader
 	props := parquet.NewReaderProperties(opts.Memory)
 	props.BufferedStreamEnabled = true // pages as they are needed, not whole column chunks
 	props.BufferSize = 256 << 10
+	props.MaxCompressedPageSize, props.MaxUncompressedPageSize = maxPage, maxPage
 	at := io.NewSectionReader(in, 0, in.file.Size)
 	if f, err = file.NewParquetReader(at, file.WithReadProps(props)); err != nil {
 		return nil, nil, nil, in.broken("is not a sound Parquet file", err)
@@ -75,9 +81,11 @@ func checkChunks(f *file.Reader, size int64) error {
 		}
 		if group.NumColumns() > 0 {
 			// Opened here, where a panic is caught: for nested columns the library does it in goroutines of its own.
-			if _, err := f.RowGroup(g).GetColumnPageReader(0); err != nil {
+			pages, err := f.RowGroup(g).GetColumnPageReader(0)
+			if err != nil {
 				return fmt.Errorf("row group %d: %w", g, err)
 			}
+			pages.Close()
 		}
 	}
 	if rows != f.NumRows() {
@@ -168,6 +176,11 @@ func (p *parquetReader) next() (arrow.RecordBatch, error) {
 	batch := p.rows.RecordBatch()
 	if p.left -= batch.NumRows(); p.left < 0 || batch.NumRows() == 0 {
 		return nil, p.damaged(errors.New("it has other numbers of rows than the footer says"))
+	}
+	for _, c := range batch.Columns() { // a damaged file may well decode to columns that point nowhere
+		if err := array.ValidateFull(c); err != nil {
+			return nil, p.damaged(err)
+		}
 	}
 	return p.columns.batch(batch.Columns(), int(batch.NumRows()))
 }

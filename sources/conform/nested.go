@@ -82,21 +82,26 @@ func structs(from, to *arrow.StructType) (Convert, error) {
 			children[i] = child.Data()
 			defer child.Release()
 		}
-		data := array.NewData(to, in.Len(), []*memory.Buffer{validity(mem, a)}, children, in.NullN(), 0)
-		defer data.Release()
-		return array.NewStructData(data), nil
+		return assemble(mem, to, a, nil, children...), nil
 	}, nil
 }
 
-// validity is an array's validity bitmap, moved to begin at its first element; nil if there are no nulls.
-func validity(mem memory.Allocator, a arrow.Array) *memory.Buffer {
-	if a.NullN() == 0 {
-		return nil
+// assemble makes a nested array that is null where a is, of children that begin where a does.
+func assemble(mem memory.Allocator, to arrow.DataType, a arrow.Array, o *offsets, children ...arrow.ArrayData) arrow.Array {
+	buffers := []*memory.Buffer{nil}
+	if a.NullN() > 0 {
+		bits := memory.NewResizableBuffer(mem)
+		defer bits.Release()
+		bits.Resize(int(bitutil.BytesForBits(int64(a.Len()))))
+		bitutil.CopyBitmap(a.NullBitmapBytes(), a.Data().Offset(), a.Len(), bits.Bytes(), 0)
+		buffers[0] = bits
 	}
-	bits := memory.NewResizableBuffer(mem)
-	bits.Resize(int(bitutil.BytesForBits(int64(a.Len()))))
-	bitutil.CopyBitmap(a.NullBitmapBytes(), a.Data().Offset(), a.Len(), bits.Bytes(), 0)
-	return bits
+	if o != nil {
+		buffers = append(buffers, memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(o.at)))
+	}
+	data := array.NewData(to, a.Len(), buffers, children, a.NullN(), 0)
+	defer data.Release()
+	return array.MakeFromData(data)
 }
 
 func lists(from arrow.ListLikeType, to *arrow.ListType) (Convert, error) {
@@ -114,9 +119,7 @@ func lists(from arrow.ListLikeType, to *arrow.ListType) (Convert, error) {
 			return nil, err
 		}
 		defer converted.Release()
-		data := array.NewData(to, in.Len(), []*memory.Buffer{validity(mem, a), offsets.buffer()}, []arrow.ArrayData{converted.Data()}, in.NullN(), 0)
-		defer data.Release()
-		return array.NewListData(data), nil
+		return assemble(mem, to, a, offsets, converted.Data()), nil
 	}, nil
 }
 
@@ -154,9 +157,7 @@ func maps(from, to *arrow.MapType) (Convert, error) {
 		}
 		entries := array.NewData(to.Elem(), n, []*memory.Buffer{nil}, children, 0, 0)
 		defer entries.Release()
-		data := array.NewData(to, in.Len(), []*memory.Buffer{validity(mem, a), offsets.buffer()}, []arrow.ArrayData{entries}, in.NullN(), 0)
-		defer data.Release()
-		return array.NewMapData(data), nil
+		return assemble(mem, to, a, offsets, entries), nil
 	}, nil
 }
 
@@ -185,10 +186,6 @@ func offsetsOf(in array.ListLike) *offsets {
 		o.at[i], o.at[i+1] = int32(int(start)-o.first), int32(int(end)-o.first)
 	}
 	return o
-}
-
-func (o *offsets) buffer() *memory.Buffer {
-	return memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(o.at))
 }
 
 // fault tells of a row for one of its elements.
