@@ -21,6 +21,8 @@ import (
 	"github.com/varve-lake/varve/transforms/internal/render"
 )
 
+var allocator = memory.DefaultAllocator
+
 var update = flag.Bool("update", false, "rewrite testdata and the reference")
 
 // TestData runs the files under testdata. A line `table` begins a batch: a line `name type, ...` and rows as JSON. Any

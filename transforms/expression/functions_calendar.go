@@ -139,7 +139,7 @@ func addToTimestamps(unit string, t arrow.DataType) kernel {
 	}
 }
 
-// dateDiff counts boundaries, as DuckDB's date_diff does.
+// dateDiff counts boundaries, as DuckDB's date_diff does, but for weeks: DuckDB counts whole ones, here Mondays count.
 func dateDiff(c *compiler, f *funcCall) (node, error) {
 	if err := f.arity(c, 3, 3); err != nil {
 		return nil, err

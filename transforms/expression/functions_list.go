@@ -268,7 +268,7 @@ func rangeFunction(c *compiler, f *funcCall) (node, error) {
 		for i := range n {
 			if log.valid.IsValid(i) {
 				a, b := from[i*fs], to[i*ts]
-				if b >= a && uint64(b)-uint64(a) >= maxRange || len(values) > 1<<28 {
+				if b >= a && uint64(b)-uint64(a) >= maxRange || len(values) > maxElements {
 					log.add(i, "a range is too long")
 				} else {
 					for v := a; v <= b && v >= a; v++ {

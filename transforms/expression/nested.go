@@ -200,6 +200,9 @@ func mapValueKernel(keyType arrow.DataType) kernel {
 	}
 }
 
+// maxElements bounds the elements of lists that an expression makes for a batch.
+const maxElements = 1 << 24
+
 // elements are the elements of a column of lists (or the keys of maps) end to end, with the n+1 bounds of the rows and
 // each element's row.
 func (ev *evaluation) elements(v vec, n int) (offsets []int32, elements arrow.Array, rows []int32, err error) {
@@ -222,6 +225,10 @@ func (ev *evaluation) entries(v vec, n int) (offsets []int32, entries *array.Str
 func (ev *evaluation) children(v vec, n int) (offsets []int32, children arrow.Array, rows []int32, err error) {
 	arr := v.arr
 	if v.single && n != 1 { // a constant list, once for each row
+		bounds := vector.ListOffsets(arr)
+		if int64(n)*int64(bounds[1]-bounds[0]) > maxElements {
+			return nil, nil, nil, fmt.Errorf("a list of %d elements for each of %d rows is too much", bounds[1]-bounds[0], n)
+		}
 		if arr, err = ev.full(v); err != nil {
 			return nil, nil, nil, err
 		}
