@@ -3,7 +3,9 @@ package commit
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 )
 
@@ -27,14 +29,30 @@ func guardVectors(ctx context.Context, head *table.Table, c *Change) error {
 			delete(added, *ref)
 		}
 	}
-	live, err := BetweenSnapshots(ctx, head, nil, head.CurrentSnapshot())
+	live, err := liveDeletes(ctx, head)
 	if err != nil {
 		return err
 	}
-	for _, f := range live.AddedDeletes {
-		if ref := f.ReferencedDataFile(); table.IsDeletionVector(f) && ref != nil && added[*ref] {
-			return fmt.Errorf("data file %s has a deletion vector already, %s, which must be removed", *ref, f.FilePath())
+	for key, f := range live.files {
+		if key.ref != "" && added[key.ref] {
+			return fmt.Errorf("data file %s has a deletion vector already, %s, which must be removed", key.ref, f.FilePath())
 		}
 	}
 	return nil
+}
+
+// liveDeletes reads the head's delete manifests.
+func liveDeletes(ctx context.Context, head *table.Table) (*fileList, error) {
+	fs, err := head.FS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	manifests, err := manifestsOf(fs, head.CurrentSnapshot())
+	if err != nil {
+		return nil, err
+	}
+	manifests = slices.DeleteFunc(slices.Clone(manifests), func(m iceberg.ManifestFile) bool {
+		return m.ManifestContent() != iceberg.ManifestContentDeletes
+	})
+	return liveFiles(ctx, fs, manifests)
 }
