@@ -212,6 +212,15 @@ func floatKernel[T float32 | float64](op string, t arrow.DataType) kernel {
 			for i := range out {
 				out[i] = a[i*sa] * b[i*sb]
 			}
+		case "/":
+			zero := false
+			for i := range out {
+				out[i] = a[i*sa] / b[i*sb]
+				zero = zero || b[i*sb] == 0
+			}
+			if zero {
+				return computeFixed(t, n, valid, func(i int) (T, string) { return floatOp(op, a[i*sa], b[i*sb]) })
+			}
 		default:
 			return computeFixed(t, n, valid, func(i int) (T, string) { return floatOp(op, a[i*sa], b[i*sb]) })
 		}

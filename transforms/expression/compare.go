@@ -157,38 +157,47 @@ func bit(b bool) byte {
 	return 0
 }
 
-// compareSingle sets out's bits; the loops are apart so that each is tight.
+// compareSingle sets out's bits. The loops are apart so that each is tight: a byte of out is made in a register.
 func compareSingle[T cmp.Ordered](op compareOp, a []T, b T, out vector.Bits) {
-	switch op {
-	case opEq:
-		for i, v := range a {
-			out[i>>3] |= bit(v == b) << (i & 7)
+	for k := range out {
+		part, bits := a[8*k:min(8*k+8, len(a))], byte(0)
+		switch op {
+		case opEq:
+			for j, v := range part {
+				bits |= bit(v == b) << j
+			}
+		case opLt:
+			for j, v := range part {
+				bits |= bit(v < b) << j
+			}
+		case opLe:
+			for j, v := range part {
+				bits |= bit(v <= b) << j
+			}
 		}
-	case opLt:
-		for i, v := range a {
-			out[i>>3] |= bit(v < b) << (i & 7)
-		}
-	case opLe:
-		for i, v := range a {
-			out[i>>3] |= bit(v <= b) << (i & 7)
-		}
+		out[k] = bits
 	}
 }
 
 func comparePairs[T cmp.Ordered](op compareOp, a, b []T, out vector.Bits) {
-	switch op {
-	case opEq:
-		for i, v := range a {
-			out[i>>3] |= bit(v == b[i]) << (i & 7)
+	for k := range out {
+		part, bits := a[8*k:min(8*k+8, len(a))], byte(0)
+		other := b[8*k:][:len(part)]
+		switch op {
+		case opEq:
+			for j, v := range part {
+				bits |= bit(v == other[j]) << j
+			}
+		case opLt:
+			for j, v := range part {
+				bits |= bit(v < other[j]) << j
+			}
+		case opLe:
+			for j, v := range part {
+				bits |= bit(v <= other[j]) << j
+			}
 		}
-	case opLt:
-		for i, v := range a {
-			out[i>>3] |= bit(v < b[i]) << (i & 7)
-		}
-	case opLe:
-		for i, v := range a {
-			out[i>>3] |= bit(v <= b[i]) << (i & 7)
-		}
+		out[k] = bits
 	}
 }
 
@@ -196,6 +205,9 @@ func compareTexts(op compareOp, a, b vec, n int) vector.Bits {
 	at, bt, sa, sb := vector.TextsOf(a.arr), vector.TextsOf(b.arr), a.stride(), b.stride()
 	out := vector.NewBits(n)
 	if op == opEq || op == opNe {
+		if b.single && !a.single {
+			return equalsText(at, bt.At(0), op == opEq, n)
+		}
 		for i := range n {
 			out[i>>3] |= bit((at.At(i*sa) == bt.At(i*sb)) == (op == opEq)) << (i & 7)
 		}
@@ -205,6 +217,20 @@ func compareTexts(op compareOp, a, b vec, n int) vector.Bits {
 		if op.holds(bytes.Compare(at.Bytes(i*sa), bt.Bytes(i*sb))) {
 			out.Set(i)
 		}
+	}
+	return out
+}
+
+// equalsText compares with one value: by the first eight bytes in a register, and by all only where those agree.
+func equalsText(in vector.Texts, want string, equal bool, n int) vector.Bits {
+	head, mask := vector.Head(vector.BytesOf(want))
+	out, flip := vector.NewBits(n), bit(!equal)
+	for i := range n {
+		same := bit(in.Len(i) == len(want)) & bit(in.Head(i)&mask == head) // no branch: text comes in no order
+		if len(want) > 8 && same == 1 {
+			same = bit(in.At(i) == want)
+		}
+		out[i>>3] |= (same ^ flip) << (i & 7)
 	}
 	return out
 }

@@ -171,12 +171,14 @@ func partKernel(f func(days, micros int64) int64, t arrow.DataType) kernel {
 	if kindOf(t) == kindDate {
 		return mapFixed(typeInt, func(d int32) int32 { return int32(f(int64(d), 0)) })
 	}
-	perMicro := perSecond(t) / civil.MicrosPerSecond
-	return mapFixed(typeInt, func(v int64) int32 {
-		micros := civil.FloorDiv(v, perMicro)
-		days := civil.FloorDiv(micros, civil.MicrosPerDay)
-		return int32(f(days, micros-days*civil.MicrosPerDay))
-	})
+	ofMicros := func(v int64) int32 {
+		days := civil.FloorDiv(v, civil.MicrosPerDay)
+		return int32(f(days, v-days*civil.MicrosPerDay))
+	}
+	if isNano(t) {
+		return mapFixed(typeInt, func(v int64) int32 { return ofMicros(civil.FloorDiv(v, 1000)) })
+	}
+	return mapFixed(typeInt, ofMicros)
 }
 
 // now is a node since it differs from run to run.

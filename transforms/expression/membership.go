@@ -118,7 +118,37 @@ func setKernel(values arrow.Array) kernel {
 	case kindBool:
 		return lookup(keySet(values, boolKey), hasNull, boolKey)
 	}
+	if k := kindOf(values.DataType()); (k == kindString || k == kindBinary) && values.Len() <= fewTexts {
+		return fewTextsKernel(values, hasNull)
+	}
 	return lookup(keySet(values, textKey), hasNull, textKey)
+}
+
+// fewTexts is how many texts are compared one by one faster than they are looked up.
+const fewTexts = 8
+
+func fewTextsKernel(values arrow.Array, hasNull bool) kernel {
+	wanted := vector.TextsOf(values)
+	return func(ev *evaluation, args []vec, n int) (arrow.Array, []Fault, error) {
+		in, found := vector.TextsOf(args[0].arr), vector.NewBits(n)
+		for k := range values.Len() {
+			if values.IsNull(k) {
+				continue
+			}
+			for i, b := range equalsText(in, wanted.At(k), true, n) {
+				found[i] |= b
+			}
+		}
+		return foundOrUnknown(found, ev.valid(args, n), hasNull, n), nil, nil
+	}
+}
+
+// foundOrUnknown makes what is not found unknown if a null is among the values: it may be that.
+func foundOrUnknown(found, valid vector.Bits, hasNull bool, n int) arrow.Array {
+	if hasNull {
+		valid = vector.And(valid, found)
+	}
+	return vector.FromBools(found, n, valid)
 }
 
 func fixedKey[T vector.Fixed](arr arrow.Array) func(i int) T {
@@ -167,10 +197,7 @@ func lookup[K comparable](set map[K]struct{}, hasNull bool, key func(arrow.Array
 				}
 			}
 		}
-		if hasNull { // what is not found may be the null
-			valid = vector.And(valid, found)
-		}
-		return vector.FromBools(found, n, valid), nil, nil
+		return foundOrUnknown(found, valid, hasNull, n), nil, nil
 	}
 }
 

@@ -226,8 +226,9 @@ func (c *compiler) compare(at ast.Node, operator string, a, b node) (node, error
 		return nullConst(typeBool), nil
 	}
 	if exactDecimals(ka, kb) {
-		return call(typeBool, decimalCompareKernel(op, asDecimal(a.dataType()), asDecimal(b.dataType())),
-			c.asDecimalNode(a), c.asDecimalNode(b)), nil
+		a, b = c.asDecimalNode(a), c.asDecimalNode(b)
+		a, b = c.scaledAs(a, b), c.scaledAs(b, a)
+		return call(typeBool, decimalCompareKernel(op, asDecimal(a.dataType()), asDecimal(b.dataType())), a, b), nil
 	}
 	common := commonType(a.dataType(), b.dataType())
 	if common == nil {
@@ -245,6 +246,19 @@ func exactDecimals(a, b kind) bool {
 }
 
 func (c *compiler) asDecimalNode(v node) node { return c.cast(v, asDecimal(v.dataType())) }
+
+// scaledAs gives a constant the scale of what it is compared with, if that is greater and the digits are there.
+func (c *compiler) scaledAs(v, other node) node {
+	_, isConst := v.(*constNode)
+	scale := asDecimal(other.dataType()).Scale
+	if !isConst || asDecimal(v.dataType()).Scale >= scale {
+		return v
+	}
+	if scaled, ok := c.cast(v, &arrow.Decimal128Type{Precision: maxPrecision, Scale: scale}).(*constNode); ok {
+		return scaled
+	}
+	return v
+}
 
 // mismatchHint says how two types can be brought together.
 func mismatchHint(a, b arrow.DataType) string {

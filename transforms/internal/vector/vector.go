@@ -5,6 +5,7 @@
 package vector
 
 import (
+	"encoding/binary"
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -122,6 +123,26 @@ func (t Texts) Bytes(i int) []byte { return t.data[t.offsets[i]:t.offsets[i+1]] 
 func (t Texts) At(i int) string {
 	b := t.data[t.offsets[i]:t.offsets[i+1]]
 	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// Head is row i's first eight bytes as a number, with what follows in place of those that are missing.
+func (t Texts) Head(i int) uint64 {
+	at := int(t.offsets[i])
+	if at+8 <= len(t.data) {
+		return binary.LittleEndian.Uint64(t.data[at:])
+	}
+	head, _ := Head(t.data[at:])
+	return head
+}
+
+// Head is the first eight bytes of b as a number, zeros in place of those that are missing, and the mask of those that
+// are not.
+func Head(b []byte) (head, mask uint64) {
+	for i, c := range b[:min(8, len(b))] {
+		head |= uint64(c) << (8 * i)
+		mask |= 0xff << (8 * i)
+	}
+	return head, mask
 }
 
 // Len is the number of bytes of row i's value.
