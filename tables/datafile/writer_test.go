@@ -210,3 +210,5 @@ func requireSame(t testing.TB, want, got arrow.Array, format string, args ...any
 		}
 	}
 }
+
+var localFS = iceio.LocalFS{}
