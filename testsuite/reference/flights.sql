@@ -8,7 +8,7 @@ SELECT * FROM read_csv('${landing}/*.csv.gz', header = true, union_by_name = tru
            'dep_time': 'BIGINT', 'arr_time': 'BIGINT', 'cancelled': 'BOOLEAN'});
 
 CREATE VIEW newest AS
-SELECT *, carrier || flight::VARCHAR || '/' || origin || '/' || strftime(time_hour AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS flight_id
+SELECT *, carrier || flight::VARCHAR || '/' || origin || '/' || strftime(time_hour AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M:%S+00') AS flight_id
 FROM deliveries
 QUALIFY row_number() OVER (PARTITION BY carrier, flight, origin, time_hour ORDER BY updated_at DESC) = 1;
 
