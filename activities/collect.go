@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"github.com/varve-lake/varve/plan"
 	"github.com/varve-lake/varve/plan/compile"
 	"github.com/varve-lake/varve/sources"
-	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/transforms"
 )
 
@@ -29,20 +27,19 @@ const (
 // collector counts what becomes of rows, and stages those that are rejected. It belongs to one reading, and is called
 // from the goroutine that reads.
 type collector struct {
-	ctx    context.Context
 	policy string // for faults of the data: fail | drop | quarantine
 	at     time.Time
-	save   func(name string, rows array.RecordReader) (datafile.RowsFile, error)
+	save   func(name string, rows array.RecordReader) (rowsFile, error)
 
 	counts   wire.Counts
 	warnings []string
 	builder  *array.RecordBuilder
 	size     int
-	files    []datafile.RowsFile
+	files    []rowsFile
 }
 
-func newCollector(ctx context.Context, j *job, save func(string, array.RecordReader) (datafile.RowsFile, error)) *collector {
-	return &collector{ctx: ctx, policy: j.Table.Malformed, at: j.Build.LoadedAt, save: save}
+func newCollector(j *job, save func(string, array.RecordReader) (rowsFile, error)) *collector {
+	return &collector{policy: j.Table.Malformed, at: j.Build.LoadedAt, save: save}
 }
 
 // reject deals with a row that was taken out of the stream. An expectation says by itself what becomes of the row; a

@@ -253,3 +253,8 @@ func (quiet) Debug(string, ...any) {}
 func (quiet) Info(string, ...any)  {}
 func (quiet) Warn(string, ...any)  {}
 func (quiet) Error(string, ...any) {}
+
+func (l *lab) remove(name string) {
+	l.t.Helper()
+	require.NoError(l.t, os.Remove(filepath.Join(l.dir, name)))
+}

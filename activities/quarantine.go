@@ -7,12 +7,9 @@ import (
 	"github.com/varve-lake/varve/plan"
 	"github.com/varve-lake/varve/plan/compile"
 	"github.com/varve-lake/varve/tables"
-	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/merge"
 	"github.com/varve-lake/varve/transforms"
 )
-
-type rowsFile = datafile.RowsFile
 
 // quarantineKey identifies a rejected row; see keyOf.
 const quarantineKey = "_key"
@@ -79,13 +76,7 @@ func (a *Activities) distinct(ctx context.Context, j *job, q *tables.Table, file
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Release()
-	store, err := table.FS(ctx)
-	if err != nil {
-		return nil, err
-	}
-	uri := fmt.Sprintf("%s/quarantine-%s.parquet", table.Staging(j.run()), unique())
-	file, err := datafile.WriteRows(ctx, store, uri, rows)
+	file, err := writeRows(ctx, table, fmt.Sprintf("%s/quarantine-%s.parquet", table.Staging(j.run()), unique()), rows)
 	if err != nil {
 		return nil, err
 	}

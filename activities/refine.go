@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	iceio "github.com/apache/iceberg-go/io"
 
 	"github.com/varve-lake/varve/activities/wire"
 	"github.com/varve-lake/varve/internal/fault"
@@ -22,27 +24,47 @@ func unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
 // staged is rows that were staged: what is deduplicated or merged reads them more than once.
 type staged struct {
 	table  *tables.Table
-	files  []datafile.RowsFile
+	files  []rowsFile
 	schema *arrow.Schema
 }
 
 func (s *staged) Schema() *arrow.Schema { return s.schema }
 
+// Open reads the files one after the other. Those of groups that were staged before files brought new columns lack
+// these: they are null there.
 func (s *staged) Open(ctx context.Context, columns []string) (array.RecordReader, error) {
+	to, err := project(s.schema, columns)
+	if err != nil {
+		return nil, err
+	}
 	if len(s.files) == 0 {
-		return none(s.schema, columns)
+		return array.NewRecordReader(to, nil)
 	}
 	store, err := s.table.FS(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return datafile.OpenRows(ctx, store, s.files, columns)
+	var whole []datafile.RowsFile
+	for _, f := range s.files {
+		if f.hasAll(to) {
+			whole = append(whole, f.RowsFile)
+		}
+	}
+	if len(whole) == len(s.files) {
+		return datafile.OpenRows(ctx, store, whole, columns)
+	}
+	out := &sequence{schema: to}
+	out.refs.Store(1)
+	for _, f := range s.files {
+		out.parts = append(out.parts, func() (array.RecordReader, error) { return f.open(ctx, store, to) })
+	}
+	return out, nil
 }
 
-// none is a stream without rows.
-func none(schema *arrow.Schema, columns []string) (array.RecordReader, error) {
+// project is a schema of some columns, or of all if none are named.
+func project(schema *arrow.Schema, columns []string) (*arrow.Schema, error) {
 	if columns == nil {
-		return array.NewRecordReader(schema, nil)
+		return schema, nil
 	}
 	fields := make([]arrow.Field, len(columns))
 	for i, name := range columns {
@@ -52,12 +74,44 @@ func none(schema *arrow.Schema, columns []string) (array.RecordReader, error) {
 		}
 		fields[i] = schema.Field(at[0])
 	}
-	return array.NewRecordReader(arrow.NewSchema(fields, nil), nil)
+	return arrow.NewSchema(fields, nil), nil
+}
+
+// rowsFile is a staged file of rows with the names of its columns.
+type rowsFile struct {
+	datafile.RowsFile
+	Columns []string `json:"columns"`
+}
+
+func (f rowsFile) hasAll(schema *arrow.Schema) bool {
+	return !slices.ContainsFunc(schema.Fields(), func(c arrow.Field) bool { return !slices.Contains(f.Columns, c.Name) })
+}
+
+// open reads the file in the columns of a schema.
+func (f rowsFile) open(ctx context.Context, store iceio.IO, to *arrow.Schema) (array.RecordReader, error) {
+	have := []string{}
+	for _, c := range to.Fields() {
+		if slices.Contains(f.Columns, c.Name) {
+			have = append(have, c.Name)
+		}
+	}
+	if len(have) == 0 {
+		have = f.Columns[:1] // for the number of rows
+	}
+	rows, err := datafile.OpenRows(ctx, store, []datafile.RowsFile{f.RowsFile}, have)
+	if err != nil {
+		return nil, err
+	}
+	out, err := transforms.Conform(rows, to, transforms.ConformOptions{})
+	if err != nil {
+		rows.Release()
+	}
+	return out, err
 }
 
 // rowsOf are the rows that manifests name, in order.
-func rowsOf(manifests []manifest) []datafile.RowsFile {
-	var out []datafile.RowsFile
+func rowsOf(manifests []manifest) []rowsFile {
+	var out []rowsFile
 	for _, m := range manifests {
 		out = append(out, m.Rows...)
 	}
@@ -89,7 +143,7 @@ func (a *Activities) refine(ctx context.Context, p *pulse, in wire.RefineRequest
 }
 
 // refine takes rows through the segments after the first, each of which begins with a removal of duplicates.
-func (s *staging) refine(ctx context.Context, files []datafile.RowsFile) error {
+func (s *staging) refine(ctx context.Context, files []rowsFile) error {
 	all := segments(&s.j.Table)
 	for n := 1; n < len(all); n++ {
 		by := all[n-1].dedupe

@@ -16,14 +16,14 @@ import (
 // manifest says what one attempt at a group, or at refining, has staged. It is written last, under a name of the
 // attempt's own: what it names is whole, and what another attempt wrote it does not name.
 type manifest struct {
-	Group    int                 `json:"group"`
-	Staged   []byte              `json:"staged,omitempty"`   // data files in the table's layout
-	Rows     []datafile.RowsFile `json:"rows,omitempty"`     // or rows, still to be merged or deduplicated
-	Rejected []datafile.RowsFile `json:"rejected,omitempty"` // rows for the quarantine
-	Parts    []string            `json:"parts,omitempty"`    // or other manifests, in order
+	Group    int        `json:"group"`
+	Staged   []byte     `json:"staged,omitempty"`   // data files in the table's layout
+	Rows     []rowsFile `json:"rows,omitempty"`     // or rows, still to be merged or deduplicated
+	Rejected []rowsFile `json:"rejected,omitempty"` // rows for the quarantine
+	Parts    []string   `json:"parts,omitempty"`    // or other manifests, in order
 }
 
-// attempt is what one attempt writes: everything has its tag in the name.
+// staging is what one attempt writes: everything has its tag in the name.
 type staging struct {
 	a       *Activities
 	j       *job
@@ -40,7 +40,7 @@ func (a *Activities) newStaging(ctx context.Context, p *pulse, j *job, tag strin
 		return nil, err
 	}
 	s := &staging{a: a, j: j, table: table, pulse: p, tag: tag}
-	s.collect = newCollector(ctx, j, func(name string, rows array.RecordReader) (datafile.RowsFile, error) {
+	s.collect = newCollector(j, func(name string, rows array.RecordReader) (rowsFile, error) {
 		return s.writeRows(ctx, name, rows)
 	})
 	return s, nil
@@ -141,14 +141,23 @@ func (s *staging) between(ctx context.Context, rows array.RecordReader, name str
 }
 
 // writeRows stages rows under a name of the attempt's own. It releases them.
-func (s *staging) writeRows(ctx context.Context, name string, rows array.RecordReader) (datafile.RowsFile, error) {
+func (s *staging) writeRows(ctx context.Context, name string, rows array.RecordReader) (rowsFile, error) {
+	return writeRows(ctx, s.table, fmt.Sprintf("%s/%s-%s.parquet", s.table.Staging(s.j.run()), name, s.tag), rows)
+}
+
+// writeRows stages rows in the store of a table. It releases them.
+func writeRows(ctx context.Context, t *tables.Table, uri string, rows array.RecordReader) (rowsFile, error) {
 	defer rows.Release()
-	store, err := s.table.FS(ctx)
+	store, err := t.FS(ctx)
 	if err != nil {
-		return datafile.RowsFile{}, err
+		return rowsFile{}, err
 	}
-	uri := fmt.Sprintf("%s/%s-%s.parquet", s.table.Staging(s.j.run()), name, s.tag)
-	return datafile.WriteRows(ctx, store, uri, rows)
+	out := rowsFile{}
+	for _, f := range rows.Schema().Fields() {
+		out.Columns = append(out.Columns, f.Name)
+	}
+	out.RowsFile, err = datafile.WriteRows(ctx, store, uri, rows)
+	return out, err
 }
 
 // finish writes the manifest.
