@@ -6,7 +6,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
-	"github.com/varve-lake/varve/internal/columntype"
 	"github.com/varve-lake/varve/sources/avro"
 )
 
@@ -42,7 +41,7 @@ func newAvroReader(in *input, l *layout, opts Options, observer Observer, tell f
 	if err != nil {
 		return nil, err
 	}
-	columns, err := newColumnar(in, l, decoded, opts, observer, tellFields(meant, tell))
+	columns, err := newColumnar(in, l, decoded, opts, observer, tellFields(l, meant, tell))
 	if err != nil {
 		return nil, err
 	}
@@ -54,25 +53,6 @@ func newAvroReader(in *input, l *layout, opts Options, observer Observer, tell f
 	}
 	a.decoder = avro.NewDecoder(file.Schema(), builders)
 	return a, nil
-}
-
-// tellFields reports those of a file's typed columns that are new.
-func tellFields(fields []arrow.Field, tell func([]arrow.Field)) func([]string) error {
-	if tell == nil {
-		return nil
-	}
-	return func(names []string) error {
-		var added []arrow.Field
-		for _, name := range names {
-			for _, f := range fields {
-				if f.Name == name {
-					added = append(added, arrow.Field{Name: name, Type: columntype.Storable(f.Type), Nullable: true})
-				}
-			}
-		}
-		tell(added)
-		return nil
-	}
 }
 
 func (a *avroReader) close() {

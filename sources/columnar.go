@@ -8,8 +8,10 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/varve-lake/varve/internal/columntype"
 	"github.com/varve-lake/varve/sources/cell"
 	"github.com/varve-lake/varve/sources/conform"
+	"github.com/varve-lake/varve/sources/sniff"
 )
 
 // columnar turns batches as a typed file has them into batches as they were asked for.
@@ -25,8 +27,9 @@ type columnar struct {
 
 // target is what becomes of a column of the file.
 type target struct {
-	slot    int // -1: it goes to _rescued
+	slot    int // -1: the schema lacks it
 	convert conform.Convert
+	rescue  bool // it goes to _rescued
 }
 
 func newColumnar(in *input, l *layout, fields []arrow.Field, opts Options, observer Observer, newColumns func([]string) error) (*columnar, error) {
@@ -38,7 +41,7 @@ func newColumnar(in *input, l *layout, fields []arrow.Field, opts Options, obser
 		return nil, err
 	}
 	c := &columnar{layout: l, faults: newFaults(in.file, opts, observer), file: fields, rescue: opts.SchemaMode == Rescue && l.rescue >= 0}
-	var unknown []string
+	var unknown []string // columns, and paths of nested fields
 	for i, f := range fields {
 		at, known := l.find(f.Name)
 		t := target{slot: at}
@@ -49,11 +52,15 @@ func newColumnar(in *input, l *layout, fields []arrow.Field, opts Options, obser
 				return nil, &SchemaError{File: in.file.URI, Columns: []string{f.Name}, Reason: fmt.Sprintf("column %q: %v", f.Name, err)}
 			}
 			t.convert = convert
+			for _, path := range sniff.Missing(l.slots[at].field.Type, f.Type) {
+				unknown = append(unknown, f.Name+"."+path)
+				t.rescue = c.rescue
+			}
 		case known:
 			continue
 		default:
 			unknown = append(unknown, f.Name)
-			if !c.rescue {
+			if t.rescue = c.rescue; !c.rescue {
 				continue
 			}
 		}
@@ -120,7 +127,7 @@ func (c *columnar) reject(bad map[int]Rejected, columns []arrow.Array) ([]int, e
 	}
 	sort.Ints(faulty)
 	for _, row := range faulty {
-		if err := c.faults.row(bad[row], c.object(columns, row, func(target) bool { return true })); err != nil {
+		if err := c.faults.row(bad[row], c.object(columns, row, func(int) bool { return true })); err != nil {
 			return nil, err
 		}
 	}
@@ -131,8 +138,11 @@ func (c *columnar) reject(bad map[int]Rejected, columns []arrow.Array) ([]int, e
 func (c *columnar) rescued(columns []arrow.Array, n int) arrow.Array {
 	b := array.NewStringBuilder(c.layout.mem)
 	defer b.Release()
-	extra := func(t target) bool { return t.slot < 0 }
 	for row := range n {
+		// A column that the schema has is kept only where it holds something.
+		extra := func(i int) bool {
+			return c.targets[i].rescue && (c.targets[i].slot < 0 || columns[i].IsValid(row))
+		}
 		if object := c.object(columns, row, extra); len(object) > 0 {
 			b.BinaryBuilder.Append(object)
 		} else {
@@ -143,9 +153,9 @@ func (c *columnar) rescued(columns []arrow.Array, n int) arrow.Array {
 }
 
 // object is a row as a JSON object, of those columns that are chosen; nil if there are none.
-func (c *columnar) object(columns []arrow.Array, row int, choose func(target) bool) (object []byte) {
-	for i, t := range c.targets {
-		if !choose(t) {
+func (c *columnar) object(columns []arrow.Array, row int, choose func(int) bool) (object []byte) {
+	for i := range c.targets {
+		if !choose(i) {
 			continue
 		}
 		object = append(object, "{,"[min(len(object), 1)])
@@ -160,4 +170,27 @@ func (c *columnar) object(columns []arrow.Array, row int, choose func(target) bo
 		return nil
 	}
 	return append(object, '}')
+}
+
+// tellFields reports what is new of a file's typed columns: whole ones, and those that have new fields inside.
+func tellFields(l *layout, fields []arrow.Field, tell func([]arrow.Field)) func([]string) error {
+	if tell == nil {
+		return nil
+	}
+	return func([]string) error {
+		var added []arrow.Field
+		for _, f := range fields {
+			at, known := l.find(f.Name)
+			switch {
+			case !known:
+				added = append(added, arrow.Field{Name: f.Name, Type: columntype.Storable(f.Type), Nullable: true})
+			case at >= 0 && len(sniff.Missing(l.slots[at].field.Type, f.Type)) > 0:
+				extended := l.slots[at].field
+				extended.Type = sniff.Extend(extended.Type, f.Type)
+				added = append(added, extended)
+			}
+		}
+		tell(added)
+		return nil
+	}
 }

@@ -28,6 +28,7 @@ type ndjsonReader struct {
 	mode    string
 	rescue  *array.StringBuilder
 	saved   []byte // the current row's unknown fields
+	nested  bool   // the current field has unknown fields inside
 	unknown *unknownFields
 	limit   int64 // rows to read; for samples
 }
@@ -56,6 +57,9 @@ func newNDJSONReader(in *input, l *layout, opts Options, observer Observer, unkn
 		n.rows.close()
 		return nil, &SchemaError{File: in.file.URI, Reason: err.Error()}
 	}
+	if n.rescue != nil && n.mode == Rescue {
+		n.object.Done = n.rescueNested
+	}
 	return n, nil
 }
 
@@ -76,13 +80,28 @@ func (n *ndjsonReader) unknownField(l *layout) cell.Unknown {
 		switch {
 		case n.mode == Enforce:
 			return &cell.Mismatch{Path: name, Reason: "unknown field"}
+		case n.mode == Rescue && path != "":
+			n.nested = true
 		case n.mode == Rescue:
-			n.saved = append(n.saved, "{,"[min(len(n.saved), 1)])
-			n.saved = append(append(appendJSONString(n.saved, name), ':'), raw...)
+			n.save(name, raw)
 		case n.unknown != nil:
 			return n.unknown.add(path, string(key), raw)
 		}
 		return nil
+	}
+}
+
+// save keeps a field for _rescued.
+func (n *ndjsonReader) save(name string, raw []byte) {
+	n.saved = append(n.saved, "{,"[min(len(n.saved), 1)])
+	n.saved = append(append(appendJSONString(n.saved, name), ':'), raw...)
+}
+
+// rescueNested keeps a field whole that has unknown fields inside: where in it they were is not lost then.
+func (n *ndjsonReader) rescueNested(field int, raw []byte) {
+	if n.nested {
+		n.save(n.names[field], raw)
+		n.nested = false
 	}
 }
 
@@ -154,7 +173,7 @@ func (n *ndjsonReader) endRescue() {
 	default:
 		n.rescue.BinaryBuilder.Append(append(n.saved, '}'))
 	}
-	n.saved = n.saved[:0]
+	n.saved, n.nested = n.saved[:0], false
 }
 
 func (n *ndjsonReader) malformed(field int, err error, line []byte) error {

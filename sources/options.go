@@ -43,7 +43,9 @@ const (
 	SourceFileColumn = "_source_file" // string: the file's URI
 	SourceRowColumn  = "_source_row"  // long: the record's number in the file, from 1, malformed records counted
 	LoadedAtColumn   = "_loaded_at"   // timestamptz: Options.LoadedAt
-	RescuedColumn    = "_rescued"     // string: a JSON object of the unknown fields, or null; in rescue mode
+	// string, in rescue mode: a JSON object of the unknown fields, or null. A known column that has unknown fields
+	// inside is in it as a whole.
+	RescuedColumn = "_rescued"
 )
 
 // Options say how files are read. The zero value of each field but Format is its default.
@@ -73,7 +75,7 @@ type Observer struct {
 	Reject func(Rejected) error
 	// NewColumns is told, in evolve mode, of columns that the file has and the schema lacks, with their inferred types;
 	// each is told once a file. Their values are not in this reader's rows: whoever wants them opens the file again
-	// with a schema that has them. CSV, Parquet and Avro tell during Open; NDJSON tells during Open what the file's
+	// with a schema that has them. A column that gained nested fields is told whole, with its type extended. CSV, Parquet and Avro tell during Open; NDJSON tells during Open what the file's
 	// sample shows and later ones as they are met.
 	NewColumns func(fields []arrow.Field)
 	// Note is told what a person may want to know: a file of no bytes, for one.

@@ -111,7 +111,7 @@ func newParquetReader(ctx context.Context, in *input, l *layout, opts Options, o
 	if err != nil {
 		return nil, err
 	}
-	columns, err := newColumnar(in, l, fields, opts, observer, tellFields(meantByParquet(a, fields), tell))
+	columns, err := newColumnar(in, l, fields, opts, observer, tellFields(l, meantByParquet(a, fields), tell))
 	if err != nil {
 		return nil, err
 	}

@@ -140,6 +140,25 @@ func TestParquetBroken(t *testing.T) {
 	require.ErrorContains(t, got.err, "Parquet compresses its pages itself")
 }
 
+// Nested fields that the schema lacks are dealt with as columns are.
+func TestParquetNewNestedFields(t *testing.T) {
+	s := schema(t, "id long", "r struct<x: int, l: list<struct<a: int, b: date>>>")
+	store := bytesStore("f.parquet", parquetFile(t, s, `[{"id":1,"r":{"x":1,"l":[{"a":1,"b":"2024-01-31"}]}},{"id":2}]`, 2))
+	narrow := schema(t, "id long", "r struct<l: list<struct<a: long>>>", "_rescued string")
+	opts := sources.Options{Format: sources.Parquet}
+	got := read(t, store, store.file, narrow, opts)
+	require.NoError(t, got.err)
+	require.Equal(t, []string{`1|{"l":[{"a":1}]}|null`, "2|null|null"}, got.rows)
+	require.Equal(t, []string{"r struct<l: list<struct<a: long, b: date>>, x: int>"}, got.columns)
+	opts.SchemaMode = sources.Enforce
+	got = read(t, store, store.file, narrow, opts)
+	require.ErrorContains(t, got.err, "has columns that the schema lacks: r.x, r.l.element.b")
+	opts.SchemaMode = sources.Rescue
+	got = read(t, store, store.file, narrow, opts)
+	require.NoError(t, got.err)
+	require.Equal(t, []string{`1|{"l":[{"a":1}]}|{"r":{"l":[{"a":1,"b":"2024-01-31"}],"x":1}}`, "2|null|null"}, got.rows)
+}
+
 // Whatever byte of a file is wrong, the reader ends with rows or an error.
 func TestParquetRandomDamage(t *testing.T) {
 	data := parquetFile(t, schema(t, parquetColumns...), "["+strings.Repeat(parquetRow+",", 50)+parquetRow+"]", 20)

@@ -291,7 +291,7 @@ func TestNDJSON(t *testing.T) {
 		{"new fields, enforcing", `{"a":1,"b":2}` + "\n" + `{"a":1}` + "\n" + `{"a":1,"c":{"d":1}}` + "\n", enforce, []string{"a long", "c struct<x: long>"}, result{rows: []string{"1|null"},
 			rejected: []string{"row 1 line 1 b: unknown field", "row 3 line 3 c: field c.d: unknown field"}}},
 		{"new fields, rescued", `{"b":[1, 2],"a":1,"c":{"d":"x"}}` + "\n" + `{"a":2}` + "\n", rescue, []string{"a long", "c struct<x: long>", "_rescued string"}, result{
-			rows: []string{`1|{"x":null}|{"b":[1, 2],"c.d":"x"}`, `2|null|null`}}},
+			rows: []string{`1|{"x":null}|{"b":[1, 2],"c":{"d":"x"}}`, `2|null|null`}}},
 		{"nothing", "", evolve, []string{"a long"}, result{notes: []string{"f.json: has no rows"}}},
 	}
 	for _, tt := range tests {

@@ -90,7 +90,7 @@ func (u *unknownFields) tell() {
 			widened[column] = at
 			report = append(report, field)
 		}
-		report[at].Type = insert(report[at].Type, rest, added)
+		report[at].Type = sniff.Extend(report[at].Type, nest(report[at].Type, rest, added))
 	}
 	u.paths, u.fields = nil, map[string]*sniff.Fields{}
 	if len(report) > 0 {
@@ -106,29 +106,21 @@ func (u *unknownFields) column(name string) (arrow.Field, bool) {
 	return fields[0], true
 }
 
-// insert adds fields to the struct at a path inside of a type.
-func insert(t arrow.DataType, path string, added []arrow.Field) arrow.DataType {
+// nest wraps fields into the type that has them at a path inside of another type, and nothing else.
+func nest(t arrow.DataType, path string, added []arrow.Field) arrow.DataType {
+	if path == "" {
+		return arrow.StructOf(added...)
+	}
 	name, rest, _ := strings.Cut(path, ".")
 	switch t := t.(type) {
 	case *arrow.StructType:
-		if path == "" {
-			return arrow.StructOf(sniff.WidenFields(t.Fields(), added)...)
+		if at, ok := t.FieldIdx(name); ok {
+			return arrow.StructOf(arrow.Field{Name: name, Type: nest(t.Field(at).Type, rest, added), Nullable: true})
 		}
-		fields := append([]arrow.Field(nil), t.Fields()...)
-		for i := range fields {
-			if fields[i].Name == name {
-				fields[i].Type = insert(fields[i].Type, rest, added)
-			}
-		}
-		return arrow.StructOf(fields...)
-	case *arrow.ListType:
-		element := t.ElemField()
-		element.Type = insert(element.Type, rest, added)
-		return arrow.ListOfField(element)
 	case *arrow.MapType:
-		item := t.ItemField()
-		item.Type = insert(item.Type, rest, added)
-		return arrow.MapOfFields(t.KeyField(), item)
+		return arrow.MapOf(t.KeyType(), nest(t.ItemType(), rest, added))
+	case *arrow.ListType:
+		return columntype.List(nest(t.Elem(), rest, added))
 	}
 	return t
 }

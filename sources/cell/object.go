@@ -20,6 +20,9 @@ type Object struct {
 	turn     uint64
 	path     string
 	unknown  Unknown
+
+	// Done, if set, is told of each field that was read, with its text.
+	Done func(field int, raw []byte)
 }
 
 // NewObject makes an Object for named builders; Append leaves each of them one element longer.
@@ -107,7 +110,11 @@ func (o *Object) value(p *jsontext.Parser, i int) error {
 		return err
 	}
 	o.seen[i] = o.turn
+	from := p.Offset()
 	err = o.values[i].Append(p, k)
+	if o.Done != nil {
+		o.Done(i, p.Text(from, p.Offset()))
+	}
 	if m, ok := err.(*Mismatch); ok && o.path == "" && m.Path == o.names[i] {
 		m.Path = "" // the column itself, which the caller names
 	}
