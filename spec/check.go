@@ -25,17 +25,38 @@ func checkPipeline(d *decoder, _ keys, p *Pipeline) {
 		if base, found := strings.CutSuffix(t.Name.Value, quarantineSuffix); found {
 			d.fail(t.Name.Pos, "table %q: names that end in %s are kept for the refused rows of a table, here of %s", t.Name.Value, quarantineSuffix, base)
 		}
+		if base, found := strings.CutSuffix(t.Name.Value, SourceSuffix); found {
+			d.fail(t.Name.Pos, "table %q: names that end in %s are kept for the files of a table in tests, here of %s", t.Name.Value, SourceSuffix, base)
+		}
 	}
 	var tests []Text
 	for _, test := range p.Tests {
 		tests = append(tests, test.Name)
-		for _, e := range test.expect {
-			if !slices.Contains(names, e.Name.Value) {
-				d.failHint(e.Name.Pos, didYouMean(e.Name.Value, names), "table %q is not built by this pipeline", shorten(e.Name.Value))
-			}
-		}
+		checkTest(d, p, names, test)
 	}
 	refuseTwice(d, "test", tests)
+}
+
+// checkTest checks the tables that a test names. Given ones may be of the lake.
+func checkTest(d *decoder, p *Pipeline, names []string, test Test) {
+	for _, e := range test.expect {
+		base := strings.TrimSuffix(e.Name.Value, quarantineSuffix)
+		if !slices.Contains(names, base) {
+			d.failHint(e.Name.Pos, didYouMean(base, names), "table %q is not built by this pipeline", shorten(base))
+		}
+	}
+	for _, e := range test.given {
+		base, found := strings.CutSuffix(e.Name.Value, SourceSuffix)
+		if !found {
+			continue
+		}
+		switch i := slices.Index(names, base); {
+		case i < 0:
+			d.failHint(e.Name.Pos, didYouMean(base, names), "%q stands for the files of %q, which is not built by this pipeline", shorten(e.Name.Value), shorten(base))
+		case p.Tables[i].Source == nil && (p.Tables[i].From != nil || p.Tables[i].SQL != nil):
+			d.fail(e.Name.Pos, "%q stands for the files of %q, which reads none", shorten(e.Name.Value), shorten(base))
+		}
+	}
 }
 
 func checkTable(d *decoder, m keys, t *Table) {

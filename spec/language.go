@@ -218,9 +218,9 @@ var testLanguage = define("test",
 	field("name", textLike("a name", "", nil), func(t *Test) *Text { return &t.Name },
 		"What the test shows.", required, example("the newest record of a flight wins")),
 	field("given", rowsShape, func(t *Test) *rows { return &t.given },
-		"Rows by table. A column that a row does not name is null.", example("{bronze.flights: [{carrier: UA, flight: 1}]}")),
+		"Rows by table: what these tables hold. `<table>__source` stands for what a table's files hold. A column that a row does not name is null.", example("{bronze.flights: [{carrier: UA, flight: 1}]}")),
 	field("expect", rowsShape, func(t *Test) *rows { return &t.expect },
-		"The rows of a table after the run, in any order; only the columns named are compared.", required, example("{silver.flights: [{flight_id: UA1}]}")),
+		"All rows of these tables after the run, in any order. Of a row only the columns that it names are compared. `<table>__quarantine` has the rows that were refused.", required, example("{silver.flights: [{flight_id: UA1}]}")),
 ).at(func(t *Test) *Pos { return &t.Pos }).checked(func(_ *decoder, _ keys, t *Test) {
 	t.Given, t.Expect = t.given.byTable(), t.expect.byTable()
 })
@@ -228,30 +228,55 @@ var testLanguage = define("test",
 var testsShape = list("a list of tests", testLanguage.shape())
 
 // rows are a test's rows by table.
-type rows []entry[[]map[string]any]
+type rows []entry[[]row]
+
+// row is one row and where it stands.
+type row struct {
+	values map[string]any
+	pos    Pos
+}
 
 func (r rows) byTable() map[string][]map[string]any {
 	out := make(map[string][]map[string]any, len(r))
 	for _, e := range r {
-		out[e.Name.Value] = e.Value
+		values := make([]map[string]any, len(e.Value))
+		for i, row := range e.Value {
+			values[i] = row.values
+		}
+		out[e.Name.Value] = values
 	}
 	return out
+}
+
+// at is where a row stands, or with -1 the name of its table.
+func (r rows) at(table string, row int, otherwise Pos) Pos {
+	for _, e := range r {
+		switch {
+		case e.Name.Value != table:
+		case row >= 0 && row < len(e.Value):
+			return e.Value[row].pos
+		default:
+			return e.Name.Pos
+		}
+	}
+	return otherwise
 }
 
 var rowsShape = func() shape[rows] {
 	tables := named("a map of rows by table", aTable, list("a list of rows", aRow))
 	return shape[rows]{tables.kind, func(d *decoder, n *yaml.Node, out *rows) {
-		tables.decode(d, n, (*[]entry[[]map[string]any])(out))
+		tables.decode(d, n, (*[]entry[[]row])(out))
 	}}
 }()
 
-var aRow = shape[map[string]any]{
+var aRow = shape[row]{
 	&kind{label: "a row, as a map of values by column", scalar: map[string]any{"type": "object"}},
-	func(d *decoder, n *yaml.Node, out *map[string]any) {
+	func(d *decoder, n *yaml.Node, out *row) {
 		if n.Kind != yaml.MappingNode {
 			d.mismatch(n, n.Value, "a row, as a map of values by column")
 			return
 		}
-		*out, _ = d.data(n, 0).(map[string]any)
+		out.pos = d.pos(n)
+		out.values, _ = d.data(n, 0).(map[string]any)
 	},
 }

@@ -238,7 +238,8 @@ type Retain struct {
 	For    time.Duration
 }
 
-// Test is one declared test: given rows of the tables read, the rows expected of the tables built.
+// Test is one declared test: given rows of the tables read, the rows expected of the tables built. A given table whose
+// name ends in SourceSuffix stands for the files of the table before the suffix.
 type Test struct {
 	Name   Text
 	Given  map[string][]map[string]any
@@ -247,3 +248,12 @@ type Test struct {
 
 	given, expect rows // Given and Expect, as read
 }
+
+// SourceSuffix ends the name under which a test gives what a table's files hold.
+const SourceSuffix = "__source"
+
+// GivenAt is the place of a row, by its index, that is given for a table, or with -1 that of the table's name.
+func (t *Test) GivenAt(table string, row int) Pos { return t.given.at(table, row, t.Pos) }
+
+// ExpectAt is the same of the rows expected.
+func (t *Test) ExpectAt(table string, row int) Pos { return t.expect.at(table, row, t.Pos) }
