@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/varve-lake/varve/internal/columntype"
+	"github.com/varve-lake/varve/sources/conform"
 	"github.com/varve-lake/varve/sources/sniff"
 )
 
@@ -35,6 +36,9 @@ func Infer(ctx context.Context, store Store, files []File, opts Options) (*arrow
 	}
 	if opts.HiveColumns {
 		fields = withHive(fields, files)
+	}
+	if err := convertible(fields, opts.Declared); err != nil {
+		return nil, err
 	}
 	fields = declare(fields, opts.Declared)
 	if err := storable(fields); err != nil {
@@ -198,6 +202,23 @@ func parquetFields(in *input, opts Options) ([]arrow.Field, error) {
 func storable(fields []arrow.Field) error {
 	for _, f := range fields {
 		if _, err := columntype.Format(f.Type); err != nil {
+			return &SchemaError{Columns: []string{f.Name}, Reason: fmt.Sprintf("column %q: %v", f.Name, err)}
+		}
+	}
+	return nil
+}
+
+// convertible checks that values of the columns found can become what is declared.
+func convertible(fields []arrow.Field, declared *arrow.Schema) error {
+	if declared == nil {
+		return nil
+	}
+	for _, f := range fields {
+		want, ok := declared.FieldsByName(f.Name)
+		if !ok || f.Type.ID() == arrow.STRING { // a text may hold anything
+			continue
+		}
+		if _, err := conform.New(f.Type, want[0].Type); err != nil {
 			return &SchemaError{Columns: []string{f.Name}, Reason: fmt.Sprintf("column %q: %v", f.Name, err)}
 		}
 	}

@@ -73,6 +73,8 @@ func TestInferErrors(t *testing.T) {
 	require.ErrorAs(t, err, new(*sources.SchemaError))
 	_, err = infer(t, sources.Options{Format: sources.NDJSON}, `[{}]`)
 	require.ErrorAs(t, err, new(*sources.BrokenFileError))
+	_, err = infer(t, sources.Options{Format: sources.NDJSON, Declared: schema(t, "a date")}, `{"a":{"b":1}}`)
+	require.EqualError(t, err, `column "a": struct<b: long> cannot become date`)
 	_, err = infer(t, sources.Options{Format: sources.Parquet}, "a\n")
 	require.ErrorAs(t, err, new(*sources.BrokenFileError))
 }
