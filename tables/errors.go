@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/fault"
 )
 
@@ -14,6 +15,8 @@ var (
 	ErrAbsent         = fault.ErrAbsent
 	ErrDenied         = fault.ErrDenied
 	ErrPassing        = fault.ErrPassing
+	// ErrSuperseded says that what the work of a commit rests on is no longer so; see commit.ID.
+	ErrSuperseded = commit.ErrSuperseded
 )
 
 var (

@@ -125,7 +125,7 @@ func (i *Info) describe(schema *iceberg.Schema, props iceberg.Properties) {
 		switch {
 		case isCheckpoint:
 			i.Writers = append(i.Writers, writer)
-		case k == "comment", k == "owner", strings.HasPrefix(k, commit.PropertyPrefix):
+		case k == "comment", k == "owner", k == commit.RollbackKey, strings.HasPrefix(k, commit.PropertyPrefix):
 		default:
 			i.Properties[k] = v
 		}

@@ -256,6 +256,31 @@ func TestARollbackNeedsToKnowTheCheckpoints(t *testing.T) {
 	require.ErrorContains(t, err, "the checkpoints of that time are not known")
 }
 
+// Work that rests on a checkpoint does not land on a table that was rolled back behind it: the rows in between would be
+// missing for good.
+func TestWorkThatWasUnderWayDuringARollbackIsSuperseded(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	put(t, tbl, token("w", 1), "a 1")
+	put(t, tbl, token("w", 2), "b 2")
+	late := token("w", 3)
+	after := tbl.LastToken("w")
+	late.ID.After = &after
+	s, err := stage(t, tbl, []string{"c 3"})
+	require.NoError(t, err)
+
+	first := tbl.Snapshots()[0].ID
+	_, err = tbl.Rollback(ctx, token("admin", 1), tables.Version{SnapshotID: &first})
+	require.NoError(t, err)
+	_, err = tbl.Append(ctx, late, s)
+	require.ErrorIs(t, err, tables.ErrSuperseded)
+	after = tbl.LastToken("w")
+	r, err := tbl.Append(ctx, late, s)
+	require.NoError(t, err)
+	require.True(t, r.Committed)
+	require.Equal(t, []string{"a 1", "c 3"}, contents(t, tbl, tables.Version{}))
+}
+
 // foreign appends a row as another engine would.
 func foreign(t *testing.T, lake *tables.Lake, tbl *tables.Table) {
 	t.Helper()

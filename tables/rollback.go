@@ -12,7 +12,8 @@ import (
 
 // Rollback makes an earlier version of the table the current one, and the checkpoints of all writers what they were
 // then, so that the next builds read again what is rolled back. The tokens of commits stay: work that was committed once
-// is not committed again by being tried again. A rollback can itself be rolled back, while the snapshots are there.
+// is not committed again by being tried again. Work under way, if it says by commit.ID.After what it rests on, is
+// ErrSuperseded. A rollback can itself be rolled back, while the snapshots are there.
 func (t *Table) Rollback(ctx context.Context, opts CommitOptions, to Version) (Result, error) {
 	target, err := t.at(to)
 	if err != nil {
@@ -20,7 +21,7 @@ func (t *Table) Rollback(ctx context.Context, opts CommitOptions, to Version) (R
 	}
 	opts.Checkpoint = nil
 	result, err := t.commit(ctx, "roll back", opts, Result{}, func(_ context.Context, head *table.Table, _ int) (*commit.Change, error) {
-		return rollbackChange(head, target.SnapshotID)
+		return rollbackChange(head, target.SnapshotID, opts.ID.Token)
 	})
 	if err == nil {
 		result.SnapshotID = target.SnapshotID
@@ -28,7 +29,7 @@ func (t *Table) Rollback(ctx context.Context, opts CommitOptions, to Version) (R
 	return result, err
 }
 
-func rollbackChange(head *table.Table, id int64) (*commit.Change, error) {
+func rollbackChange(head *table.Table, id int64, token string) (*commit.Change, error) {
 	meta := head.Metadata()
 	target := meta.SnapshotByID(id)
 	if target == nil {
@@ -42,9 +43,10 @@ func rollbackChange(head *table.Table, id int64) (*commit.Change, error) {
 		return nil, fmt.Errorf("snapshot %d: %w", id, err)
 	}
 	change := &commit.Change{
-		Properties: maps.Clone(then),
+		Properties: map[string]string{commit.RollbackKey: token},
 		Updates:    []table.Update{moveMain(meta, id)},
 	}
+	maps.Copy(change.Properties, then)
 	for key := range checkpointsIn(meta.Properties()) {
 		if _, ok := then[key]; !ok {
 			change.RemoveProperties = append(change.RemoveProperties, key)

@@ -9,8 +9,9 @@ import (
 type ID struct {
 	Writer string
 	Token  string
-	// After, when set, is the writer's last token when the work began ("" for none). If the writer has committed
-	// something else since, then the commit is ErrSuperseded: it keeps an abandoned run from committing late.
+	// After, when set, is the writer's LastToken when the work began. If the writer has committed something else since,
+	// or the table was rolled back, then the commit is ErrSuperseded: it keeps an abandoned run from committing late, and
+	// work that rests on a checkpoint from leaving a gap when that is no longer the table's.
 	After *string
 }
 
@@ -20,18 +21,24 @@ const (
 	// TokenKey and WriterKey are the token and the writer in a snapshot's summary.
 	TokenKey  = "varve.commit-id"
 	WriterKey = "varve.writer"
+	// RollbackKey is the table property that holds the token of the last rollback.
+	RollbackKey = "varve.rollback"
 	// PartKey marks, in a snapshot's summary, the first of two snapshots that committed together.
 	PartKey = "varve.part"
 )
 
-// LastToken is the writer's last token; "" if it has not committed.
+// LastToken marks the writer's last commit; "" if it has not committed. A rollback changes the mark of every writer.
 func LastToken(meta table.Metadata, writer string) string {
-	return meta.Properties()[PropertyPrefix+writer]
+	token := meta.Properties()[PropertyPrefix+writer]
+	if rollback := meta.Properties()[RollbackKey]; rollback != "" {
+		token += " after rollback " + rollback
+	}
+	return token
 }
 
 // Find looks for the token of a commit, and for the snapshot that it made (0 if it made none, or that has expired).
 func Find(meta table.Metadata, id ID) (snapshot int64, found bool) {
-	found = LastToken(meta, id.Writer) == id.Token
+	found = meta.Properties()[PropertyPrefix+id.Writer] == id.Token
 	var latest int64 = -1
 	for _, s := range meta.Snapshots() {
 		if s.Summary == nil || s.SequenceNumber <= latest {
