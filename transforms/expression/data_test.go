@@ -19,13 +19,15 @@ import (
 	"github.com/varve-lake/varve/internal/columntype"
 	"github.com/varve-lake/varve/transforms/expression"
 	"github.com/varve-lake/varve/transforms/internal/render"
+	"github.com/varve-lake/varve/transforms/internal/rowtest"
 )
 
 var allocator = memory.DefaultAllocator
 
 var update = flag.Bool("update", false, "rewrite testdata and the reference")
 
-// TestData runs the files under testdata. A line `table` begins a batch: a line `name type, ...` and rows as JSON. Any
+// TestData runs the files under testdata. A line `table` begins a batch: a line `name type; ...` and rows as JSON; columns
+// named s.x and t.x make the scopes of a merge. Any
 // other line is an expression; the lines `=> ...` below it are its result, rewritten by -update: its type and the value
 // of each row, `!` before a fault, or the place of a mistake with message and hint.
 func TestData(t *testing.T) {
@@ -59,7 +61,7 @@ func runData(t *testing.T, in string) string {
 			for end < len(lines) && lines[end] != "" {
 				end++
 			}
-			batch = parseBatch(t, lines[i+1], lines[i+2:end])
+			batch = rowtest.Batch(t, lines[i+1], lines[i+2:end]...)
 			out.WriteString(strings.Join(lines[i:end], "\n") + "\n")
 			i = end - 1
 			continue
@@ -74,24 +76,6 @@ func runData(t *testing.T, in string) string {
 
 func emptyBatch(rows int64) arrow.RecordBatch {
 	return array.NewRecordBatch(arrow.NewSchema(nil, nil), nil, rows)
-}
-
-// parseBatch reads `name type, ...` and JSON rows. Columns named s.x and t.x make the scopes of a merge.
-func parseBatch(t *testing.T, header string, rows []string) arrow.RecordBatch {
-	var fields []arrow.Field
-	for _, column := range strings.Split(header, "; ") {
-		name, typ, _ := strings.Cut(column, " ")
-		dt, err := columntype.Parse(typ)
-		require.NoError(t, err, column)
-		fields = append(fields, arrow.Field{Name: name, Type: dt, Nullable: true})
-	}
-	schema := arrow.NewSchema(fields, nil)
-	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
-	defer b.Release()
-	for _, row := range rows {
-		require.NoError(t, b.UnmarshalJSON([]byte(row)), row)
-	}
-	return b.NewRecordBatch()
 }
 
 func scopeOf(schema *arrow.Schema) expression.Scope {

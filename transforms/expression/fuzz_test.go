@@ -29,7 +29,7 @@ func fuzzBatch() arrow.RecordBatch {
 		"t": arrow.FixedWidthTypes.Time64us, "ts": &arrow.TimestampType{Unit: arrow.Microsecond},
 		"tz": &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, "u": extensions.NewUUIDType(),
 		"xs": columntype.List(arrow.PrimitiveTypes.Int32), "mm": arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int32),
-		"p": arrow.StructOf(arrow.Field{Name: "name", Type: arrow.BinaryTypes.String, Nullable: true}),
+		"p":   arrow.StructOf(arrow.Field{Name: "name", Type: arrow.BinaryTypes.String, Nullable: true}),
 		"fix": &arrow.FixedSizeBinaryType{ByteWidth: 4}, "ns": &arrow.TimestampType{Unit: arrow.Nanosecond}, "nul": arrow.Null,
 	}
 	var fields []arrow.Field

@@ -33,6 +33,8 @@ func Gather(ctx context.Context, arr arrow.Array, at []int32) (arrow.Array, erro
 		return array.NewExtensionArrayWithStorage(dt, stored), nil
 	case *arrow.DictionaryType:
 		return takeOther(ctx, arr, at)
+	case *arrow.StringViewType, *arrow.BinaryViewType:
+		return gatherViews(arr, at), nil
 	case arrow.FixedWidthDataType:
 		return gatherFixed(ctx, arr, at, dt.Bytes())
 	}
@@ -117,6 +119,12 @@ func gatherTexts(arr arrow.Array, at []int32) (arrow.Array, error) {
 	return Make(arr.DataType(), len(at), gatherValidity(arr, at), Buffer(offsets), memory.NewBufferBytes(data)), nil
 }
 
+// gatherViews picks the views; their text stays where it is.
+func gatherViews(arr arrow.Array, at []int32) arrow.Array {
+	buffers := append([]*memory.Buffer{Buffer(pick[[16]byte](arr, at))}, arr.Data().Buffers()[2:]...)
+	return Make(arr.DataType(), len(at), gatherValidity(arr, at), buffers...)
+}
+
 func gatherStruct(ctx context.Context, arr arrow.Array, at []int32) (arrow.Array, error) {
 	s := arr.(*array.Struct)
 	children := make([]arrow.Array, s.NumField())
@@ -156,7 +164,7 @@ func gatherLists(ctx context.Context, arr arrow.Array, at []int32) (arrow.Array,
 	return MakeNested(arr.DataType(), len(at), valid, []*memory.Buffer{Buffer(offsets)}, []arrow.Array{picked}), nil
 }
 
-// takeOther gathers rows of the types that only pass through: dictionaries, views, unions.
+// takeOther gathers rows of the types that only pass through: dictionaries, large lists, unions.
 func takeOther(ctx context.Context, arr arrow.Array, at []int32) (arrow.Array, error) {
 	valid := Ones(len(at))
 	for i, k := range at {
