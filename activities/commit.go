@@ -26,6 +26,9 @@ func (a *Activities) commit(ctx context.Context, p *pulse, in wire.CommitRequest
 	if err != nil {
 		return wire.Committed{}, err
 	}
+	if err := j.stillAt(ctx, table); err != nil {
+		return wire.Committed{}, err
+	}
 	p.at("reading what was staged")
 	manifests, err := a.manifests(ctx, p, j, table, in.Parts)
 	if err != nil {
@@ -51,6 +54,22 @@ func (a *Activities) commit(ctx context.Context, p *pulse, in wire.CommitRequest
 	}
 	fault.Point(fault.CommitDone)
 	return committed(result), nil
+}
+
+// stillAt tells whether the table's checkpoint is the one that the build goes on from. The commit itself makes sure that
+// the pipeline has not committed since; this finds a rollback, which moves the checkpoint without a commit of its own.
+func (j *job) stillAt(ctx context.Context, table *tables.Table) error {
+	if table.LastToken(j.writer()) != j.After {
+		return nil // this build's own commit, or another's: the commit tells them apart
+	}
+	now, err := table.Checkpoint(ctx, j.writer())
+	if err != nil {
+		return fmt.Errorf("checkpoint of %s: %w", table.Name(), err)
+	}
+	if !same(now, j.Base) {
+		return &marked{mark: errStale, text: fmt.Sprintf("%s was rolled back since the build was planned", table.Name())}
+	}
+	return nil
 }
 
 // commitOptions are those of one step of the build.

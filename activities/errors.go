@@ -83,6 +83,8 @@ func classify(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &application):
 		return err
+	case ctx.Err() != nil && stopping(ctx):
+		return temporal.NewApplicationError("the worker stopped", wire.ErrPassing)
 	case ctx.Err() != nil:
 		return ctx.Err() // cancelled: whatever else it looks like, that is why
 	}
@@ -96,6 +98,19 @@ func classify(ctx context.Context, err error) error {
 		options.Details = []any{clipDiagnostics(diagnostics)}
 	}
 	return temporal.NewApplicationErrorWithOptions(clip(err.Error(), maxMessage), class, options)
+}
+
+// stopping tells whether the worker is being stopped: then another one takes the activity over.
+func stopping(ctx context.Context) bool {
+	if !activity.IsActivity(ctx) {
+		return false
+	}
+	select {
+	case <-activity.GetWorkerStopChannel(ctx):
+		return true
+	default:
+		return false
+	}
 }
 
 // clipDiagnostics bounds what goes into a history.

@@ -57,14 +57,14 @@ func writerOf(b wire.Build) string { return b.Pipeline }
 // stagingRun names the staging folder of a build. A build that begins anew has another, in which nothing of an
 // abandoned one can turn up.
 func stagingRun(b wire.Build, round int) string {
-	sum := sha256.Sum256([]byte(b.Workflow + "\x00" + b.FirstRun))
+	sum := sha256.Sum256([]byte(b.Run + "\x00" + b.Workflow + "\x00" + b.FirstRun))
 	return fmt.Sprintf("%s-%s-%d", b.Pipeline, hex.EncodeToString(sum[:6]), round)
 }
 
 // token is the commit id of one step of a build. It is the same for every attempt, also after a reset or a
 // continue-as-new, and another for every other build.
 func (j *job) token(step string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%s", j.Build.Workflow, j.Build.FirstRun, j.Table.Name, j.Round, step))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%d\x00%s", j.Build.Run, j.Build.Workflow, j.Build.FirstRun, j.Table.Name, j.Round, step))
 	return hex.EncodeToString(sum[:16])
 }
 

@@ -12,6 +12,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/commit"
 )
 
 // Every activity may run twice, the second time because the first one's answer was lost.
@@ -233,4 +235,31 @@ tables:
 	_, err = l.begin(compiled, "silver.added").run()
 	requireClass(t, err, wire.ErrUser)
 	require.ErrorContains(t, err, "read: full")
+}
+
+func TestRollbackInMidRunIsPlannedAnew(t *testing.T) {
+	l := flightsLab(t)
+	l.runPipeline("flights")
+	table, err := l.a.lake.Table(t.Context(), "bronze.flights")
+	require.NoError(t, err)
+	first, _ := table.Head()
+	l.write("landing/3.csv", "carrier,flight,tailnum,delay,updated\nUA,5,N5,5,2013-01-02T00:00:00Z\n")
+	l.runPipeline("flights")
+	l.write("landing/4.csv", "carrier,flight,tailnum,delay,updated\nUA,6,N6,5,2013-01-02T00:00:00Z\n")
+	compiled, err := l.compile("flights")
+	require.NoError(t, err)
+	b := l.begin(compiled, "bronze.flights")
+	require.NoError(t, b.prepare())
+	require.NoError(t, b.stage())
+	table, err = l.a.lake.Table(t.Context(), "bronze.flights")
+	require.NoError(t, err)
+	_, err = table.Rollback(t.Context(), tables.CommitOptions{ID: commit.ID{Writer: "someone", Token: "x"}}, tables.Version{SnapshotID: &first.ID})
+	require.NoError(t, err)
+	_, err = b.commit()
+	requireClass(t, err, wire.ErrSuperseded)
+	anew := l.begin(compiled, "bronze.flights")
+	r, err := anew.run()
+	require.NoError(t, err)
+	require.Equal(t, "2 of 4 files are new", r.Reason, "what was rolled back is read again")
+	require.Len(t, l.rows("bronze.flights", "carrier"), 8)
 }

@@ -210,7 +210,7 @@ func TestCleanupThatFailsDoesNotFailTheBuild(t *testing.T) {
 func TestCancelledWhileStaging(t *testing.T) {
 	f := newFake()
 	f.groups["bronze.a"] = 100
-	f.settings.Groups = 2
+	f.settings.Groups = 1
 	env := environment(t, f)
 	f.onStage = func(ctx context.Context, r wire.StageRequest) (wire.Staged, error) {
 		if r.Group < 10 {
