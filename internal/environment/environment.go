@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/varve-lake/varve/spec"
 	"github.com/varve-lake/varve/tables"
@@ -62,13 +63,14 @@ func Load(o Options) (Environment, error) {
 	return e, nil
 }
 
-// readProject decodes varve.yaml; an absent file is an empty project, in which only "local" is known.
+// readProject decodes varve.yaml; an absent file is an empty project, in which only "local" is known. The path is
+// absolute: files that it names secrets by are relative to it.
 func readProject(path string) (*spec.Project, error) {
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	project, diagnostics := spec.DecodeProject(filepath.Base(path), data, spec.DecodeOptions{Getenv: os.LookupEnv})
+	project, diagnostics := spec.DecodeProject(path, data, spec.DecodeOptions{Getenv: os.LookupEnv})
 	if err := diagnostics.Err(); err != nil {
 		return nil, err
 	}
@@ -79,6 +81,9 @@ func lakeConfig(e Environment, c spec.Catalog) tables.Config {
 	cfg := catalog.Config{Type: c.Type, URI: c.URI, Warehouse: c.Warehouse, Name: c.Name, Props: c.Properties}
 	if cfg.Type == "" {
 		cfg.Type = "sql"
+	}
+	if cfg.Type == "sql" { // a rest catalog's warehouse is a name
+		cfg.URI, cfg.Warehouse = below(e.Root, cfg.URI), below(e.Root, cfg.Warehouse)
 	}
 	if cfg.URI == "" {
 		cfg.URI = "sqlite:///" + filepath.ToSlash(filepath.Join(e.Dir, "catalog.db"))
@@ -92,6 +97,19 @@ func lakeConfig(e Environment, c spec.Catalog) tables.Config {
 		MemoryLimit: e.Limits.Memory,
 		TempDir:     filepath.Join(e.Dir, "tmp"),
 	}
+}
+
+// below makes a relative path, also one behind sqlite:, absolute: it begins at the project's folder, wherever a command
+// is called. Everything else stays as it is.
+func below(root, path string) string {
+	rest := strings.TrimPrefix(path, "jdbc:")
+	rest = strings.TrimPrefix(rest, "sqlite:")
+	rest = strings.TrimPrefix(rest, "//")
+	_, _, other := strings.Cut(rest, ":") // another scheme, or :memory:
+	if rest == "" || other || filepath.IsAbs(rest) {
+		return path
+	}
+	return path[:len(path)-len(rest)] + filepath.ToSlash(filepath.Join(root, rest))
 }
 
 // OpenLake makes the folders that the local lake needs and opens it.

@@ -1,0 +1,70 @@
+package environment_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/internal/environment"
+)
+
+func project(t *testing.T, yaml string) string {
+	t.Helper()
+	root := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(root, "varve.yaml"), []byte(yaml), 0o644))
+	t.Setenv("VARVE_ENVIRONMENT", "")
+	t.Setenv("VARVE_PIPELINES", "")
+	t.Chdir(t.TempDir()) // a command may be called from anywhere
+	return root
+}
+
+func TestPathsBeginAtTheProjectsFolder(t *testing.T) {
+	root := project(t, `
+environments:
+  relative:
+    catalog: {type: sql, uri: "sqlite:lake/catalog.db", warehouse: lake/warehouse}
+  absolute:
+    catalog: {type: sql, uri: "sqlite:////srv/catalog.db", warehouse: "file:///srv/warehouse"}
+  server:
+    temporal: {address: "localhost:7233", tls: {cert: {file: tls/cert.pem}, key: {file: /etc/key.pem}}}
+`)
+	for _, c := range []struct{ name, uri, warehouse string }{
+		{"local", "sqlite:///" + root + "/.varve/catalog.db", "file://" + root + "/.varve/warehouse"},
+		{"relative", "sqlite:" + root + "/lake/catalog.db", root + "/lake/warehouse"},
+		{"absolute", "sqlite:////srv/catalog.db", "file:///srv/warehouse"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e, err := environment.Load(environment.Options{Root: root, Name: c.name})
+			require.NoError(t, err)
+			require.Equal(t, c.uri, e.Lake.Catalog.URI)
+			require.Equal(t, c.warehouse, e.Lake.Catalog.Warehouse)
+			require.Equal(t, filepath.Join(root, "pipelines"), e.Pipelines)
+		})
+	}
+	e, err := environment.Load(environment.Options{Root: root, Name: "server"})
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(root, "tls", "cert.pem"), e.Temporal.TLS.Cert.File)
+	require.Equal(t, "/etc/key.pem", e.Temporal.TLS.Key.File)
+}
+
+func TestARelativeLakeOpensWhereTheProjectIs(t *testing.T) {
+	root := project(t, `
+environments:
+  local:
+    catalog: {type: sql, uri: "sqlite:lake/catalog.db", warehouse: lake/warehouse}
+`)
+	e, err := environment.Load(environment.Options{Root: root})
+	require.NoError(t, err)
+	lake, err := e.OpenLake(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, lake.Close())
+	require.FileExists(t, filepath.Join(root, "lake", "catalog.db"))
+}
+
+func TestMistakesNameTheProjectFile(t *testing.T) {
+	root := project(t, "environments: {prod: {catlog: {}}}\n")
+	_, err := environment.Load(environment.Options{Root: root})
+	require.ErrorContains(t, err, filepath.Join(root, "varve.yaml")+":1:23: error: unknown key \"catlog\"")
+}
