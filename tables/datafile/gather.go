@@ -35,14 +35,18 @@ func releaseAll(arrays []arrow.Array) {
 	}
 }
 
-// gather copies values of an array. It is arrow's Take without its bounds checks and per-value dispatch, for flat types;
-// nested ones go through Take.
+// gather copies values of an array, as arrow's Take does but without its bounds checks and dispatch for each value, and on this
+// goroutine: Take runs on another, where a malformed array of a hostile file would panic beyond anyone's reach.
 func gather(ctx context.Context, a arrow.Array, rows []int32) (arrow.Array, error) {
 	switch a := a.(type) {
 	case *array.String:
 		return gatherBinary(a, a.ValueOffsets(), rows)
 	case *array.Binary:
 		return gatherBinary(a, a.ValueOffsets(), rows)
+	case *array.Boolean:
+		return gatherBooleans(a, rows), nil
+	case *array.Null:
+		return array.NewNull(len(rows)), nil
 	case array.ExtensionArray:
 		storage, err := gather(ctx, a.Storage(), rows)
 		if err != nil {
@@ -50,6 +54,19 @@ func gather(ctx context.Context, a arrow.Array, rows []int32) (arrow.Array, erro
 		}
 		defer storage.Release()
 		return array.NewExtensionArrayWithStorage(a.DataType().(arrow.ExtensionType), storage), nil
+	case *array.Struct:
+		return gatherStruct(ctx, a, rows)
+	case *array.Map:
+		return gatherMap(ctx, a, rows)
+	case *array.List:
+		offsets, values := childRows(a, a.Offsets(), rows)
+		return gatherList(a, offsets, rows, func() (arrow.ArrayData, func(), error) {
+			v, err := gather(ctx, a.ListValues(), values)
+			if err != nil {
+				return nil, nil, err
+			}
+			return v.Data(), v.Release, nil
+		})
 	}
 	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok && t.BitWidth()%8 == 0 && t.BitWidth() > 0 && a.DataType().ID() != arrow.DICTIONARY {
 		return gatherFixed(a, t.BitWidth()/8, rows), nil
@@ -59,7 +76,90 @@ func gather(ctx context.Context, a arrow.Array, rows []int32) (arrow.Array, erro
 	b.AppendValues(rows, nil)
 	indices := b.NewArray()
 	defer indices.Release()
-	return compute.TakeArrayOpts(ctx, a, indices, compute.TakeOptions{BoundsCheck: false})
+	return compute.TakeArray(ctx, a, indices)
+}
+
+func gatherBooleans(a *array.Boolean, rows []int32) arrow.Array {
+	b := array.NewBooleanBuilder(allocator)
+	defer b.Release()
+	b.Reserve(len(rows))
+	for _, r := range rows {
+		if a.IsNull(int(r)) {
+			b.UnsafeAppendBoolToBitmap(false)
+		} else {
+			b.UnsafeAppend(a.Value(int(r)))
+		}
+	}
+	return b.NewArray()
+}
+
+func gatherStruct(ctx context.Context, a *array.Struct, rows []int32) (arrow.Array, error) {
+	fields := make([]arrow.Array, 0, a.NumField())
+	defer func() { releaseAll(fields) }()
+	data := make([]arrow.ArrayData, 0, a.NumField())
+	for i := range a.NumField() {
+		f, err := gather(ctx, a.Field(i), rows)
+		if err != nil {
+			return nil, err
+		}
+		fields, data = append(fields, f), append(data, f.Data())
+	}
+	valid, nulls := gatherValidity(a, rows)
+	defer release(valid)
+	d := array.NewData(a.DataType(), len(rows), []*memory.Buffer{valid}, data, nulls, 0)
+	defer d.Release()
+	return array.MakeFromData(d), nil
+}
+
+func gatherMap(ctx context.Context, a *array.Map, rows []int32) (arrow.Array, error) {
+	offsets, values := childRows(a, a.Offsets(), rows)
+	return gatherList(a, offsets, rows, func() (arrow.ArrayData, func(), error) {
+		keys, err := gather(ctx, a.Keys(), values)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer keys.Release()
+		items, err := gather(ctx, a.Items(), values)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer items.Release()
+		entries := array.NewData(a.DataType().(*arrow.MapType).Elem(), len(values), []*memory.Buffer{nil}, []arrow.ArrayData{keys.Data(), items.Data()}, 0, 0)
+		return entries, entries.Release, nil
+	})
+}
+
+// childRows are the values that rows of a list reach, and where those of each begin among them.
+func childRows(a arrow.Array, offsets []int32, rows []int32) (*memory.Buffer, []int32) {
+	buf := memory.NewResizableBuffer(allocator)
+	buf.Resize(4 * (len(rows) + 1))
+	starts := arrow.Int32Traits.CastFromBytes(buf.Bytes())
+	first := a.Data().Offset()
+	var values []int32
+	starts[0] = 0
+	for i, r := range rows {
+		if a.IsValid(int(r)) {
+			for v := offsets[first+int(r)]; v < offsets[first+int(r)+1]; v++ {
+				values = append(values, v)
+			}
+		}
+		starts[i+1] = int32(len(values))
+	}
+	return buf, values
+}
+
+func gatherList(a arrow.Array, offsets *memory.Buffer, rows []int32, values func() (arrow.ArrayData, func(), error)) (arrow.Array, error) {
+	defer offsets.Release()
+	child, free, err := values()
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	valid, nulls := gatherValidity(a, rows)
+	defer release(valid)
+	d := array.NewData(a.DataType(), len(rows), []*memory.Buffer{valid, offsets}, []arrow.ArrayData{child}, nulls, 0)
+	defer d.Release()
+	return array.MakeFromData(d), nil
 }
 
 func gatherFixed(a arrow.Array, width int, rows []int32) arrow.Array {

@@ -3,6 +3,7 @@ package datafile
 import (
 	"context"
 	"fmt"
+	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -60,10 +61,55 @@ func promote(ctx context.Context, a arrow.Array, to arrow.DataType) (arrow.Array
 			return retype(a, to), nil
 		}
 	}
-	if !widens(from, to) {
-		return nil, fmt.Errorf("type %s in the file cannot be read as %s", from, to)
+	if out := promoteNumber(a, to); out != nil {
+		return out, nil
 	}
-	return castArray(ctx, a, to)
+	return nil, fmt.Errorf("type %s in the file cannot be read as %s", from, to)
+}
+
+// promoteNumber widens numbers, or returns nil. Arrow's casts would do it too, on goroutines whose panics cannot be caught.
+func promoteNumber(a arrow.Array, to arrow.DataType) arrow.Array {
+	switch to.ID() {
+	case arrow.INT32:
+		switch a := a.(type) {
+		case *array.Int8:
+			return widened[int8, int32](a.Int8Values(), a, to)
+		case *array.Int16:
+			return widened[int16, int32](a.Int16Values(), a, to)
+		case *array.Uint8:
+			return widened[uint8, int32](a.Uint8Values(), a, to)
+		case *array.Uint16:
+			return widened[uint16, int32](a.Uint16Values(), a, to)
+		}
+	case arrow.INT64:
+		switch a := a.(type) {
+		case *array.Int8:
+			return widened[int8, int64](a.Int8Values(), a, to)
+		case *array.Int16:
+			return widened[int16, int64](a.Int16Values(), a, to)
+		case *array.Int32:
+			return widened[int32, int64](a.Int32Values(), a, to)
+		case *array.Uint8:
+			return widened[uint8, int64](a.Uint8Values(), a, to)
+		case *array.Uint16:
+			return widened[uint16, int64](a.Uint16Values(), a, to)
+		case *array.Uint32:
+			return widened[uint32, int64](a.Uint32Values(), a, to)
+		}
+	case arrow.FLOAT64:
+		if a, ok := a.(*array.Float32); ok {
+			return widened[float32, float64](a.Float32Values(), a, to)
+		}
+	}
+	return nil
+}
+
+type number interface {
+	~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~float32 | ~float64
+}
+
+func widened[F, T number](values []F, a arrow.Array, to arrow.DataType) arrow.Array {
+	return converted(values, a, to, func(v F) T { return T(v) })
 }
 
 // promoteTimestamp reads any timestamp, date or bare number as a timestamp, or returns nil. Zones are the table's business:
@@ -101,12 +147,17 @@ func scaled[T ~int32 | ~int64](values []T, a arrow.Array, to arrow.DataType, ste
 }
 
 func mapped[T ~int32 | ~int64](values []T, a arrow.Array, to arrow.DataType, f func(int64) int64) arrow.Array {
+	return converted(values, a, to, func(v T) int64 { return f(int64(v)) })
+}
+
+// converted is an array of converted values, null where a is.
+func converted[F, T number](values []F, a arrow.Array, to arrow.DataType, f func(F) T) arrow.Array {
 	buf := memory.NewResizableBuffer(allocator)
 	defer buf.Release()
-	buf.Resize(8 * len(values))
-	out := arrow.Int64Traits.CastFromBytes(buf.Bytes())
+	buf.Resize(int(unsafe.Sizeof(T(0))) * len(values))
+	out := arrow.GetData[T](buf.Bytes())
 	for i, v := range values {
-		out[i] = f(int64(v))
+		out[i] = f(v)
 	}
 	valid := cutValidity(a)
 	defer release(valid)
