@@ -24,7 +24,7 @@ type Rewindable interface {
 
 // DedupeOptions bound what Dedupe uses.
 type DedupeOptions struct {
-	MemoryLimit int64  // bytes for keys; 0 means 256 MiB
+	MemoryLimit int64  // bytes for keys; 0 means 256 MiB, and less than 64 KiB is 64 KiB
 	TempDir     string // for what exceeds it; "" is the system's
 }
 
@@ -34,7 +34,10 @@ type DedupeCounts struct {
 	SpilledBytes        int64
 }
 
-const defaultDedupeMemory = 256 << 20
+const (
+	defaultDedupeMemory = 256 << 20
+	leastDedupeMemory   = 64 << 10
+)
 
 // Dedupe keeps one row of those with equal values in the columns by; nulls are equal, as in SQL's DISTINCT. With keep
 // latest (or "") it is the row whose values in the columns orderBy are greatest, with earliest the row where they are
@@ -51,6 +54,7 @@ func Dedupe(ctx context.Context, src Rewindable, by []string, keep string, order
 	if opts.MemoryLimit <= 0 {
 		opts.MemoryLimit = defaultDedupeMemory
 	}
+	opts.MemoryLimit = max(opts.MemoryLimit, leastDedupeMemory)
 	w := &winners{latest: keep != "earliest", limit: opts.MemoryLimit, tempDir: opts.TempDir}
 	defer w.close()
 	rows, err := w.read(ctx, src, by, orderBy)

@@ -37,7 +37,7 @@ type winners struct {
 	depth   int // of sharding; the table at depth d shares the hash's first 4*d bits
 	spilled int64
 
-	slots   []uint32 // 1 + index of an entry; 0 is free
+	slots   []uint64 // 1 + index of an entry and, above it, the low half of its hash; 0 is free
 	entries []entry
 	arena   []byte
 	shards  *shards
@@ -46,7 +46,7 @@ type winners struct {
 // full says whether the table has no room for so many more bytes. It counts what is in use and fills half of the limit:
 // slices have up to twice the room that they use.
 func (w *winners) full(more int) bool {
-	used := int64(len(w.slots))*4 + int64(len(w.entries)+1)*entrySize + int64(len(w.arena)+more)
+	used := int64(len(w.slots))*8 + int64(len(w.entries)+1)*entrySize + int64(len(w.arena)+more)
 	return used > w.limit/2 && len(w.entries) > 0 && w.depth < maxDepth
 }
 
@@ -56,8 +56,8 @@ func (w *winners) offer(c candidate) error {
 		w.grow()
 	}
 	slot := w.slot(c)
-	if k := w.slots[slot]; k != 0 {
-		if w.improve(&w.entries[k-1], c); w.full(0) {
+	if k := uint32(w.slots[slot]); k != 0 {
+		if w.improve(&w.entries[k-1], c) && w.full(0) {
 			return w.spill()
 		}
 		return nil
@@ -68,7 +68,7 @@ func (w *winners) offer(c candidate) error {
 		}
 		return w.offer(c)
 	}
-	w.slots[slot] = uint32(len(w.entries) + 1)
+	w.slots[slot] = c.hash<<32 | uint64(len(w.entries)+1)
 	w.entries = append(w.entries, entry{
 		row: c.row, hash: c.hash, at: len(w.arena),
 		keySize: int32(len(c.key)), ordSize: int32(len(c.order)), ordSpace: int32(len(c.order)),
@@ -80,12 +80,15 @@ func (w *winners) offer(c candidate) error {
 // slot is the place of the candidate's key, or the free one where it belongs.
 func (w *winners) slot(c candidate) int {
 	mask := len(w.slots) - 1
-	for i := int(c.hash) & mask; ; i = (i + 1) & mask {
+	for i := int(uint32(c.hash)) & mask; ; i = (i + 1) & mask {
 		k := w.slots[i]
 		if k == 0 {
 			return i
 		}
-		if e := &w.entries[k-1]; e.hash == c.hash && bytes.Equal(w.key(e), c.key) {
+		if k>>32 != c.hash&(1<<32-1) {
+			continue
+		}
+		if e := &w.entries[uint32(k)-1]; e.hash == c.hash && bytes.Equal(w.key(e), c.key) {
 			return i
 		}
 	}
@@ -99,19 +102,23 @@ func (w *winners) order(e *entry) []byte {
 }
 
 func (w *winners) grow() {
-	w.slots = make([]uint32, max(64, 2*len(w.slots)))
+	old := w.slots
+	w.slots = make([]uint64, max(64, 2*len(old)))
 	mask := len(w.slots) - 1
-	for k, e := range w.entries {
-		i := int(e.hash) & mask
+	for _, k := range old {
+		if k == 0 {
+			continue
+		}
+		i := int(k>>32) & mask
 		for w.slots[i] != 0 {
 			i = (i + 1) & mask
 		}
-		w.slots[i] = uint32(k + 1)
+		w.slots[i] = k
 	}
 }
 
-// improve replaces the entry's row by a candidate of the same key that beats it.
-func (w *winners) improve(e *entry, c candidate) {
+// improve replaces the entry's row by a candidate of the same key that beats it, and says whether that took memory.
+func (w *winners) improve(e *entry, c candidate) (grew bool) {
 	order := bytes.Compare(c.order, w.order(e))
 	if order == 0 {
 		order = 1
@@ -120,10 +127,11 @@ func (w *winners) improve(e *entry, c candidate) {
 		}
 	}
 	if order > 0 != w.latest {
-		return
+		return false
 	}
 	e.row = c.row
-	if len(c.order) > int(e.ordSpace) { // the arena keeps what the entry leaves until the next spill
+	grew = len(c.order) > int(e.ordSpace)
+	if grew { // the arena keeps what the entry leaves until the next spill
 		key := w.key(e)
 		e.at = len(w.arena)
 		w.arena = append(append(w.arena, key...), c.order...)
@@ -132,6 +140,7 @@ func (w *winners) improve(e *entry, c candidate) {
 		copy(w.arena[e.at+int(e.keySize):], c.order)
 	}
 	e.ordSize = int32(len(c.order))
+	return grew
 }
 
 // spill writes the entries to their shards and empties the table.
