@@ -7,7 +7,7 @@ SOURCES     := $(shell find . -name '*.go' -not -path './.varve/*')
 # Packages that link the Temporal server take minutes to compile under the race detector and have no shared state of ours.
 RACE        := $(shell go list ./... 2>/dev/null | grep -vE '/cmd/|/internal/devserver|/testsuite')
 
-.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-ui bench-merge generate histories clean
+.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-all test-ui bench-merge generate histories clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -39,8 +39,11 @@ test-interop: build ## PyIceberg and Spark read what Varve wrote, and the other 
 	testsuite/peers/install
 	VARVE_PEERS=1 go test -timeout 30m -count=1 ./testsuite/interop/...
 
-test-kill: ## kill -9 at ten points of a run, over activities and commits, then resume
-	VARVE_KILL=1 go test -timeout 30m -count=1 ./testsuite/kill/...
+test-kill: ## kill -9 at ten points of a run, over activities and commits; the run completes after a restart
+	VARVE_KILL=few go test -timeout 30m -count=1 -parallel 4 ./testsuite/kill/...
+
+test-kill-all: ## the same at every point
+	VARVE_KILL=all go test -timeout 60m -count=1 -parallel 4 ./testsuite/kill/...
 
 test-ui: build ## the Temporal UI in headless Chromium: start a run, make a schedule (needs Node and Chromium)
 	testsuite/ui/run
