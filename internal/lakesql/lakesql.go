@@ -4,6 +4,7 @@ package lakesql
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -29,7 +30,25 @@ func New(lake *tables.Lake, pinned map[string]int64) *Input {
 	return &Input{lake: lake, pinned: pinned, loaded: map[string]*tables.Table{}}
 }
 
-var _ sql.VersionedInput = (*Input)(nil)
+var (
+	_ sql.VersionedInput = (*Input)(nil)
+	_ sql.SizedInput     = (*Input)(nil)
+)
+
+// Rows is what the snapshot's summary says of its rows; what position deletes mark is still in it, which is near enough
+// to order joins by.
+func (in *Input) Rows(ctx context.Context, table string, version sql.Version) (int64, bool) {
+	t, err := in.table(ctx, table)
+	if err != nil {
+		return 0, false
+	}
+	s, err := t.At(in.version(table, version))
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(s.Summary["total-records"], 10, 64)
+	return n, err == nil
+}
 
 func (in *Input) table(ctx context.Context, name string) (*tables.Table, error) {
 	in.mu.Lock()
@@ -100,12 +119,16 @@ func (in *Input) empty(t *tables.Table, columns []string) (array.RecordReader, e
 	return array.NewRecordReader(arrow.NewSchema(fields, nil), nil)
 }
 
-// predicate gives the filters as one Iceberg expression, nil for none, and whether every one of them is in it.
+// predicate gives the filters as one Iceberg expression, nil for none, and whether it lets
+// through just the rows that all of them hold for.
 func predicate(filters []sql.Filter) (iceberg.BooleanExpression, bool) {
 	var out iceberg.BooleanExpression
 	whole := true
 	for _, f := range filters {
 		e := comparison(f)
+		if f.Op == sql.NotEqual {
+			whole = false // Iceberg's != holds for nulls, SQL's does not
+		}
 		switch {
 		case e == nil:
 			whole = false
