@@ -31,7 +31,7 @@ func Compile(source string, scope Scope) (*Program, error) {
 		return nil, err
 	}
 	return &Program{
-		source: source, root: root, columns: c.columns, lets: c.lets, explain: c.explain, compiled: time.Now(),
+		source: source, root: root, columns: c.columns, explain: c.explain, compiled: time.Now(),
 	}, nil
 }
 

@@ -22,7 +22,6 @@ type Program struct {
 	source   string
 	root     node
 	columns  []column
-	lets     int
 	explain  []string
 	compiled time.Time // what now() is, unless the context says
 }
