@@ -17,8 +17,9 @@ import (
 // equalityDeletes applies the equality deletes that other engines (Flink above all) write. Which of them apply to a data file,
 // by sequence number and partition, is the scan planner's to say.
 type equalityDeletes struct {
-	fs   iceio.IO
-	meta table.Metadata
+	fs     iceio.IO
+	meta   table.Metadata
+	schema *iceberg.Schema // the scan's
 
 	mu   sync.Mutex
 	sets map[string]*equalitySet // by path of the delete file
@@ -32,8 +33,8 @@ type equalitySet struct {
 	err    error
 }
 
-func newEqualityDeletes(fs iceio.IO, meta table.Metadata) *equalityDeletes {
-	return &equalityDeletes{fs: fs, meta: meta, sets: map[string]*equalitySet{}}
+func newEqualityDeletes(fs iceio.IO, meta table.Metadata, schema *iceberg.Schema) *equalityDeletes {
+	return &equalityDeletes{fs: fs, meta: meta, schema: schema, sets: map[string]*equalitySet{}}
 }
 
 func (e *equalityDeletes) set(ctx context.Context, f iceberg.DataFile) (*equalitySet, error) {
@@ -52,35 +53,45 @@ func (e *equalityDeletes) set(ctx context.Context, f iceberg.DataFile) (*equalit
 	return s, s.err
 }
 
-// columns is a schema of the top-level columns that are compared. One that the current schema no longer has is found in a
-// former one: its deletes hold on.
+// columns is a schema of the top-level columns that are compared. One that the scan's schema does not have, since it was
+// dropped, is found in a former one: its deletes hold on.
 func (e *equalityDeletes) columns(ids []int) (*iceberg.Schema, error) {
-	schemas := append([]*iceberg.Schema{e.meta.CurrentSchema()}, e.meta.Schemas()...)
 	var fields []iceberg.NestedField
 	for _, id := range ids {
-		found := false
-		for _, schema := range schemas {
-			path, _, ok := pathTo(schema, id)
-			if !ok {
-				continue
-			}
-			found = true
-			if top := schema.Field(path[0]); !slices.ContainsFunc(fields, func(f iceberg.NestedField) bool { return f.ID == top.ID }) {
-				// Under a name of its own, so that it clashes with no column of the scan's.
-				top.Name = fmt.Sprintf("equality-delete column %d", top.ID)
-				fields = append(fields, top)
-			}
-			break
+		top, err := e.column(id)
+		if err != nil {
+			return nil, err
 		}
-		if !found {
-			return nil, fmt.Errorf("column %d is in no schema of the table", id)
+		if !slices.ContainsFunc(fields, func(f iceberg.NestedField) bool { return f.ID == top.ID }) {
+			fields = append(fields, top)
 		}
 	}
 	return iceberg.NewSchema(0, fields...), nil
 }
 
+func (e *equalityDeletes) column(id int) (iceberg.NestedField, error) {
+	if path, _, ok := pathTo(e.schema, id); ok {
+		return e.schema.Field(path[0]), nil
+	}
+	for _, schema := range append([]*iceberg.Schema{e.meta.CurrentSchema()}, e.meta.Schemas()...) {
+		path, _, ok := pathTo(schema, id)
+		if !ok {
+			continue
+		}
+		top := schema.Field(path[0])
+		if _, live := e.schema.FindFieldByID(top.ID); live {
+			return top, fmt.Errorf("column %d was dropped from within %s", id, top.Name)
+		}
+		// Under a name of its own, since its old one may be another's.
+		top.Name = fmt.Sprintf("dropped column %d", top.ID)
+		top.Required = false
+		return top, nil
+	}
+	return iceberg.NestedField{}, fmt.Errorf("column %d is in no schema of the table", id)
+}
+
 func (s *equalitySet) load(ctx context.Context, fs iceio.IO, meta table.Metadata, f iceberg.DataFile) error {
-	r, err := Open(ctx, fs, f, ReadOptions{Schema: s.schema, NameMapping: meta.NameMapping(), Parallelism: 1})
+	r, err := Open(ctx, fs, f, ReadOptions{Schema: optional(s.schema), NameMapping: meta.NameMapping(), Parallelism: 1})
 	if err != nil {
 		return err
 	}
@@ -96,6 +107,15 @@ func (s *equalitySet) load(ctx context.Context, fs iceio.IO, meta table.Metadata
 		}
 	}
 	return r.Err()
+}
+
+// optional is a schema in which nothing is required: a delete file of a struct's field has only that field.
+func optional(schema *iceberg.Schema) *iceberg.Schema {
+	fields := slices.Clone(schema.Fields())
+	for i := range fields {
+		fields[i].Required = false
+	}
+	return iceberg.NewSchema(schema.ID, fields...)
 }
 
 // rowKeys gives rows' bytes over the fields compared. Nulls are equal to nulls here, and NaNs to NaNs.
@@ -137,7 +157,7 @@ func (e *equalityDeletes) read(ctx context.Context, task table.FileScanTask, opt
 			output = append(output, f.Name)
 		}
 	}
-	fields, columns := opts.Schema.Fields(), slices.Clone(output)
+	fields, columns := slices.Clone(opts.Schema.Fields()), slices.Clone(output)
 	for _, f := range task.EqualityDeleteFiles {
 		s, err := e.set(ctx, f)
 		if err != nil {
@@ -146,7 +166,10 @@ func (e *equalityDeletes) read(ctx context.Context, task table.FileScanTask, opt
 		sets = append(sets, s)
 		for _, field := range s.schema.Fields() {
 			if !slices.Contains(columns, field.Name) {
-				fields, columns = append(fields, field), append(columns, field.Name)
+				columns = append(columns, field.Name)
+			}
+			if !slices.ContainsFunc(fields, func(f iceberg.NestedField) bool { return f.ID == field.ID }) {
+				fields = append(fields, field)
 			}
 		}
 	}

@@ -65,7 +65,7 @@ func newScan(ctx context.Context, tbl *table.Table, opts ScanOptions) (array.Rec
 	}
 	s := &scan{
 		fs: fs, meta: tbl.Metadata(), schema: schema, opts: opts,
-		deletes: newDeleteFiles(fs, tasks), equal: newEqualityDeletes(fs, tbl.Metadata()),
+		deletes: newDeleteFiles(fs, tasks), equal: newEqualityDeletes(fs, tbl.Metadata(), schema),
 		columns: max(1, opts.Parallelism/max(1, len(tasks))),
 	}
 	selected := schema
