@@ -25,6 +25,8 @@ const maxHeaders = 1000
 //
 // Rows are sampled of Options.SampleFiles files, evenly chosen. In evolve mode up to a thousand more are opened for the
 // names of their columns, and those with new ones are sampled too. (NDJSON has no header: there the samples must do.)
+//
+// A file that does not read says nothing, as long as another one does: its fault is for Open to report.
 func Infer(ctx context.Context, store Store, files []File, opts Options) (*arrow.Schema, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -102,17 +104,18 @@ func spread(n, count int) map[int]bool {
 func inferText(ctx context.Context, store Store, files []File, opts Options) ([]arrow.Field, error) {
 	all := &sniff.Fields{}
 	seen := map[string]bool{}
+	passed := &passedOver{}
 	sampled, opened := spread(len(files), opts.SampleFiles), map[int]bool{}
 	if opts.Format == CSV && opts.SchemaMode == Evolve {
 		opened = spread(len(files), maxHeaders)
 	}
 	for i, f := range files {
-		if !sampled[i] {
+		if !sampled[i] && !passed.only() {
 			if !opened[i] {
 				continue
 			}
 			names, err := headerOf(ctx, store, f, opts)
-			if err != nil {
+			if err = passed.over(err, len(names)); err != nil {
 				return nil, err
 			}
 			if !anyNew(names, seen) {
@@ -120,7 +123,10 @@ func inferText(ctx context.Context, store Store, files []File, opts Options) ([]
 			}
 		}
 		fields, err := sample(ctx, store, f, opts)
-		if err != nil {
+		if fields == nil {
+			fields = &sniff.Fields{}
+		}
+		if err = passed.over(err, len(fields.Names)); err != nil {
 			return nil, err
 		}
 		all.Merge(fields)
@@ -128,11 +134,39 @@ func inferText(ctx context.Context, store Store, files []File, opts Options) ([]
 			seen[name] = true
 		}
 	}
+	if passed.only() {
+		return nil, passed.first
+	}
 	if len(all.Names) > MaxColumns {
 		return nil, &SchemaError{Reason: fmt.Sprintf("the files have %d different columns, more than %d", len(all.Names), MaxColumns)}
 	}
 	return fieldsOf(all), nil
 }
+
+// passedOver remembers the files that inference could not look at, while there may be others.
+type passedOver struct {
+	first error // of a file that does not read
+	sound bool  // another had columns
+}
+
+// over takes what came of looking at a file: the error is nil if inference can go on to the next.
+func (p *passedOver) over(err error, columns int) error {
+	if err == nil {
+		p.sound = p.sound || columns > 0
+		return nil
+	}
+	var refused *SchemaError
+	if !errors.As(err, new(*BrokenFileError)) && (!errors.As(err, &refused) || refused.File == "") {
+		return err
+	}
+	if p.first == nil {
+		p.first = err
+	}
+	return nil
+}
+
+// only tells whether there are faults and no columns yet.
+func (p *passedOver) only() bool { return p.first != nil && !p.sound }
 
 func anyNew(names []string, seen map[string]bool) bool {
 	for _, name := range names {
@@ -149,16 +183,20 @@ func inferTyped(ctx context.Context, store Store, files []File, opts Options) ([
 	if opts.SchemaMode == Evolve {
 		opened = spread(len(files), max(maxHeaders, opts.SampleFiles))
 	}
+	passed := &passedOver{}
 	var all []arrow.Field
 	for i, f := range files {
-		if !opened[i] {
+		if !opened[i] && !passed.only() {
 			continue
 		}
 		fields, err := typedFields(ctx, store, f, opts)
-		if err != nil {
+		if err = passed.over(err, len(fields)); err != nil {
 			return nil, err
 		}
 		all = sniff.WidenFields(all, fields)
+	}
+	if passed.only() {
+		return nil, passed.first
 	}
 	return all, nil
 }

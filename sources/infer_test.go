@@ -79,6 +79,27 @@ func TestInferErrors(t *testing.T) {
 	require.ErrorAs(t, err, new(*sources.BrokenFileError))
 }
 
+// A file that does not read is passed over while another says what the columns are, also where the samples are all broken.
+func TestInferPassesOverBrokenFiles(t *testing.T) {
+	csv := sources.Options{Format: sources.CSV, SampleFiles: 2}
+	for _, texts := range [][]string{
+		{"a,a\n1,2\n", "a,b\n1,x\n", "a,a\n1,2\n"},
+		{"a,b\n1,x\n", "_source_row\n1\n", "a,a\n1,2\n"},
+		{"a,b\n1,x\n", "", "_source_row\n1\n"},
+	} {
+		got, err := infer(t, csv, texts...)
+		require.NoError(t, err, texts)
+		require.Equal(t, "a long, b string", got)
+	}
+	got, err := infer(t, sources.Options{Format: sources.NDJSON}, `[1]`, `{"a":1}`)
+	require.NoError(t, err)
+	require.Equal(t, "a long", got)
+	for _, texts := range [][]string{{"a,a\n", "_source_row\n"}, {"", "a,a\n", ""}} {
+		_, err = infer(t, csv, texts...)
+		require.ErrorContains(t, err, `"a"`, "the first of the faults, if no file has columns")
+	}
+}
+
 // A column that only one file of many has is found by that file's header, though its rows were not to be sampled.
 func TestInferFindsALoneColumn(t *testing.T) {
 	texts := make([]string, 200)
