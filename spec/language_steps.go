@@ -33,7 +33,7 @@ var dedupeLanguage = define("dedupe",
 
 // assigns reads a map of names to texts.
 func assigns(label string, names, values shape[Text]) shape[[]Assign] {
-	return convertAll(named(label, names, values), func(e entry[Text]) Assign { return Assign{Name: e.Name, Value: e.Value} })
+	return convertAll(named(label, names, values), func(e entry[Text]) Assign { return Assign(e) })
 }
 
 // checkStep finds what within one step contradicts itself.

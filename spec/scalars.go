@@ -298,9 +298,6 @@ var anAddress = plain(textLike("an address, host:port", "", func(s string) *prob
 	return nil
 }))
 
-// anyData reads data of declared tests: what JSON can hold.
-var anyData = shape[any]{&kind{label: "a value", scalar: map[string]any{}}, func(d *decoder, n *yaml.Node, out *any) { *out = d.data(n, 0) }}
-
 func (d *decoder) data(n *yaml.Node, depth int) any {
 	if n = d.follow(n); n == nil {
 		return nil

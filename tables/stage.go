@@ -106,9 +106,8 @@ func (s *Staged) fill(ctx context.Context, w *datafile.Writer, rows array.Record
 
 // rowShape brings the columns of rows into the table's order.
 type rowShape struct {
-	schema  *arrow.Schema
-	from    []int // the column of rows; -1 if rows lack it
-	missing []arrow.Field
+	schema *arrow.Schema
+	from   []int // the column of rows; -1 if rows lack it
 }
 
 func (t *Table) shape(rows *arrow.Schema) (*rowShape, error) {

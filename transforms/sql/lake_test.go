@@ -28,7 +28,6 @@ type memoryTable struct {
 	failAt  int   // the batch before which the stream fails, if err is set
 	err     error // of the stream
 	openErr error // of Scan
-	filter  bool  // leaves out what the filters allow
 }
 
 func (l *lake) Schema(_ context.Context, name string) (*arrow.Schema, error) {
