@@ -95,8 +95,11 @@ func declared(env environment.Environment, warnings io.Writer) (map[string]clien
 		if err != nil {
 			return nil, err
 		}
-		p, diagnostics := spec.Decode(relative(file), data, spec.DecodeOptions{Getenv: os.LookupEnv})
-		if diagnostics.Err() != nil {
+		p, diagnostics := spec.Decode(relative(file), data, spec.DecodeOptions{AllowUnset: true})
+		if p != nil && p.Schedule != nil { // it starts runs without parameters: each must have a default
+			p, diagnostics = spec.Decode(relative(file), data, spec.DecodeOptions{})
+		}
+		if p == nil {
 			all = append(all, diagnostics...)
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/varve-lake/varve/spec"
+	"github.com/varve-lake/varve/tables"
 )
 
 // The exit codes.
@@ -82,6 +83,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitMistake
 	case errors.As(err, &usage), isCobraUsage(err):
 		return exitUsage
+	case errors.Is(err, tables.ErrPassing):
+		return exitUnreachable
 	}
 	return exitFailed
 }

@@ -8,13 +8,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/varve-lake/varve/activities"
 	"github.com/varve-lake/varve/internal/environment"
+	"github.com/varve-lake/varve/internal/host"
 	"github.com/varve-lake/varve/plan"
 	"github.com/varve-lake/varve/spec"
 )
@@ -40,10 +40,15 @@ func newPlan(g *global) *cobra.Command {
 				if err := report(c.ErrOrStderr(), diagnostics); err != nil {
 					return err
 				}
-				if g.json {
-					return printJSON(c.OutOrStdout(), p)
+				would, err := a.Explain(c.Context(), p)
+				if err != nil {
+					return err
 				}
-				return printPlan(c.Context(), c.OutOrStdout(), a, p, explain)
+				if g.json {
+					return printJSON(c.OutOrStdout(), planned{p, would})
+				}
+				printPlan(c.OutOrStdout(), p, would, explain)
+				return nil
 			})
 		},
 	}
@@ -52,69 +57,10 @@ func newPlan(g *global) *cobra.Command {
 	return c
 }
 
-func newValidate(g *global) *cobra.Command {
-	return &cobra.Command{
-		Use:   "validate [FILE...]",
-		Short: "Check pipeline files (default: all of the folder) against the language, the data and the lake",
-		RunE: func(c *cobra.Command, args []string) error {
-			files := args
-			if len(files) == 0 {
-				env, err := environment.Load(g.env)
-				if err != nil {
-					return err
-				}
-				if files, err = pipelineFiles(env.Pipelines); err != nil {
-					return err
-				}
-			}
-			return validateAll(c, g, files)
-		},
-	}
-}
-
-// pipelineFiles lists the *.yaml and *.yml files of a folder, sorted.
-func pipelineFiles(dir string) ([]string, error) {
-	var out []string
-	for _, pattern := range []string{"*.yaml", "*.yml"} {
-		found, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	if len(out) == 0 {
-		return nil, codedError{fmt.Errorf("no pipelines (*.yaml) in %s", dir), exitMistake}
-	}
-	sort.Strings(out)
-	return out, nil
-}
-
-func validateAll(c *cobra.Command, g *global, files []string) error {
-	failed := false
-	for _, file := range files {
-		here := *g
-		name, err := usePipelineFile(&here, file)
-		if err == nil {
-			err = withActivities(c.Context(), &here, func(a *activities.Activities) error {
-				_, diagnostics := a.Plan(c.Context(), name, nil)
-				return report(c.ErrOrStderr(), diagnostics)
-			})
-		}
-		var found spec.Diagnostics
-		switch {
-		case errors.As(err, &found):
-			fmt.Fprintln(c.ErrOrStderr(), found.Error())
-			failed = true
-		case err != nil:
-			return err
-		default:
-			fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", relative(file))
-		}
-	}
-	if failed {
-		return silentError{exitMistake}
-	}
-	return nil
+// planned is what plan --json prints: the plan, and what a run of it would do now.
+type planned struct {
+	Plan *plan.Plan               `json:"plan"`
+	Run  []activities.Explanation `json:"run"`
 }
 
 // report prints warnings and returns the errors.
@@ -141,10 +87,7 @@ func withActivities(ctx context.Context, g *global, do func(*activities.Activiti
 	if err := lake.Close(); err != nil {
 		return err
 	}
-	a, err := activities.Open(ctx, activities.Config{
-		PipelinesDir: env.Pipelines, Environment: env.Name, Lake: env.Lake, WorkDir: filepath.Join(env.Dir, "tmp"),
-		Memory: env.Limits.Memory, Parallelism: env.Limits.Parallelism,
-	})
+	a, err := activities.Open(ctx, host.Config(env))
 	if err != nil {
 		return err
 	}
@@ -177,34 +120,72 @@ func describeColumns(columns []plan.Column) string {
 	return strings.Join(parts, ", ")
 }
 
-// printPlan says for each table what it reads and how its rows are written.
-func printPlan(_ context.Context, out io.Writer, a *activities.Activities, p *plan.Plan, explain bool) error {
-	fmt.Fprintf(out, "pipeline %s, %d tables, environment %s\n", p.Pipeline, len(p.Tables), p.Environment)
-	for _, t := range p.Tables {
+// printPlan says for each table what a run would read and why, and how its rows would be written.
+func printPlan(out io.Writer, p *plan.Plan, would []activities.Explanation, explain bool) {
+	fmt.Fprintf(out, "pipeline %s, %d table%s, environment %s\n", p.Pipeline, len(p.Tables), plural(len(p.Tables)), p.Environment)
+	builds := 0
+	for i, t := range p.Tables {
+		e := would[i]
+		if e.Builds {
+			builds++
+		}
 		fmt.Fprintf(out, "\n%s\n", t.Name)
-		fmt.Fprintf(out, "  reads   %s\n", describeInput(t))
-		fmt.Fprintf(out, "  writes  %s\n", describeWrite(t))
-		if len(t.PartitionBy) > 0 {
-			fmt.Fprintf(out, "  by      %s\n", strings.Join(t.PartitionBy, ", "))
+		line := func(word, format string, args ...any) {
+			fmt.Fprintf(out, "  %-8s %s\n", word, fmt.Sprintf(format, args...))
 		}
-		if !explain {
-			continue
+		line("from", "%s", describeInput(t))
+		line("reads", "%s", describeReads(e))
+		line("writes", "%s", e.Writes)
+		for _, change := range e.Changes {
+			line("change", "%s", change)
 		}
-		for _, s := range t.Steps {
-			fmt.Fprintf(out, "  step    %s\n", describeStep(s))
+		for _, warning := range e.Warnings {
+			line("warning", "%s", warning)
 		}
-		for _, e := range t.Expect {
-			fmt.Fprintf(out, "  expect  %s: %s, otherwise %s\n", e.Name, e.That, e.Otherwise)
+		if explain {
+			explainTable(line, t, e)
 		}
-		fmt.Fprintf(out, "  columns %s\n", describeColumns(t.Columns))
 	}
-	return nil
+	fmt.Fprintf(out, "\na run would build %d of %d table%s\n", builds, len(p.Tables), plural(len(p.Tables)))
+}
+
+// explainTable says what the rows go through, and which parts of it are slow.
+func explainTable(line func(word, format string, args ...any), t plan.Table, e activities.Explanation) {
+	for _, s := range t.Steps {
+		line("step", "%s", describeStep(s))
+	}
+	for _, x := range t.Expect {
+		line("expect", "%s: %s, otherwise %s", x.Name, x.That, x.Otherwise)
+	}
+	for _, f := range e.Fallbacks {
+		line("slow", "%s: no vectorised kernel, computed row by row", f)
+	}
+	line("columns", "%s", describeColumns(t.Columns))
+}
+
+func describeReads(e activities.Explanation) string {
+	if !e.Builds {
+		return "nothing: " + e.Reads
+	}
+	if e.Bytes > 0 {
+		return fmt.Sprintf("%s, %s", e.Reads, size(e.Bytes))
+	}
+	return e.Reads
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
 }
 
 func describeInput(t plan.Table) string {
 	switch {
+	case t.Files != nil && t.Write.Mode == "replace":
+		return fmt.Sprintf("files %s (%s), all of them when one has changed", t.Files.Glob, t.Files.Format)
 	case t.Files != nil:
-		return fmt.Sprintf("%s (%s), each file once", t.Files.Glob, t.Files.Format)
+		return fmt.Sprintf("files %s (%s), each once", t.Files.Glob, t.Files.Format)
 	case t.From != nil && t.From.Read == "appends":
 		return t.From.Table + ", what was added since the last commit"
 	case t.From != nil:
@@ -213,21 +194,6 @@ func describeInput(t plan.Table) string {
 		return fmt.Sprintf("%s, by SQL (%s)", strings.Join(t.SQL.Reads, ", "), t.SQL.Engine)
 	}
 	return "nothing"
-}
-
-func describeWrite(t plan.Table) string {
-	w := t.Write
-	switch {
-	case w.Merge != nil && len(w.Merge.On) > 0:
-		return fmt.Sprintf("by MERGE on %s, %s", strings.Join(w.Merge.On, ", "), w.Merge.Strategy)
-	case w.Merge != nil:
-		return fmt.Sprintf("by MERGE on %s, %s", w.Merge.Predicate, w.Merge.Strategy)
-	case w.Mode == "replace_partitions":
-		return "by replacing the partitions that it has rows for"
-	case w.Mode == "replace":
-		return "by replacing the table"
-	}
-	return "by append"
 }
 
 func describeStep(s plan.Step) string {

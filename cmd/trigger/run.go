@@ -112,11 +112,17 @@ func usePipelineFile(g *global, pipeline string) (string, error) {
 		return "", codedError{fmt.Errorf("pipeline %s: %w", pipeline, err), exitMistake}
 	}
 	dir := filepath.Dir(path)
-	if g.env.Pipelines != "" && filepath.Clean(g.env.Pipelines) != filepath.Clean(dir) {
+	if g.env.Pipelines != "" && !samePath(g.env.Pipelines, dir) {
 		return "", usageError{fmt.Errorf("%s does not lie in --pipelines %s", pipeline, g.env.Pipelines)}
 	}
 	g.env.Pipelines = dir
 	return strings.TrimSuffix(filepath.Base(path), ext), nil
+}
+
+func samePath(a, b string) bool {
+	a, errA := filepath.Abs(a)
+	b, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && a == b
 }
 
 func parseParameters(given []string) (workflows.Parameters, error) {

@@ -29,17 +29,23 @@ type Worker struct {
 	activities *activities.Activities
 }
 
+// Config is what the activities of an environment stand on.
+func Config(env environment.Environment) activities.Config {
+	return activities.Config{
+		PipelinesDir: env.Pipelines,
+		Root:         env.Root,
+		Environment:  env.Name,
+		Lake:         env.Lake,
+		WorkDir:      filepath.Join(env.Dir, "tmp"),
+		Memory:       env.Limits.Memory,
+		Parallelism:  env.Limits.Parallelism,
+	}
+}
+
 // Start registers everything and begins to poll the environment's task queue.
 func Start(ctx context.Context, c client.Client, namespace string, env environment.Environment, logger *slog.Logger) (*Worker, error) {
-	cfg := activities.Config{
-		PipelinesDir:     env.Pipelines,
-		Environment:      env.Name,
-		Lake:             env.Lake,
-		WorkDir:          filepath.Join(env.Dir, "tmp"),
-		Memory:           env.Limits.Memory,
-		Parallelism:      env.Limits.Parallelism,
-		SearchAttributes: ensureSearchAttributes(ctx, c, namespace, logger),
-	}
+	cfg := Config(env)
+	cfg.SearchAttributes = ensureSearchAttributes(ctx, c, namespace, logger)
 	lake, err := env.OpenLake(ctx) // makes the folders, and fails before anything is polled
 	if err != nil {
 		return nil, err
