@@ -57,11 +57,11 @@ func TestMemoryIsBounded(t *testing.T) {
 		rows         int64 // at least
 	}{
 		{"csv", flightHeader, flight, 300 * mb, sources.Options{Format: sources.CSV}, 150 * mb, 3_000_000},
-		{"ndjson", "", flightObject, 100 * mb, sources.Options{Format: sources.NDJSON}, 150 * mb, 600_000},
-		{"text", "", "a line\n", 50 * mb, sources.Options{Format: sources.Text}, 150 * mb, 7_000_000},
+		{"ndjson", "", flightObject, 60 * mb, sources.Options{Format: sources.NDJSON}, 150 * mb, 350_000},
+		{"text", "", "a line\n", 20 * mb, sources.Options{Format: sources.Text}, 150 * mb, 2_500_000},
 		{"one endless field", "a,b\n1,", "x", 200 * mb, sources.Options{Format: sources.CSV, Malformed: sources.Drop}, 100 * mb, 0},
 		{"one endless line of JSON", "{\"a\":\"", "x", 200 * mb, sources.Options{Format: sources.NDJSON, Malformed: sources.Drop}, 100 * mb, 0},
-		{"an unclosed quote", "a,b\n1,\"", "2,y\n", 50 * mb, sources.Options{Format: sources.CSV, Malformed: sources.Drop}, 150 * mb, 10_000_000},
+		{"an unclosed quote", "a,b\n1,\"", "2,y\n", 20 * mb, sources.Options{Format: sources.CSV, Malformed: sources.Drop}, 150 * mb, 4_000_000},
 		{"nothing but malformed rows", "a\n", "x\n", 3 * mb, sources.Options{Format: sources.CSV, Malformed: sources.Drop}, 100 * mb, 0},
 	}
 	for _, tt := range tests {
