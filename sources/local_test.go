@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -131,4 +132,15 @@ func TestLocalListStops(t *testing.T) {
 		cancel()
 	}
 	require.ErrorIs(t, last, context.Canceled)
+}
+
+func BenchmarkLocalList(b *testing.B) {
+	root := b.TempDir()
+	for i := range 20_000 {
+		write(b, filepath.Join(root, "day="+strconv.Itoa(i%100), strconv.Itoa(i)+".csv"), nil)
+	}
+	store := sources.Local{Root: root}
+	for b.Loop() {
+		require.Len(b, list(b, store, "**/*.{csv,csv.gz}"), 20_000)
+	}
 }
