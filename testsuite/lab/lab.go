@@ -83,6 +83,23 @@ func New(t testing.TB, bin string) *Lab {
 	return l
 }
 
+// Empty makes a lab with nothing in it.
+func Empty(t testing.TB, bin string) *Lab {
+	t.Helper()
+	return &Lab{t: t, Dir: t.TempDir(), Bin: bin}
+}
+
+// Write writes a file of the lab, and the folders above it.
+func (l *Lab) Write(path string, data []byte) {
+	l.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(l.Path(path)), 0o755); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := os.WriteFile(l.Path(path), data, 0o644); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
 // CopyTree copies a folder into the lab.
 func (l *Lab) CopyTree(from, to string) {
 	l.t.Helper()

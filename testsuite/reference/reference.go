@@ -151,15 +151,25 @@ func rounded(t testing.TB, db *sql.DB, columns []string) string {
 // CheckNothingStaged fails the test if a staging area was left behind.
 func CheckNothingStaged(t testing.TB, l *lab.Lab) {
 	t.Helper()
+	for _, path := range Staged(t, l) {
+		t.Errorf("left behind: %s", path)
+	}
+}
+
+// Staged lists the files of staging areas, from the lab's folder.
+func Staged(t testing.TB, l *lab.Lab) []string {
+	t.Helper()
+	var out []string
 	err := filepath.WalkDir(l.Path(".varve", "warehouse"), func(path string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && strings.Contains(path, "_staging") {
-			t.Errorf("left behind: %s", strings.TrimPrefix(path, l.Dir))
+			out = append(out, strings.TrimPrefix(path, l.Dir))
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return out
 }
 
 func count(t testing.TB, l *lab.Lab, query string) int64 {
