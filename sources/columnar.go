@@ -72,15 +72,37 @@ func newColumnar(in *input, l *layout, fields []arrow.Field, opts Options, obser
 
 // batch converts the wanted columns of the next n rows; the caller keeps them.
 func (c *columnar) batch(columns []arrow.Array, n int) (arrow.RecordBatch, error) {
-	bad := map[int]Rejected{}
 	out := make([]arrow.Array, len(c.layout.slots))
-	release := func() {
+	bad, err := c.convert(columns, out)
+	if err == nil && c.rescue {
+		out[c.layout.rescue] = c.rescued(columns, n)
+	}
+	numbers := make([]int64, n)
+	for i := range numbers {
+		numbers[i] = c.row + int64(i) + 1
+	}
+	c.row += int64(n)
+	if err == nil && len(bad) > 0 {
+		var faulty []int
+		if faulty, err = c.reject(bad, columns); err == nil {
+			err = leaveOut(out, faulty, c.layout)
+			numbers = without(numbers, faulty)
+		}
+	}
+	if err != nil {
 		for _, a := range out {
 			if a != nil {
 				a.Release()
 			}
 		}
+		return nil, err
 	}
+	return c.layout.assemble(out, numbers)
+}
+
+// convert fills the slots that columns of the file go to, and gives the first fault of each row that has one.
+func (c *columnar) convert(columns, out []arrow.Array) (map[int]Rejected, error) {
+	bad := map[int]Rejected{}
 	for i, t := range c.targets {
 		if t.slot < 0 {
 			continue
@@ -92,31 +114,11 @@ func (c *columnar) batch(columns []arrow.Array, n int) (arrow.RecordBatch, error
 			}
 		})
 		if err != nil {
-			release()
 			return nil, fmt.Errorf("column %q: %w", name, err)
 		}
 		out[t.slot] = converted
 	}
-	if c.rescue {
-		out[c.layout.rescue] = c.rescued(columns, n)
-	}
-	numbers := make([]int64, n)
-	for i := range numbers {
-		numbers[i] = c.row + int64(i) + 1
-	}
-	c.row += int64(n)
-	if len(bad) > 0 {
-		faulty, err := c.reject(bad, columns)
-		if err == nil {
-			err = leaveOut(out, faulty, c.layout)
-		}
-		if err != nil {
-			release()
-			return nil, err
-		}
-		numbers = without(numbers, faulty)
-	}
-	return c.layout.assemble(out, numbers)
+	return bad, nil
 }
 
 // reject reports the rows that have a value that does not fit, in their order.
