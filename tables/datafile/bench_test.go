@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
@@ -107,5 +108,70 @@ func BenchmarkWrite(b *testing.B) {
 			b.ReportMetric(float64(benchRows)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
 			b.ReportMetric(float64(size)/1e6, "MB")
 		})
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	meta := benchTable(b, false, false)
+	batches := transactions(b, transactionsSchema(), benchRows, 1<<16)
+	df := writeAll(b, meta, WriterOptions{}, batches...)[0]
+	sparse := roaring64.New()
+	for i := 0; i < benchRows; i += 1000 {
+		sparse.Add(uint64(i))
+	}
+	few := roaring64.New()
+	for i := 0; i < benchRows; i += 100_000 {
+		few.Add(uint64(i))
+	}
+	key := batches[3].Column(0).(*array.String).Value(77)
+	for _, c := range []struct {
+		name string
+		opts ReadOptions
+		rows int
+	}{
+		{"all", ReadOptions{}, benchRows},
+		{"key", ReadOptions{Columns: []string{"transaction_id"}}, benchRows},
+		{"others", ReadOptions{Columns: []string{"user_id", "amount", "currency", "status", "ts", "updated_at"}}, benchRows},
+		{"every thousandth row", ReadOptions{Rows: sparse}, benchRows/1000 + 1},
+		{"eleven rows", ReadOptions{Rows: few}, 11},
+		{"one key", ReadOptions{Filter: iceberg.EqualTo(iceberg.Reference("transaction_id"), key)}, 1},
+		{"a tenth by filter", ReadOptions{Filter: iceberg.LessThan(iceberg.Reference("user_id"), int64(20_000))}, -1},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			c.opts.Schema = meta.CurrentSchema()
+			for b.Loop() {
+				r, err := Open(context.Background(), iceio.LocalFS{}, df, c.opts)
+				if err != nil {
+					b.Fatal(err)
+				}
+				rows := 0
+				for r.Next() {
+					rows += int(r.RecordBatch().NumRows())
+				}
+				r.Release()
+				if r.Err() != nil || c.rows >= 0 && rows != c.rows {
+					b.Fatal(rows, r.Err())
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkScan(b *testing.B) {
+	l := &lake{b, &memoryCatalog{meta: benchTable(b, true, false), fs: iceio.LocalFS{}}}
+	l.commit(writeAll(b, l.meta(), WriterOptions{}, transactions(b, transactionsSchema(), benchRows, 1<<16)...), nil, nil)
+	for b.Loop() {
+		r, err := Scan(context.Background(), l.table(), ScanOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		rows := 0
+		for r.Next() {
+			rows += int(r.RecordBatch().NumRows())
+		}
+		r.Release()
+		if rows != benchRows || r.Err() != nil {
+			b.Fatal(rows, r.Err())
+		}
 	}
 }

@@ -16,6 +16,9 @@ import (
 // make it small.
 var seekGap int64 = 2048
 
+// maxPreallocated is what may be allocated for a column on the word of a footer, beyond what its bytes make likely.
+const maxPreallocated = 16 << 20
+
 // cursor reads one column of one row group.
 type cursor struct {
 	column *projected
@@ -44,6 +47,9 @@ func (r *Reader) openCursors(group int) error {
 			at, n := chunk.DataPageOffset(), chunk.TotalCompressedSize()
 			if chunk.HasDictionaryPage() && chunk.DictionaryPageOffset() > 0 {
 				at = min(at, chunk.DictionaryPageOffset())
+			}
+			if plain := chunk.TotalUncompressedSize(); plain < 0 || plain > 64*n+maxPreallocated {
+				r.arrow.Props.PreAllocBinaryData = false // it takes the footer's word for how much there is
 			}
 			if at < 4 || n < 0 || at > size || n > size-at || chunk.NumValues() < 0 {
 				return fmt.Errorf("column %s: its %d bytes at %d are not in a file of %d", c.field.Name, n, at, size)

@@ -112,37 +112,86 @@ func ascending(from, n int64) []int64 {
 	return out
 }
 
-// A file claims its order only when all of its rows are in it, also over what was sorted piece by piece.
-func TestWriterClaimsOrderOnlyWhenTrue(t *testing.T) {
-	order := sortOrder(t, asc(1))
+// What memory has no room for is spilled and merged: the files are sorted as a whole, and rows are in few files.
+func TestWriterSpills(t *testing.T) {
+	days := iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{3}, FieldID: 1000, Name: "ts_day", Transform: iceberg.DayTransform{}})
+	ids := iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{1}, FieldID: 1000, Name: "b", Transform: iceberg.BucketTransform{NumBuckets: 150}})
 	for name, c := range map[string]struct {
-		pieces [][]int64
-		claim  bool
+		spec  *iceberg.PartitionSpec
+		order table.SortOrder
+		files int
 	}{
-		"pieces in order":     {[][]int64{ascending(0, 2000), ascending(2000, 2000), ascending(4000, 2000)}, true},
-		"pieces out of order": {[][]int64{ascending(4000, 2000), ascending(2000, 2000), ascending(0, 2000)}, false},
-		"one piece":           {[][]int64{{5, 3, 9, 1}}, true},
-		"equal at the seam":   {[][]int64{ascending(0, 2000), ascending(1999, 2000)}, true},
+		"sorted":                 {iceberg.UnpartitionedSpec, sortOrder(t, asc(1)), 1},
+		"sorted down by text":    {iceberg.UnpartitionedSpec, sortOrder(t, desc(2), desc(1)), 1},
+		"sorted and partitioned": {&days, sortOrder(t, asc(1)), 42},
+		"many partitions":        {&ids, table.UnsortedSortOrder, 150},
 	} {
 		t.Run(name, func(t *testing.T) {
-			meta := newTable(t, ordersSchema(), nil, order, nil)
-			// So little memory that every piece is written before the next comes.
-			w, err := NewWriter(context.Background(), meta, iceio.LocalFS{}, WriterOptions{MemoryLimit: 1 << 10, TargetFileSize: 1 << 30})
+			meta := newTable(t, ordersSchema(), c.spec, c.order, nil)
+			store, temp := &countingFS{}, t.TempDir()
+			w, err := NewWriter(context.Background(), meta, store, WriterOptions{MemoryLimit: 200 << 10, TempDir: temp, RowGroupRows: 3000})
 			require.NoError(t, err)
-			total := int64(0)
-			for _, ids := range c.pieces {
-				require.NoError(t, w.Write(numbers(t, meta, ids...)))
-				total += int64(len(ids))
+			rng := rand.New(rand.NewPCG(7, 7))
+			var batches []arrow.RecordBatch
+			for range 10 {
+				values := make([]int64, 2000)
+				for i := range values {
+					values[i] = rng.Int64N(1000)
+				}
+				batches = append(batches, numbers(t, meta, values...))
+				require.NoError(t, w.Write(batches[len(batches)-1]))
 			}
+			require.NotNil(t, w.spill)
 			files, err := w.Close()
 			require.NoError(t, err)
-			require.Len(t, files, 1)
-			require.Equal(t, total, files[0].Count())
-			require.Equal(t, c.claim, files[0].SortOrderID() != nil)
-			got, _ := readAll(t, files[0], ReadOptions{Schema: meta.CurrentSchema()})
-			require.Equal(t, c.claim, inOrder(t, meta.CurrentSchema(), order, got))
+			require.Len(t, files, c.files)
+			var parts []arrow.RecordBatch
+			for _, f := range files {
+				got, _ := readAll(t, f, ReadOptions{Schema: meta.CurrentSchema()})
+				parts = append(parts, got)
+				if !c.order.IsUnsorted() {
+					require.NotNil(t, f.SortOrderID())
+					require.True(t, inOrder(t, meta.CurrentSchema(), c.order, got))
+				}
+			}
+			got, err := concatBatches(parts)
+			require.NoError(t, err)
+			want, err := concatBatches(batches)
+			require.NoError(t, err)
+			requireSameRows(t, want, got)
+			left, err := os.ReadDir(temp)
+			require.NoError(t, err)
+			require.Empty(t, left)
 		})
 	}
+}
+
+func TestWriterSpillFailures(t *testing.T) {
+	meta := newTable(t, ordersSchema(), nil, sortOrder(t, asc(1)), nil)
+	w, err := NewWriter(context.Background(), meta, localFS, WriterOptions{MemoryLimit: 1, TempDir: t.TempDir() + "/not/there"})
+	require.NoError(t, err)
+	require.ErrorIs(t, w.Write(numbers(t, meta, 1, 2)), os.ErrNotExist)
+	require.NoError(t, w.Abort())
+
+	w, err = NewWriter(context.Background(), meta, localFS, WriterOptions{MemoryLimit: 1, TempDir: t.TempDir()})
+	require.NoError(t, err)
+	require.NoError(t, w.Write(numbers(t, meta, 1, 2)))
+	require.NotNil(t, w.spill)
+	require.NoError(t, w.Abort())
+	_, err = w.spill.file.Stat()
+	require.ErrorIs(t, err, os.ErrClosed)
+}
+
+// A file claims its order only where its row groups were seen to follow each other.
+func TestWriterClaimsOrderOnlyWhenTrue(t *testing.T) {
+	f := &outFile{sorted: true}
+	f.expect(rowGroup{rows: 1, first: []byte("a"), last: []byte("c")}, 1)
+	f.expect(rowGroup{rows: 1, first: []byte("c"), last: []byte("d")}, 1)
+	require.True(t, f.sorted)
+	f.expect(rowGroup{rows: 1, first: []byte("b"), last: []byte("z")}, 1)
+	require.False(t, f.sorted)
+	f.expect(rowGroup{rows: 1, first: []byte("z"), last: []byte("z")}, 1)
+	require.False(t, f.sorted)
 }
 
 func TestWriterRollsAtTheTarget(t *testing.T) {
@@ -232,7 +281,7 @@ func TestWriterManyPartitions(t *testing.T) {
 	spec := iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{1}, FieldID: 1000, Name: "id", Transform: iceberg.IdentityTransform{}})
 	meta := newTable(t, ordersSchema(), &spec, table.UnsortedSortOrder, nil)
 	store := &countingFS{}
-	w, err := NewWriter(context.Background(), meta, store, WriterOptions{MemoryLimit: 64 << 10})
+	w, err := NewWriter(context.Background(), meta, store, WriterOptions{MemoryLimit: 64 << 10, RowGroupRows: 5})
 	require.NoError(t, err)
 	for range 4 {
 		ids := make([]int64, 3000)

@@ -61,11 +61,12 @@ type Reader struct {
 	filter  *filter
 	leaves  map[int]*pqarrow.SchemaField
 
-	groups  []int
-	starts  []int64 // first position of each row group of the file, and one past the last
-	cursors []*cursor
-	pending []span // of the current row group, counted from its first row
-	start   int64  // first position of the current row group
+	groups   []int
+	starts   []int64 // first position of each row group of the file, and one past the last
+	cursors  []*cursor
+	pending  []span // of the current row group, counted from its first row
+	start    int64  // first position of the current row group
+	rowBytes int64  // what a row takes in memory: by the footer, then by the batches seen
 
 	batch     arrow.RecordBatch
 	first     int64
@@ -122,7 +123,7 @@ func (r *Reader) open(df iceberg.DataFile) error {
 	meta := r.parquet.MetaData()
 	// The types are Parquet's; an Arrow schema that some writer left in the footer would only disguise them.
 	meta.FileMetaData.KeyValueMetadata = nil
-	if r.arrow, err = pqarrow.NewFileReader(r.parquet, pqarrow.ArrowReadProperties{}, allocator); err != nil {
+	if r.arrow, err = pqarrow.NewFileReader(r.parquet, pqarrow.ArrowReadProperties{PreAllocBinaryData: true}, allocator); err != nil {
 		return err
 	}
 	if err := r.plan(df); err != nil {
@@ -300,7 +301,7 @@ func (r *Reader) advance() (bool, error) {
 			continue
 		}
 		var window []span
-		window, r.pending = cutSpans(r.pending, int64(r.opts.BatchRows))
+		window, r.pending = cutSpans(r.pending, r.windowRows())
 		found, err := r.read(window)
 		if err != nil {
 			return false, fmt.Errorf("rows from %d: %w", r.start+window[0].from, err)
@@ -333,7 +334,24 @@ func (r *Reader) enter(group int) error {
 	if len(r.pending) == 0 {
 		return nil
 	}
+	if r.rowBytes == 0 {
+		r.guessRowBytes(group, whole.rows())
+	}
 	return r.openCursors(group)
+}
+
+// guessRowBytes guesses a row's size by the row group's description. Dictionaries make it too small; batches correct it.
+func (r *Reader) guessRowBytes(group int, rows int64) {
+	meta := r.parquet.MetaData().RowGroup(group)
+	total := int64(0)
+	for _, c := range r.columns {
+		for leaf := range c.leaves {
+			if chunk, err := meta.ColumnChunk(leaf); err == nil {
+				total += max(chunk.TotalUncompressedSize(), 0)
+			}
+		}
+	}
+	r.rowBytes = total / rows
 }
 
 // RecordBatch is the current batch, valid until the next call of Next.

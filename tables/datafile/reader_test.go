@@ -3,6 +3,7 @@ package datafile
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
@@ -108,4 +109,26 @@ func TestReaderRoundTripsEveryType(t *testing.T) {
 		requireSameBatch(t, pickRows(t, batch, want), got, "some rows")
 		require.Equal(t, wantPositions, positions)
 	}
+}
+
+// Batches of wide rows are short.
+func TestReaderBatchesAreBounded(t *testing.T) {
+	meta := newTable(t, ordersSchema(), nil, table.UnsortedSortOrder, nil)
+	text := strings.Repeat("x", 200_000)
+	batch := orders(t, meta, 600, func(i int, b *array.RecordBuilder) {
+		b.Field(0).(*array.Int64Builder).Append(int64(i))
+		b.Field(1).(*array.StringBuilder).Append(text[:100_000+i])
+		b.Field(2).AppendNull()
+	})
+	df := writeAll(t, meta, WriterOptions{}, batch)[0]
+	r, err := Open(t.Context(), localFS, df, ReadOptions{Schema: meta.CurrentSchema()})
+	require.NoError(t, err)
+	defer r.Release()
+	rows := int64(0)
+	for r.Next() {
+		require.LessOrEqual(t, batchBytes(r.RecordBatch()), int64(maxBatchBytes*3/2))
+		rows += r.RecordBatch().NumRows()
+	}
+	require.NoError(t, r.Err())
+	require.EqualValues(t, 600, rows)
 }

@@ -77,6 +77,17 @@ func (s *sorter) keys(batch arrow.RecordBatch) sortKeys {
 	return k
 }
 
+// sharedStart is how many first bytes all keys share, counted no further than what says null or not: so that where nothing is
+// null, whole numbers compare by their prefix alone.
+func (k sortKeys) sharedStart() int {
+	for row := range len(k.offsets) - 1 {
+		if k.at(row)[0] != 1 {
+			return 0
+		}
+	}
+	return 1
+}
+
 // order returns the rows in sorted order, equal ones as they came; nil when they lie so already.
 func (k sortKeys) order() []int32 {
 	type entry struct {
@@ -85,11 +96,12 @@ func (k sortKeys) order() []int32 {
 	}
 	n := len(k.offsets) - 1
 	entries := make([]entry, n)
+	skip := k.sharedStart()
 	sorted := true
 	for row := range n {
 		key := k.at(row)
 		var first [8]byte
-		copy(first[:], key)
+		copy(first[:], key[skip:])
 		entries[row] = entry{binary.BigEndian.Uint64(first[:]), int32(row)}
 		if row > 0 && sorted && bytes.Compare(k.at(row-1), key) > 0 {
 			sorted = false

@@ -5,6 +5,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
+// maxBatchBytes is about how large batches may get.
+const maxBatchBytes = 32 << 20
+
 // narrow is how few of a window's rows must be wanted for the remaining columns to be read by spans of their own.
 const narrow = 8
 
@@ -50,7 +53,19 @@ func (r *Reader) read(window []span) (bool, error) {
 	defer releaseAll(columns)
 	r.locate(sel)
 	r.batch = array.NewRecordBatch(r.schema, columns, int64(sel.count()))
+	if n := r.batch.NumRows(); n > 0 {
+		r.rowBytes = max(r.rowBytes/2, batchBytes(r.batch)/n)
+	}
 	return true, nil
+}
+
+// windowRows is the number of rows to look at for the next batch: fewer where rows are wide.
+func (r *Reader) windowRows() int64 {
+	rows := int64(r.opts.BatchRows)
+	if r.rowBytes > 0 {
+		rows = min(rows, max(1, maxBatchBytes/r.rowBytes))
+	}
+	return rows
 }
 
 // wanted are the rows of the window that are asked for and not deleted; nil for all.

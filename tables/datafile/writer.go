@@ -30,14 +30,17 @@ type WriterOptions struct {
 	Prefix string
 	// Parallelism is the number of row groups encoded at once. Default: GOMAXPROCS.
 	Parallelism int
+	// TempDir is where rows go that MemoryLimit has no room for. Default: os.TempDir().
+	TempDir string
 }
 
 // Writer writes batches as Parquet data files in the table's current layout.
 //
-// Rows are split by partition and buffered: to a row group, or, where the table has a sort order, for as long as MemoryLimit
-// allows, since what is sorted together is what was buffered together. A file claims the table's sort order only when all of
-// its rows are in it. Files lie at their final place from the start; until a commit names them nobody reads them, and a
-// process that dies leaves them as orphans.
+// Rows are split by partition and buffered: to a row group, or, where the table has a sort order, to a file's worth, since what
+// is sorted together is what was buffered together. Where memory ends before that, rows of sorted tables, and of more partitions
+// than files may be open, are spilled to disk and merged at the end; others are written as smaller row groups. A file claims
+// the table's sort order only when all of its rows were seen to be in it. Files lie at their final place from the start; until
+// a commit names them nobody reads them, and a process that dies leaves them as orphans.
 //
 // A Writer is for one goroutine. After an error it only accepts Abort.
 type Writer struct {
@@ -51,7 +54,9 @@ type Writer struct {
 	id     string
 	slots  chan struct{} // one for each row group encoded, or encoded and not yet in its file
 
-	buffered int64 // bytes in all partitions
+	tempDir  string
+	spill    *spill // nil until there is something on disk
+	buffered int64  // bytes in all partitions
 	clock    int64
 	open     chan struct{} // one for each file open
 	files    []*outFile    // all ever opened, in order
@@ -75,7 +80,7 @@ func NewWriter(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, o
 	if err != nil {
 		return nil, fmt.Errorf("write data files: %w", err)
 	}
-	w := &Writer{layout: l, fs: fs, split: split, sort: order, prefix: opts.Prefix, id: uuid.NewString(), slots: make(chan struct{}, l.parallelism+1), open: make(chan struct{}, maxOpenFiles)}
+	w := &Writer{layout: l, fs: fs, split: split, sort: order, prefix: opts.Prefix, tempDir: opts.TempDir, id: uuid.NewString(), slots: make(chan struct{}, l.parallelism+1), open: make(chan struct{}, maxOpenFiles)}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	return w, nil
 }
@@ -130,13 +135,14 @@ func (w *Writer) buffer(p *partition, rows arrow.RecordBatch) error {
 		return w.flush(p, false)
 	}
 	if w.foresee(p.rows, p.bytes) >= w.layout.targetBytes {
-		return w.flush(p, true)
+		err := w.flush(p, true)
+		w.finish(p) // what comes next is not sorted with it
+		return err
 	}
 	return nil
 }
 
-// relieve writes the largest partitions' rows until the buffers are half empty, once they are full. Sorting copies a
-// partition, so room is kept for one copy of the largest.
+// relieve makes room once the buffers are full. Sorting copies a partition, so room is kept for one copy of the largest.
 func (w *Writer) relieve() error {
 	limit := w.layout.memoryLimit
 	if w.sort != nil && w.buffered > limit/2 {
@@ -149,6 +155,10 @@ func (w *Writer) relieve() error {
 	if w.buffered <= limit {
 		return nil
 	}
+	if w.sort != nil || w.crowded() {
+		return w.spillAll()
+	}
+	// The largest partitions' rows are worth a row group most.
 	largest := slices.Clone(w.split.order)
 	slices.SortStableFunc(largest, func(a, b *partition) int { return cmp.Compare(b.bytes, a.bytes) })
 	for _, p := range largest {
@@ -160,6 +170,17 @@ func (w *Writer) relieve() error {
 		}
 	}
 	return nil
+}
+
+// crowded says whether more partitions have rows than files may be open.
+func (w *Writer) crowded() bool {
+	n := 0
+	for _, p := range w.split.order {
+		if p.rows > 0 {
+			n++
+		}
+	}
+	return n > maxOpenFiles
 }
 
 // foresee is the size in a file of rows that take so many bytes in memory, by what rows took in files before.
@@ -197,20 +218,7 @@ func (w *Writer) flush(p *partition, all bool) error {
 	if w.sort != nil {
 		return w.flushSorted(p)
 	}
-	for p.rows > 0 {
-		n := w.rowsAGroup(p)
-		if p.rows < n && !all {
-			return nil
-		}
-		if all {
-			n = notTooSmallARest(n, p.rows)
-		}
-		batches, bytes := p.cut(n)
-		if err := w.submit(p, rowGroup{batches: batches, rows: n, bytes: bytes}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.release(p, all)
 }
 
 // flushSorted sorts all rows of a partition and writes them. They are gathered a row group at a time, so that sorting never
@@ -342,14 +350,11 @@ func (w *Writer) Close() ([]iceberg.DataFile, error) {
 	}
 	w.closed = true
 	defer w.cancel(context.Canceled)
+	defer w.spill.close()
+	if err := w.writeRest(); err != nil {
+		w.fail(err)
+	}
 	for _, p := range w.split.order {
-		err := w.failure()
-		if err == nil {
-			err = w.flush(p, true)
-		}
-		if err != nil {
-			w.fail(err)
-		}
 		w.finish(p)
 		p.discard()
 	}
@@ -369,6 +374,29 @@ func (w *Writer) Close() ([]iceberg.DataFile, error) {
 	return out, nil
 }
 
+// writeRest writes all rows that are buffered or spilled.
+func (w *Writer) writeRest() error {
+	if w.spill != nil {
+		if err := w.spillAll(); err != nil {
+			return err
+		}
+	}
+	for _, p := range w.split.order {
+		if err := w.failure(); err != nil {
+			return err
+		}
+		write := func() error { return w.flush(p, true) }
+		if w.spill != nil && len(w.spill.runs[p]) > 0 {
+			write = func() error { return w.unspill(p) }
+		}
+		if err := write(); err != nil {
+			return err
+		}
+		w.finish(p)
+	}
+	return nil
+}
+
 func (p *partition) discard() {
 	for _, b := range p.batches {
 		b.Release()
@@ -385,6 +413,7 @@ func (w *Writer) Abort() error {
 			w.finish(p)
 			p.discard()
 		}
+		w.spill.close()
 	}
 	w.running.Wait()
 	var errs []error

@@ -1,0 +1,312 @@
+package datafile
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+)
+
+// spillBatchRows is how many rows of a run are read back at once; while runs are merged each holds as many.
+const spillBatchRows = 8192
+
+// spill holds rows that memory had no room for, on the local disk, as runs: each is the buffered rows of one partition at one
+// time, sorted where the table is. It is one file without a name, so that nothing is left of it however the process ends.
+type spill struct {
+	file   *os.File
+	remove string // where the file could not be unlinked while open
+	size   int64
+	runs   map[*partition][]spilledRun
+}
+
+type spilledRun struct{ at, length int64 }
+
+func newSpill(dir string) (*spill, error) {
+	file, err := os.CreateTemp(dir, "varve-spill-*")
+	if err != nil {
+		return nil, fmt.Errorf("spill rows: %w", err)
+	}
+	s := &spill{file: file, runs: map[*partition][]spilledRun{}}
+	if os.Remove(file.Name()) != nil {
+		s.remove = file.Name()
+	}
+	return s, nil
+}
+
+func (s *spill) close() {
+	if s == nil {
+		return
+	}
+	s.file.Close()
+	if s.remove != "" {
+		os.Remove(s.remove)
+	}
+}
+
+// spillAll moves what all partitions buffer to disk.
+func (w *Writer) spillAll() error {
+	if w.spill == nil {
+		var err error
+		if w.spill, err = newSpill(w.tempDir); err != nil {
+			return err
+		}
+	}
+	for _, p := range w.split.order {
+		if p.rows == 0 {
+			continue
+		}
+		if err := w.ctx.Err(); err != nil {
+			return w.failure()
+		}
+		if err := w.spillPartition(p); err != nil {
+			return fmt.Errorf("spill rows: %w", err)
+		}
+	}
+	return nil
+}
+
+func (w *Writer) spillPartition(p *partition) error {
+	run := spilledRun{at: w.spill.size}
+	out := bufio.NewWriterSize(&offsetWriter{w.spill.file, &w.spill.size}, 1<<20)
+	stream := ipc.NewWriter(out, ipc.WithSchema(w.layout.arrow), ipc.WithLZ4(), ipc.WithAllocator(allocator))
+	err := w.eachInOrder(p, stream.Write)
+	if err := errors.Join(err, stream.Close(), out.Flush()); err != nil {
+		return err
+	}
+	run.length = w.spill.size - run.at
+	w.spill.runs[p] = append(w.spill.runs[p], run)
+	w.buffered -= p.bytes
+	p.discard()
+	return nil
+}
+
+// eachInOrder calls each with a partition's buffered rows in small batches, sorted where the table is.
+func (w *Writer) eachInOrder(p *partition, each func(arrow.RecordBatch) error) error {
+	if w.sort == nil {
+		for _, b := range p.batches {
+			for at := int64(0); at < b.NumRows(); at += spillBatchRows {
+				part := b.NewSlice(at, min(at+spillBatchRows, b.NumRows()))
+				err := each(part)
+				part.Release()
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	together, err := concatBatches(p.batches)
+	if err != nil {
+		return err
+	}
+	p.replace(together)
+	order := w.sort.keys(together).order()
+	for at := 0; at < int(together.NumRows()); at += spillBatchRows {
+		end := min(at+spillBatchRows, int(together.NumRows()))
+		part := together.NewSlice(int64(at), int64(end))
+		if order != nil {
+			part.Release()
+			if part, err = gatherBatch(w.ctx, together, order[at:end]); err != nil {
+				return err
+			}
+		}
+		err := each(part)
+		part.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offsetWriter appends to a file.
+type offsetWriter struct {
+	file io.WriterAt
+	at   *int64
+}
+
+func (o *offsetWriter) Write(p []byte) (int, error) {
+	n, err := o.file.WriteAt(p, *o.at)
+	*o.at += int64(n)
+	return n, err
+}
+
+// unspill writes the files of a partition whose rows are on disk. Nothing of it is in memory.
+func (w *Writer) unspill(p *partition) error {
+	var readers []array.RecordReader
+	defer func() {
+		for _, r := range readers {
+			r.Release()
+		}
+	}()
+	for _, run := range w.spill.runs[p] {
+		r, err := ipc.NewReader(bufio.NewReaderSize(io.NewSectionReader(w.spill.file, run.at, run.length), 256<<10), ipc.WithAllocator(allocator), ipc.WithSchema(w.layout.arrow))
+		if err != nil {
+			return fmt.Errorf("read spilled rows: %w", err)
+		}
+		readers = append(readers, r)
+	}
+	add := func(rows arrow.RecordBatch) error {
+		rows.Retain()
+		return w.hold(p, rows)
+	}
+	if w.sort != nil {
+		if err := w.sort.merge(w.ctx, readers, add); err != nil {
+			return err
+		}
+		return w.release(p, true)
+	}
+	for _, r := range readers {
+		for r.Next() {
+			if err := add(r.RecordBatch()); err != nil {
+				return err
+			}
+		}
+		if err := r.Err(); err != nil {
+			return fmt.Errorf("read spilled rows: %w", err)
+		}
+	}
+	return w.release(p, true)
+}
+
+// hold takes over rows that come in their final order.
+func (w *Writer) hold(p *partition, rows arrow.RecordBatch) error {
+	size := batchBytes(rows)
+	p.batches = append(p.batches, rows)
+	p.rows += rows.NumRows()
+	p.bytes += size
+	w.buffered += size
+	return w.release(p, false)
+}
+
+// release writes the full row groups of rows that lie in their final order, and with all the rest too.
+func (w *Writer) release(p *partition, all bool) error {
+	for p.rows > 0 {
+		n := w.rowsAGroup(p)
+		if p.rows < n && !all {
+			return nil
+		}
+		if all {
+			n = notTooSmallARest(n, p.rows)
+		}
+		g := rowGroup{rows: n}
+		g.batches, g.bytes = p.cut(n)
+		if w.sort != nil {
+			last := g.batches[len(g.batches)-1]
+			g.first, g.last = w.sort.keyOf(g.batches[0], 0), w.sort.keyOf(last, last.NumRows()-1)
+		}
+		if err := w.submit(p, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyOf is the key of one row.
+func (s *sorter) keyOf(batch arrow.RecordBatch, row int64) []byte {
+	one := batch.NewSlice(row, row+1)
+	defer one.Release()
+	return bytes.Clone(s.keys(one).at(0))
+}
+
+// mergeInput is one sorted run being merged: its batch at hand, and from where on it is not merged yet.
+type mergeInput struct {
+	reader array.RecordReader
+	batch  arrow.RecordBatch
+	keys   sortKeys
+	at     int
+}
+
+func (in *mergeInput) next(s *sorter) (bool, error) {
+	if in.batch != nil && in.at < int(in.batch.NumRows()) {
+		return true, nil
+	}
+	for in.reader.Next() {
+		if in.batch = in.reader.RecordBatch(); in.batch.NumRows() > 0 {
+			in.keys, in.at = s.keys(in.batch), 0
+			return true, nil
+		}
+	}
+	in.batch = nil
+	if err := in.reader.Err(); err != nil {
+		return false, fmt.Errorf("read spilled rows: %w", err)
+	}
+	return false, nil
+}
+
+// merge merges sorted runs. It goes by blocks: of the batches at hand the one that ends first says up to which key all of them
+// may be given out; these rows are sorted together. So rows move by batches, and each step uses up a batch.
+func (s *sorter) merge(ctx context.Context, runs []array.RecordReader, each func(arrow.RecordBatch) error) error {
+	var inputs []*mergeInput
+	for _, r := range runs {
+		inputs = append(inputs, &mergeInput{reader: r})
+	}
+	for {
+		var cut []byte
+		live := inputs[:0]
+		for _, in := range inputs {
+			ok, err := in.next(s)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			live = append(live, in)
+			if last := in.keys.at(int(in.batch.NumRows()) - 1); cut == nil || bytes.Compare(last, cut) < 0 {
+				cut = last
+			}
+		}
+		if inputs = live; len(inputs) == 0 {
+			return nil
+		}
+		if err := s.mergeBlock(ctx, inputs, cut, each); err != nil {
+			return err
+		}
+	}
+}
+
+// mergeBlock gives out the inputs' rows up to a key.
+func (s *sorter) mergeBlock(ctx context.Context, inputs []*mergeInput, cut []byte, each func(arrow.RecordBatch) error) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	var parts []arrow.RecordBatch
+	defer func() {
+		for _, p := range parts {
+			p.Release()
+		}
+	}()
+	for _, in := range inputs {
+		end := in.at
+		for end < int(in.batch.NumRows()) && bytes.Compare(in.keys.at(end), cut) <= 0 {
+			end++
+		}
+		if end > in.at {
+			parts = append(parts, in.batch.NewSlice(int64(in.at), int64(end)))
+			in.at = end
+		}
+	}
+	block, err := concatBatches(parts)
+	if err != nil {
+		return err
+	}
+	defer block.Release()
+	order := s.keys(block).order()
+	if order == nil {
+		return each(block)
+	}
+	sorted, err := gatherBatch(ctx, block, order)
+	if err != nil {
+		return err
+	}
+	defer sorted.Release()
+	return each(sorted)
+}
