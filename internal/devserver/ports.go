@@ -1,8 +1,13 @@
 package devserver
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"time"
 )
 
 // The ports that Temporal's own development server uses, so that its CLI finds this one too.
@@ -60,4 +65,38 @@ func listen(wanted, usual int) (net.Listener, error) {
 		}
 	}
 	return net.Listen("tcp", loopback+":0")
+}
+
+// lockPorts waits its turn among the servers of this user that are starting.
+func lockPorts(ctx context.Context) (*os.File, error) {
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("varve-ports-%d.lock", os.Getuid()))
+	for {
+		f, err := acquireLock(path)
+		if !errors.Is(err, ErrRunning) {
+			return f, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// awaitPort waits until someone listens on the port; none is awaited for a port of 0.
+func awaitPort(ctx context.Context, port int) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for port > 0 {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("%s:%d", loopback, port))
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nothing listens on port %d: %w", port, err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
 }

@@ -84,6 +84,13 @@ func (s *Server) start(ctx context.Context, o Options) error {
 	if err := prepareDatabase(db); err != nil {
 		return err
 	}
+	// Between choosing a port and listening on it another server could take it, and a UI that finds its port taken ends
+	// the process; so servers that start at once do it one after the other.
+	starting, err := lockPorts(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = starting.Close() }()
 	ports, err := choosePorts(o)
 	if err != nil {
 		return err
@@ -119,6 +126,9 @@ func (s *Server) start(ctx context.Context, o Options) error {
 		s.info.UI = fmt.Sprintf("http://%s:%d", loopback, ports.ui)
 	}
 	if err := awaitReady(ctx, s.info.Address); err != nil {
+		return err
+	}
+	if err := awaitPort(ctx, ports.ui); err != nil {
 		return err
 	}
 	return writeInfo(o.Dir, s.info)

@@ -64,6 +64,29 @@ func TestKilledDuringSetup(t *testing.T) {
 	s.Stop()
 }
 
+// TestStartingAtOnce: servers of different folders that start at once take different ports.
+func TestStartingAtOnce(t *testing.T) {
+	const n = 4
+	servers := make(chan *Server, n)
+	for range n {
+		go func() {
+			s, err := Start(context.Background(), Options{Dir: t.TempDir()})
+			if err != nil {
+				t.Error(err)
+			}
+			servers <- s
+		}()
+	}
+	seen := map[string]bool{}
+	for range n {
+		if s := <-servers; s != nil {
+			defer s.Stop()
+			seen[s.Info().Address], seen[s.Info().UI] = true, true
+		}
+	}
+	require.Len(t, seen, 2*n)
+}
+
 // TestLockOfAKilledProcess: the kernel frees the lock of a killed process.
 func TestLockOfAKilledProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
