@@ -112,7 +112,7 @@ func (s *session) listRuns(c *cobra.Command, g *global, n int) error {
 			end = r.GetCloseTime().AsTime()
 		}
 		lines[i] = line{r.GetExecution().GetWorkflowId(), r.GetExecution().GetRunId(), statusName(r.GetStatus()),
-			r.GetStartTime().AsTime(), end.Sub(r.GetStartTime().AsTime()).Seconds(), memo(r, "result")}
+			r.GetStartTime().AsTime(), end.Sub(r.GetStartTime().AsTime()).Seconds(), memo(r, "summary")}
 	}
 	if g.json {
 		return printJSON(c.OutOrStdout(), lines)
@@ -146,6 +146,10 @@ func (s *session) showRun(c *cobra.Command, g *global, id string) error {
 	end := time.Now()
 	if info.GetCloseTime() != nil {
 		end = info.GetCloseTime().AsTime()
+	}
+	if status == enums.WORKFLOW_EXECUTION_STATUS_FAILED && len(p.Tables) == 0 {
+		// It failed before it had tables, so its own error says what there is to say.
+		return runFailure(s.GetWorkflow(c.Context(), id, "").Get(c.Context(), nil))
 	}
 	printResult(c.OutOrStdout(), &workflows.RunResult{Pipeline: p.Pipeline, Tables: p.Tables, Seconds: end.Sub(info.GetStartTime().AsTime()).Seconds()})
 	return nil

@@ -49,6 +49,11 @@ type declaration struct {
 	Pipeline string            `json:"pipeline"`
 	Settings map[string]string `json:"settings"`
 	Digest   string            `json:"digest"`
+	// Kept is the digest of what the server made of it, which turns a cron line into calendars of its own. A schedule that
+	// has another one now was edited elsewhere, such as in the UI; one without was left half made.
+	Kept string `json:"kept,omitempty"`
+
+	edited bool
 }
 
 // Options is the schedule that a pipeline declares. It starts RunPipeline with the same input that a person would type.
@@ -152,6 +157,8 @@ func Diff(ctx context.Context, c client.ScheduleClient, wanted map[string]client
 			out = append(out, Change{Action: Create, ID: id, Lines: difference(nil, will.Settings), options: o})
 		case was.Digest != will.Digest:
 			out = append(out, Change{Action: Update, ID: id, Lines: difference(was.Settings, will.Settings), options: o})
+		case was.edited:
+			out = append(out, Change{Action: Update, ID: id, Lines: []string{"was edited outside of the file; the file's settings come back"}, options: o})
 		}
 	}
 	for id, was := range have {
@@ -187,6 +194,7 @@ func existing(ctx context.Context, c client.ScheduleClient) (map[string]declarat
 		if err != nil {
 			return nil, fmt.Errorf("schedule %s: memo %s: %w", entry.ID, memoDeclared, err)
 		}
+		was.edited = was.Kept != kept(&d.Schedule)
 		if ok { // else it was made by hand under a name like ours
 			out[entry.ID] = was
 		}
@@ -245,10 +253,15 @@ func Apply(ctx context.Context, c client.ScheduleClient, changes []Change) error
 func (ch Change) apply(ctx context.Context, c client.ScheduleClient) error {
 	switch ch.Action {
 	case Create:
-		_, err := c.Create(ctx, ch.options)
-		return err
+		if _, err := c.Create(ctx, ch.options); err != nil {
+			return err
+		}
+		return ch.remember(ctx, c)
 	case Update:
-		return c.GetHandle(ctx, ch.ID).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: ch.update})
+		if err := c.GetHandle(ctx, ch.ID).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: ch.update}); err != nil {
+			return err
+		}
+		return ch.remember(ctx, c)
 	case Delete:
 		return c.GetHandle(ctx, ch.ID).Delete(ctx)
 	}
@@ -277,4 +290,32 @@ func (ch Change) update(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, 
 		s.State.Paused = o.Paused
 	}
 	return &client.ScheduleUpdate{Schedule: &s}, nil
+}
+
+// remember puts into the memo what the server made of the schedule.
+func (ch Change) remember(ctx context.Context, c client.ScheduleClient) error {
+	return c.GetHandle(ctx, ch.ID).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+		s := in.Description.Schedule
+		d, ok, err := declaredBy(s.Action)
+		if err != nil || !ok {
+			return nil, err
+		}
+		d.Kept = kept(&s)
+		s.Action.(*client.ScheduleWorkflowAction).Memo[memoDeclared] = d
+		return &client.ScheduleUpdate{Schedule: &s}, nil
+	}})
+}
+
+// kept is a digest of all that a person could edit but for pausing, which is theirs.
+func kept(s *client.Schedule) string {
+	var action any
+	if a, ok := s.Action.(*client.ScheduleWorkflowAction); ok {
+		action = []any{a.Workflow, a.Args, a.TaskQueue, a.ID}
+	}
+	body, err := json.Marshal([]any{s.Spec, s.Policy, action})
+	if err != nil {
+		return "" // never equal to what was remembered
+	}
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:8])
 }
