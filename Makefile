@@ -56,8 +56,8 @@ bench-merge: ## MERGE beside delta-rs, DuckDB and Spark (installs them); SCALE=0
 generate: ## regenerate schema/ and docs/reference from the language's definition
 	go generate ./...
 
-histories: build ## record workflow histories for the replay tests
-	testsuite/histories/record
+histories: ## record workflow histories on the embedded server for the replay tests
+	go test -tags 'duckdb_arrow record' -count=1 -run TestRecord ./workflows
 
 clean: ## remove what was built and the local lake (.varve)
 	rm -rf bin .varve
