@@ -24,6 +24,8 @@ type cursor struct {
 	column *projected
 	reader *pqarrow.ColumnReader // nil for a column that is not in the file
 	at     int64                 // row of the group that is read next
+	// lineage completes a column of row lineage; nil for others.
+	lineage func(arrow.Array, []span) arrow.Array
 }
 
 // openCursors opens the columns of a row group.
@@ -31,7 +33,7 @@ func (r *Reader) openCursors(group int) error {
 	meta := r.parquet.MetaData().RowGroup(group)
 	for i := range r.columns {
 		c := &r.columns[i]
-		cur := &cursor{column: c}
+		cur := &cursor{column: c, lineage: r.lineageOf(c.field)}
 		r.cursors = append(r.cursors, cur)
 		if c.source < 0 {
 			continue
@@ -75,6 +77,15 @@ func (r *Reader) closeCursors() {
 
 // read returns the rows of ascending spans, one behind the other.
 func (c *cursor) read(ctx context.Context, spans []span) (arrow.Array, error) {
+	a, err := c.decode(ctx, spans)
+	if err != nil || c.lineage == nil {
+		return a, err
+	}
+	defer a.Release()
+	return c.lineage(a, spans), nil
+}
+
+func (c *cursor) decode(ctx context.Context, spans []span) (arrow.Array, error) {
 	rows := spanRows(spans)
 	if c.reader == nil {
 		return c.column.build(ctx, nil, int(rows))

@@ -61,7 +61,14 @@ type keyValue struct{ key, value string }
 
 // newLayout is the layout of the table's data files.
 func newLayout(meta table.Metadata, opts WriterOptions) (*layout, error) {
-	return newLayoutOf(meta, meta.CurrentSchema(), opts)
+	schema := meta.CurrentSchema()
+	if opts.RowLineage {
+		if meta.Version() < 3 {
+			return nil, fmt.Errorf("format version %d has no row lineage", meta.Version())
+		}
+		schema = iceberg.SchemaWithRowLineage(schema)
+	}
+	return newLayoutOf(meta, schema, opts)
 }
 
 // newLayoutOf is the layout of files of another schema that lie among the table's data files: its position deletes.

@@ -40,6 +40,8 @@ func (p *projector) leavesByID() map[int]*pqarrow.SchemaField {
 		walk(&p.manifest.Fields[i])
 	}
 	delete(out, -1)
+	delete(out, iceberg.RowIDFieldID) // nulls of these are values
+	delete(out, iceberg.LastUpdatedSequenceNumberFieldID)
 	return out
 }
 

@@ -45,6 +45,9 @@ type ReadOptions struct {
 	// Offset and Length are the bytes of the file whose row groups are read, as a FileScanTask's Start and Length name them: a
 	// row group is read where its first byte lies. A Length of zero is all.
 	Offset, Length int64
+	// FirstRowID and SequenceNumber are those of the file's manifest entry (a FileScanTask's FirstRowID and
+	// DataSequenceNumber), for a Schema that names columns of row lineage, as iceberg.SchemaWithRowLineage gives.
+	FirstRowID, SequenceNumber *int64
 }
 
 // Reader gives the rows of one data file, in the file's order. It is for one goroutine.

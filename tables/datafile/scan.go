@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -16,7 +17,8 @@ import (
 type ScanOptions struct {
 	// SnapshotID is the snapshot to read, with the schema it has; nil is the current one, with the table's current schema.
 	SnapshotID *int64
-	// Columns names the top-level columns to read, in this order; nil is all.
+	// Columns names the top-level columns to read, in this order; nil is all. On a table of format version 3 _row_id and
+	// _last_updated_sequence_number can be named too.
 	Columns []string
 	// Filter is evaluated exactly.
 	Filter iceberg.BooleanExpression
@@ -104,6 +106,9 @@ func planScan(ctx context.Context, tbl *table.Table, opts ScanOptions) ([]table.
 	if err != nil {
 		return nil, nil, err
 	}
+	if tbl.Metadata().Version() >= 3 && (slices.Contains(opts.Columns, iceberg.RowIDColumnName) || slices.Contains(opts.Columns, iceberg.LastUpdatedSequenceNumberColumnName)) {
+		schema = iceberg.SchemaWithRowLineage(schema)
+	}
 	if opts.Files != nil {
 		return opts.Files, schema, nil
 	}
@@ -120,7 +125,7 @@ func (s *scan) readFile(ctx context.Context, task table.FileScanTask, each func(
 	opts := ReadOptions{
 		Schema: s.schema, Columns: s.opts.Columns, Filter: s.opts.Filter, BatchRows: s.opts.BatchRows,
 		NameMapping: s.meta.NameMapping(), Spec: s.meta.PartitionSpecByID(int(task.File.SpecID())), Parallelism: s.columns,
-		Offset: task.Start, Length: task.Length,
+		Offset: task.Start, Length: task.Length, FirstRowID: task.FirstRowID, SequenceNumber: task.DataSequenceNumber,
 	}
 	if !deleted.IsEmpty() {
 		opts.Deleted = deleted

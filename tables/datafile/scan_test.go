@@ -516,3 +516,80 @@ func TestRowsFiles(t *testing.T) {
 	require.ErrorIs(t, err, errUnreachable)
 	require.NoFileExists(t, path)
 }
+
+func TestScanRowLineage(t *testing.T) {
+	l := newLake(t, ordersSchema(), nil, iceberg.Properties{"format-version": "3"})
+	l.append(ascending(0, 30)...)
+	l.append(ascending(100, 30)...)
+	lineage := func(opts ScanOptions) map[int64][2]int64 {
+		opts.Columns, opts.BatchRows = []string{"id", "_row_id", "_last_updated_sequence_number"}, 7
+		r, err := Scan(t.Context(), l.table(), opts)
+		require.NoError(t, err)
+		defer r.Release()
+		out := map[int64][2]int64{}
+		for r.Next() {
+			b := r.RecordBatch()
+			for i := range int(b.NumRows()) {
+				require.True(t, b.Column(1).IsValid(i) && b.Column(2).IsValid(i))
+				out[b.Column(0).(*array.Int64).Value(i)] = [2]int64{b.Column(1).(*array.Int64).Value(i), b.Column(2).(*array.Int64).Value(i)}
+			}
+		}
+		require.NoError(t, r.Err())
+		return out
+	}
+	before := lineage(ScanOptions{})
+	require.Len(t, before, 60)
+	seen := map[int64]bool{}
+	for id, v := range before {
+		require.False(t, seen[v[0]], "row id %d is there twice", v[0])
+		seen[v[0]] = true
+		require.Equal(t, int64(1)+id/100, v[1])
+	}
+	require.Len(t, lineage(ScanOptions{Filter: iceberg.LessThan(iceberg.Reference("id"), int64(3))}), 3)
+
+	// Rows 0 to 29 move to another file: row 5 changed, row 6 is gone, row 7000 is new.
+	tasks, err := l.table().Scan(table.WithRowFilter(iceberg.LessThan(iceberg.Reference("id"), int64(100)))).PlanFiles(t.Context())
+	require.NoError(t, err)
+	require.Len(t, tasks, 1)
+	moved, _ := readAll(t, tasks[0].File, ReadOptions{Schema: iceberg.SchemaWithRowLineage(l.meta().CurrentSchema()), FirstRowID: tasks[0].FirstRowID, SequenceNumber: tasks[0].DataSequenceNumber})
+	b := array.NewRecordBuilder(allocator, moved.Schema())
+	for i := range int(moved.NumRows()) {
+		for c := range 5 {
+			if i == 6 {
+				continue
+			}
+			if i == 5 && c == 4 || i == 7 && c > 2 { // 7 makes way for a new row
+				b.Field(c).AppendNull()
+				continue
+			}
+			if i == 7 && c == 0 {
+				b.Field(0).(*array.Int64Builder).Append(7000)
+				continue
+			}
+			require.NoError(t, b.Field(c).AppendValueFromString(moved.Column(c).ValueStr(i)))
+		}
+	}
+	files := writeAll(t, l.meta(), WriterOptions{RowLineage: true}, b.NewRecordBatch())
+	tx := l.table().NewTransaction()
+	require.NoError(t, tx.NewRewrite(nil).DeleteFile(tasks[0].File).AddDataFile(files[0]).Commit(t.Context()))
+	_, err = tx.Commit(t.Context())
+	require.NoError(t, err)
+	after := lineage(ScanOptions{})
+	require.Len(t, after, 59)
+	for id, v := range after {
+		switch id {
+		case 5:
+			require.Equal(t, before[5][0], v[0])
+			require.EqualValues(t, 3, v[1])
+		case 7000:
+			require.False(t, seen[v[0]])
+			require.EqualValues(t, 3, v[1])
+		default:
+			require.Equal(t, before[id], v, "row %d", id)
+		}
+	}
+
+	v2 := newTable(t, ordersSchema(), nil, table.UnsortedSortOrder, nil)
+	_, err = NewWriter(t.Context(), v2, localFS, WriterOptions{RowLineage: true})
+	require.ErrorContains(t, err, "format version 2 has no row lineage")
+}

@@ -30,6 +30,10 @@ type WriterOptions struct {
 	Prefix string
 	// Parallelism is the number of row groups encoded at once. Default: GOMAXPROCS.
 	Parallelism int
+	// RowLineage says that batches have two columns more, _row_id and _last_updated_sequence_number, as those of
+	// iceberg.SchemaWithRowLineage: for rows that move from another file of a table of format version 3. Null is for rows, or
+	// changes, that are new.
+	RowLineage bool
 	// TempDir is where rows go that MemoryLimit has no room for. Default: os.TempDir().
 	TempDir string
 }
