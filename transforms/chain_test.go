@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -294,6 +295,31 @@ func TestCancel(t *testing.T) {
 	cancel()
 	require.False(t, r.Next())
 	require.ErrorIs(t, r.Err(), context.Canceled)
+}
+
+// One chain runs over several streams at once, and counts them together.
+func TestStreamsAtOnce(t *testing.T) {
+	batch := flightRows(t)
+	chain, err := transforms.NewChain(batch.Schema(), []transforms.Step{
+		{Derive: []transforms.Assign{{Name: "id", Value: `carrier + string(flight)`}, {Name: "bits", Value: "bitand(flight, 1)"}}},
+		{Filter: `carrier matches "^[A-Z]+$"`},
+	}, []transforms.Expectation{{Name: "short", That: "delay < 10", Otherwise: "warn"}})
+	require.NoError(t, err)
+	require.Len(t, chain.Explain(), 1)
+	require.Contains(t, chain.Explain()[0], "step 1: bits: bitand at byte 0 has no kernel")
+	var group sync.WaitGroup
+	results := make([][]string, 8)
+	for i := range results {
+		group.Go(func() {
+			results[i], _ = rowtest.Drain(chain.Apply(context.Background(), rowtest.Reader(t, batch, batch), transforms.Observer{}))
+		})
+	}
+	group.Wait()
+	for _, rows := range results {
+		require.Len(t, rows, 6)
+		require.Equal(t, results[0], rows)
+	}
+	require.Equal(t, transforms.Counts{In: 64, Out: 48, Filtered: 16, Warned: map[string]int64{"short": 16}}, chain.Counts())
 }
 
 // What a chain holds of its input, it gives back.

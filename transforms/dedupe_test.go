@@ -159,10 +159,10 @@ func TestDedupeAgreesWithModel(t *testing.T) {
 	}{
 		{20000, 5000, "", 1 << 20, false},
 		{60000, 30000, "", 512 << 10, true},
-		{200000, 150000, "", 1, true},                              // sharded again and again
+		{80000, 60000, "", 1, true},                                // sharded again and again
 		{60000, 3, "", 1, false},                                   // few keys
 		{5000, 2500, strings.Repeat("long", 500), 256 << 10, true}, // keys of 2 KB
-		{1000, 50, strings.Repeat("x", 100_000), 1, true},          // not even a key fits
+		{300, 30, strings.Repeat("x", 100_000), 1, true},           // not even a key fits
 		{1, 1, "", 0, false},
 	}
 	for i, c := range cases {
@@ -198,17 +198,17 @@ func TestDedupeAgreesWithModel(t *testing.T) {
 
 // The table stays within its limit: what is live after many keys is far less than the keys.
 func TestDedupeMemory(t *testing.T) {
-	src := &endless{rows: 1_500_000}
+	src := &endless{rows: 600_000}
 	var peak uint64
 	src.each = func() { peak = max(peak, heap()) }
 	before := heap()
 	rows, counts, err := transforms.Dedupe(context.Background(), src, []string{"k"}, "latest", nil,
-		transforms.DedupeOptions{MemoryLimit: 8 << 20, TempDir: t.TempDir()})
+		transforms.DedupeOptions{MemoryLimit: 4 << 20, TempDir: t.TempDir()})
 	require.NoError(t, err)
 	defer rows.Release()
 	require.EqualValues(t, src.rows, counts.Out)
-	require.Greater(t, counts.SpilledBytes, int64(40<<20), "the keys are far more than the limit")
-	require.Less(t, peak-min(peak, before), uint64(24<<20), "limit, batch and what the collector has not seen yet")
+	require.Greater(t, counts.SpilledBytes, int64(16<<20), "the keys are far more than the limit")
+	require.Less(t, peak-min(peak, before), uint64(12<<20), "limit, batch and what the collector has not seen yet")
 }
 
 func TestDedupeOfChangingSource(t *testing.T) {
