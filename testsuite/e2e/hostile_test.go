@@ -42,7 +42,7 @@ const columns = "\n    columns: {n: int, k: string}"
 var hostiles = []hostile{
 	{name: "truncated_gzip", source: "{format: csv}" + columns, file: "b.csv.gz", content: "n,k\n" + strings.Repeat("2,b\n", 5000),
 		damage: func(b []byte) []byte { return b[:len(b)/2] }, class: wire.ErrData,
-		message: []string{"/in/truncated_gzip/b.csv.gz", "gzip"}, mended: "n,k\n2,b\n", rows: "1a 2b 3c"},
+		message: []string{"/in/truncated_gzip/b.csv.gz: ", "gzip: unexpected EOF"}, mended: "n,k\n2,b\n", rows: "1a 2b 3c"},
 	{name: "corrupt_footer", source: "{format: parquet}", file: "b.parquet", content: "2,b",
 		damage: func(b []byte) []byte { copy(b[len(b)-20:], "deadbeefdead"); return b }, class: wire.ErrData,
 		message: []string{"/in/corrupt_footer/b.parquet", "is not a sound Parquet file"}, mended: "2,b", rows: "1a 2b 3c"},
@@ -247,7 +247,7 @@ func (h hostile) checkFirst(t *testing.T, l *lab.Lab, got wire.TableResult, snap
 	if n := snapshots["bronze."+h.name]; n != 0 {
 		t.Errorf("%s: a failed build made %d snapshots", h.name, n)
 	}
-	if files := parquetFiles(t, l.Path(".varve", "warehouse", "bronze", h.name)); len(files) > 0 {
+	if files := parquetFiles(t, l.Path(".varve", "warehouse", "bronze.db", h.name)); len(files) > 0 {
 		t.Errorf("%s: data files are left behind: %v", h.name, files)
 	}
 }

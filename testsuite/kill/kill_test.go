@@ -3,7 +3,6 @@
 package kill
 
 import (
-	"encoding/json"
 	"os"
 	"testing"
 	"time"
@@ -47,7 +46,8 @@ func TestKillAtEveryPoint(t *testing.T) {
 			l := lab.New(t, bin)
 			landing := reference.Landing(t, l, "landing", 4)
 			id := "killed"
-			victim := l.StartWorker("VARVE_FAULT=" + point)
+			l.Env = []string{"VARVE_FAULT=" + point} // only the worker comes by the points: the commands here embed nothing
+			victim := l.StartWorker()
 			l.Must("run", "flights", "--detach", "--id", id, "-p", "landing="+landing)
 			select {
 			case <-victim.Ended():
@@ -57,8 +57,9 @@ func TestKillAtEveryPoint(t *testing.T) {
 			if !victim.KilledItself() {
 				t.Fatalf("the worker ended, but not by kill -9 at %s:\n%s", point, victim.Log())
 			}
+			l.Env = nil
 			l.StartWorker()
-			await(t, l, id)
+			l.Await(id, 5*time.Minute)
 			reference.Check(t, l, landing)
 
 			// A run after it finds nothing new, so the checkpoints are right too.
@@ -70,25 +71,4 @@ func TestKillAtEveryPoint(t *testing.T) {
 			reference.CheckNothingStaged(t, l)
 		})
 	}
-}
-
-func await(t *testing.T, l *lab.Lab, id string) {
-	t.Helper()
-	var status struct{ Status string }
-	deadline := time.Now().Add(5 * time.Minute)
-	for time.Now().Before(deadline) {
-		if out := l.Trigger("status", id, "--json"); out.Code == 0 {
-			if err := json.Unmarshal([]byte(out.Stdout), &status); err != nil {
-				t.Fatal(err)
-			}
-			if status.Status == "completed" {
-				return
-			}
-			if status.Status != "running" {
-				t.Fatalf("the run is %s: %s", status.Status, out.Stdout)
-			}
-		}
-		time.Sleep(500 * time.Millisecond)
-	}
-	t.Fatalf("the run is not done after five minutes")
 }

@@ -210,6 +210,27 @@ func (l *Lab) Tables() []string {
 	return names
 }
 
+// Await waits until a run completes, through restarts of the server; a run that ends in another way fails the test.
+func (l *Lab) Await(id string, limit time.Duration) {
+	l.t.Helper()
+	var status struct{ Status string }
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(300 * time.Millisecond) {
+		out := l.Trigger("status", id, "--json")
+		if out.Code != 0 {
+			continue // no server or no worker just now
+		}
+		l.decode(out.Stdout, &status)
+		switch status.Status {
+		case "completed":
+			return
+		case "running":
+		default:
+			l.t.Fatalf("the run %s is %s: %s", id, status.Status, out.Stdout)
+		}
+	}
+	l.t.Fatalf("the run %s is not done after %s", id, limit)
+}
+
 func (l *Lab) decode(data string, v any) {
 	l.t.Helper()
 	if err := json.Unmarshal([]byte(data), v); err != nil {
@@ -225,11 +246,10 @@ type Worker struct {
 	done chan struct{}
 }
 
-// StartWorker starts `worker --dev` and waits until it is ready. The test's end kills it.
-func (l *Lab) StartWorker(env ...string) *Worker {
+// StartWorker starts `worker --dev` with more flags, and waits until it is ready. The test's end kills it.
+func (l *Lab) StartWorker(flags ...string) *Worker {
 	l.t.Helper()
-	w := &Worker{cmd: l.command("worker", "--dev", "--ui-port", "-1"), log: &bytes.Buffer{}, mu: &sync.Mutex{}, done: make(chan struct{})}
-	w.cmd.Env = append(w.cmd.Env, env...)
+	w := &Worker{cmd: l.command("worker", append([]string{"--dev", "--ui-port", "-1"}, flags...)...), log: &bytes.Buffer{}, mu: &sync.Mutex{}, done: make(chan struct{})}
 	w.cmd.Stderr = lockedWriter{w.mu, w.log}
 	if err := w.cmd.Start(); err != nil {
 		l.t.Fatal(err)
@@ -260,6 +280,13 @@ func (w *Worker) Log() string {
 func (w *Worker) Kill() {
 	_ = w.cmd.Process.Signal(syscall.SIGKILL)
 	<-w.done
+}
+
+// Terminate is SIGTERM; it waits for the end and returns the exit code.
+func (w *Worker) Terminate() int {
+	_ = w.cmd.Process.Signal(syscall.SIGTERM)
+	<-w.done
+	return w.cmd.ProcessState.ExitCode()
 }
 
 // Ended is closed when the process has ended.
