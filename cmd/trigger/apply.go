@@ -52,7 +52,7 @@ func apply(c *cobra.Command, g *global, yes, check bool) error {
 		return err
 	}
 	if g.json {
-		if err := printJSON(c.OutOrStdout(), changes); err != nil {
+		if err := printJSON(c.OutOrStdout(), append([]schedules.Change{}, changes...)); err != nil { // not null
 			return err
 		}
 	} else {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,8 +36,8 @@ const exitText = `Exit codes:
 func newExitCodes() *cobra.Command {
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitText, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			c.Print(exitText)
-			return nil
+			_, err := fmt.Fprint(c.OutOrStdout(), exitText)
+			return err
 		}}
 }
 

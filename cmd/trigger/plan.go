@@ -158,7 +158,7 @@ func explainTable(line func(word, format string, args ...any), t plan.Table, e a
 		line("expect", "%s: %s, otherwise %s", x.Name, x.That, x.Otherwise)
 	}
 	for _, f := range e.Fallbacks {
-		line("slow", "%s: no vectorised kernel, computed row by row", f)
+		line("slow", "%s", f)
 	}
 	line("columns", "%s", describeColumns(t.Columns))
 }

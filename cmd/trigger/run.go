@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/spec"
 	"github.com/varve-lake/varve/workflows"
 )
 
@@ -257,12 +258,15 @@ func runFailure(err error) error {
 		app      *temporal.ApplicationError
 		canceled *temporal.CanceledError
 		missing  *serviceerror.NotFound
+		found    spec.Diagnostics
 	)
 	switch {
 	case errors.As(err, &canceled):
 		return codedError{errors.New("the run was cancelled"), exitFailed}
 	case errors.As(err, &missing):
 		return codedError{err, exitMistake}
+	case errors.As(err, &app) && app.Type() == wire.ErrUser && app.HasDetails() && app.Details(&found) == nil && len(found) > 0:
+		return found
 	case errors.As(err, &app) && app.Type() == wire.ErrUser:
 		return codedError{errors.New(app.Message()), exitMistake}
 	case errors.As(err, &app):

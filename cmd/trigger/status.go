@@ -80,16 +80,20 @@ func (s *session) runs(ctx context.Context, query string, n int) ([]*workflowpb.
 	return out[:min(n, len(out))], nil
 }
 
-// newestUnfinished is the run that `resume` without an id goes on with.
+// newestUnfinished is the run that `resume` without an id goes on with: the newest one that did not get done what it had
+// planned. One that failed before it had a plan has nothing to go on with.
 func (s *session) newestUnfinished(ctx context.Context) (string, error) {
-	runs, err := s.runs(ctx, " AND ExecutionStatus IN ('Failed', 'Canceled', 'Terminated', 'TimedOut')", 1)
+	runs, err := s.runs(ctx, " AND ExecutionStatus IN ('Failed', 'Canceled', 'Terminated', 'TimedOut')", 20)
 	if err != nil {
 		return "", err
 	}
-	if len(runs) == 0 {
-		return "", codedError{errors.New("no run failed or was cancelled: there is nothing to resume"), exitMistake}
+	for _, r := range runs {
+		id := r.GetExecution().GetWorkflowId()
+		if p := s.progress(ctx, id, r.GetExecution().GetRunId()); p != nil && len(p.Tables) > 0 {
+			return id, nil
+		}
 	}
-	return runs[0].GetExecution().GetWorkflowId(), nil
+	return "", codedError{errors.New("no run failed or was cancelled: there is nothing to resume"), exitMistake}
 }
 
 func (s *session) listRuns(c *cobra.Command, g *global, n int) error {

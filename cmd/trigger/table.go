@@ -19,7 +19,13 @@ import (
 )
 
 func newTable(g *global) *cobra.Command {
-	c := &cobra.Command{Use: "table", Short: "Look into tables and roll them back"}
+	c := &cobra.Command{Use: "table", Short: "Look into tables and roll them back",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 { // which cobra would answer with the help, as if all were well
+				return usageError{fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())}
+			}
+			return c.Help()
+		}}
 	c.AddCommand(newTableList(g), newTableShow(g), newTableHead(g), newTableSnapshots(g), newTableRollback(g))
 	return c
 }
@@ -149,7 +155,7 @@ func newTableSnapshots(g *global) *cobra.Command {
 				}
 				snapshots := t.Snapshots()
 				if g.json {
-					return printJSON(c.OutOrStdout(), snapshots)
+					return printJSON(c.OutOrStdout(), append([]tables.Snapshot{}, snapshots...)) // not null
 				}
 				w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 				fmt.Fprintln(w, "snapshot\ttime\toperation\tadded rows\tdeleted rows\ttotal rows\trefs\trun")

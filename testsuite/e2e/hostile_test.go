@@ -230,9 +230,10 @@ func decodeRun(t *testing.T, out lab.Output, code int) map[string]wire.TableResu
 // checkFirst holds the result of the first run against the case.
 func (h hostile) checkFirst(t *testing.T, l *lab.Lab, got wire.TableResult, snapshots map[string]int) {
 	t.Helper()
+	files := parquetFiles(t, l.Path(".varve", "warehouse", "bronze.db", h.name))
 	if h.class == "" {
-		if got.State != wire.StateBuilt {
-			t.Errorf("%s: %s: %s %s", h.name, got.State, got.ErrorType, got.Reason)
+		if got.State != wire.StateBuilt || len(files) == 0 {
+			t.Errorf("%s: %s, %d data files: %s %s", h.name, got.State, len(files), got.ErrorType, got.Reason)
 		}
 		return
 	}
@@ -247,7 +248,7 @@ func (h hostile) checkFirst(t *testing.T, l *lab.Lab, got wire.TableResult, snap
 	if n := snapshots["bronze."+h.name]; n != 0 {
 		t.Errorf("%s: a failed build made %d snapshots", h.name, n)
 	}
-	if files := parquetFiles(t, l.Path(".varve", "warehouse", "bronze.db", h.name)); len(files) > 0 {
+	if len(files) > 0 {
 		t.Errorf("%s: data files are left behind: %v", h.name, files)
 	}
 }
