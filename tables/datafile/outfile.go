@@ -3,12 +3,14 @@ package datafile
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
@@ -125,10 +127,31 @@ func (w *Writer) run(f *outFile) (err error) {
 		err = w.failure()
 	}
 	if err != nil {
-		f.sink.Close()
+		abandon(f.sink)
 		return err
 	}
 	return w.end(f)
+}
+
+// abandon closes a file that is not to be: where Close is what makes a file visible, there is a way not to.
+func abandon(w iceio.FileWriter) {
+	if a, ok := w.(interface{ Abort() error }); ok {
+		_ = a.Abort()
+		return
+	}
+	_ = w.Close()
+}
+
+// conclude ends a file that was written with an error or without.
+func conclude(w iceio.FileWriter, err error) error {
+	if err == nil {
+		err = syncFile(w)
+	}
+	if err != nil {
+		abandon(w)
+		return err
+	}
+	return w.Close()
 }
 
 func (w *Writer) lay(f *outFile, frag fragment) error {
@@ -152,13 +175,7 @@ func (w *Writer) end(f *outFile) error {
 	if err == nil {
 		err = f.out.Flush()
 	}
-	if err == nil {
-		err = syncFile(f.sink)
-	}
-	if closeErr := f.sink.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
+	if err := conclude(f.sink, err); err != nil {
 		return err
 	}
 	order := table.UnsortedSortOrderID
@@ -208,23 +225,22 @@ func syncDirectory(path string) error {
 		return err
 	}
 	defer d.Close()
-	return d.Sync()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // some file systems cannot sync a folder
+		return err
+	}
+	return nil
 }
 
 // localPath is the path of a URI on the local file system.
 func localPath(uri string) (string, bool) {
-	scheme, _, ok := strings.Cut(uri, "://")
-	switch {
-	case !ok:
+	if !strings.HasPrefix(uri, "file:") {
 		return uri, filepath.IsAbs(uri)
-	case scheme != "file":
-		return "", false
 	}
 	u, err := url.Parse(uri)
-	if err != nil {
+	if err != nil || u.Path == "" {
 		return "", false
 	}
-	return u.Path, true
+	return filepath.FromSlash(u.Path), true
 }
 
 // place is the URI of a new data file.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
@@ -19,15 +20,15 @@ import (
 
 // WritePositionDeletes writes a format version 2 position-delete file for one data file, and describes it with that file's
 // partition and spec, and with the file it refers to. Positions that a former delete file deletes need not be among them.
-func WritePositionDeletes(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, dataFile iceberg.DataFile, positions *roaring64.Bitmap) (iceberg.DataFile, error) {
-	df, err := writePositionDeletes(ctx, meta, fs, dataFile, positions)
+func WritePositionDeletes(ctx context.Context, meta table.Metadata, store iceio.WriteFileIO, dataFile iceberg.DataFile, positions *roaring64.Bitmap) (iceberg.DataFile, error) {
+	df, err := writePositionDeletes(ctx, meta, store, dataFile, positions)
 	if err != nil {
 		return nil, fmt.Errorf("write position deletes of %s: %w", dataFile.FilePath(), err)
 	}
 	return df, nil
 }
 
-func writePositionDeletes(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, dataFile iceberg.DataFile, positions *roaring64.Bitmap) (iceberg.DataFile, error) {
+func writePositionDeletes(ctx context.Context, meta table.Metadata, store iceio.WriteFileIO, dataFile iceberg.DataFile, positions *roaring64.Bitmap) (iceberg.DataFile, error) {
 	if meta.Version() != 2 {
 		return nil, fmt.Errorf("format version %d has no position-delete files to add", meta.Version())
 	}
@@ -44,7 +45,7 @@ func writePositionDeletes(ctx context.Context, meta table.Metadata, fs iceio.Wri
 	}
 	l.keyValues = append(l.keyValues, keyValue{"delete-type", "position"})
 	uri := l.place("", uuid.NewString()+"-deletes.parquet")
-	footer, size, err := l.writeFile(ctx, fs, uri, positionDeleteBatches(l.arrow, dataFile.FilePath(), positions))
+	footer, size, err := l.writeFile(ctx, store, uri, positionDeleteBatches(l.arrow, dataFile.FilePath(), positions))
 	if err != nil {
 		return nil, err
 	}
@@ -88,23 +89,17 @@ func positionDeleteBatches(schema *arrow.Schema, path string, positions *roaring
 
 // writeFile writes batches as one file, a row group each, and releases them. The bytes are on disk when it returns; after an
 // error there is no file.
-func (l *layout) writeFile(ctx context.Context, fs iceio.WriteFileIO, uri string, batches iter.Seq[arrow.RecordBatch]) (*metadata.FileMetaData, int64, error) {
-	sink, err := fs.Create(uri)
+func (l *layout) writeFile(ctx context.Context, store iceio.WriteFileIO, uri string, batches iter.Seq[arrow.RecordBatch]) (*metadata.FileMetaData, int64, error) {
+	sink, err := store.Create(uri)
 	if err != nil {
 		return nil, 0, err
 	}
 	footer, size, err := l.fill(ctx, sink, batches)
-	if err == nil {
-		err = syncFile(sink)
-	}
-	if closeErr := sink.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
+	if err = conclude(sink, err); err == nil {
 		err = syncDirectories([]string{uri}, l.location)
 	}
 	if err != nil {
-		return nil, 0, errors.Join(err, fs.Remove(uri))
+		return nil, 0, errors.Join(err, removeIfThere(store, uri))
 	}
 	return footer, size, nil
 }
@@ -129,4 +124,11 @@ func (l *layout) fill(ctx context.Context, sink iceio.FileWriter, batches iter.S
 		return nil, 0, err
 	}
 	return footer, a.size(), out.Flush()
+}
+
+func removeIfThere(store iceio.IO, uri string) error {
+	if err := store.Remove(uri); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"runtime"
 	"slices"
@@ -34,9 +33,6 @@ const rowsGroupBytes = 64 << 20
 func WriteRows(ctx context.Context, store iceio.WriteFileIO, uri string, rdr array.RecordReader) (RowsFile, error) {
 	out, err := writeRows(ctx, store, uri, rdr)
 	if err != nil {
-		if e := store.Remove(uri); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
 		return RowsFile{}, fmt.Errorf("write rows to %s: %w", uri, err)
 	}
 	return out, nil
@@ -48,16 +44,14 @@ func writeRows(ctx context.Context, store iceio.WriteFileIO, uri string, rdr arr
 		return RowsFile{}, err
 	}
 	out := RowsFile{URI: uri}
-	if out.Rows, out.Bytes, err = encodeRows(ctx, sink, rdr); err == nil {
-		err = syncFile(sink)
-	}
-	if closeErr := sink.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
+	out.Rows, out.Bytes, err = encodeRows(ctx, sink, rdr)
+	if err = conclude(sink, err); err == nil {
 		err = syncDirectories([]string{uri}, uri)
 	}
-	return out, err
+	if err != nil {
+		return RowsFile{}, errors.Join(err, removeIfThere(store, uri))
+	}
+	return out, nil
 }
 
 // encodeRows encodes row groups on all cores and lays them into sink in order.
