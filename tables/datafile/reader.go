@@ -265,9 +265,6 @@ func (r *Reader) beginning(group int) (int64, error) {
 // Schema is the Arrow schema of the batches.
 func (r *Reader) Schema() *arrow.Schema { return r.schema }
 
-// RowGroups gives the first position of each of the file's row groups, and one past the last.
-func (r *Reader) RowGroups() []int64 { return slices.Clone(r.starts) }
-
 // Next advances to the next batch; false at the end or on an error.
 func (r *Reader) Next() bool {
 	r.drop()
