@@ -178,8 +178,12 @@ func (f *frame) rejected(write render.Writer, i int) Rejected {
 // origin is a column of the input if it has a value at a row.
 func (f *frame) origin(name string, at int) arrow.Array {
 	found := f.input.Schema().FieldIndices(name)
-	if len(found) != 1 || f.input.Column(found[0]).IsNull(at) {
+	if len(found) != 1 {
 		return nil
 	}
-	return f.input.Column(found[0])
+	column := f.input.Column(found[0])
+	if column.DataType().ID() == arrow.NULL || column.IsNull(at) { // a Null array says that its rows are not null
+		return nil
+	}
+	return column
 }
