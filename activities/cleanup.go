@@ -11,9 +11,13 @@ import (
 )
 
 // cleanup removes a build's staging folder, and if no commit was ever asked for, the data files that it had staged.
+// Without a table it removes what a run staged beside them.
 func (a *Activities) cleanup(ctx context.Context, p *pulse, in wire.CleanupRequest) (struct{}, error) {
 	fault.Point(fault.CleanupBefore)
 	p.at("cleaning up")
+	if in.Table == "" {
+		return struct{}{}, a.lake.RemoveStaging(ctx, in.Run)
+	}
 	table, err := a.lake.Table(ctx, in.Table)
 	if errors.Is(err, tables.ErrNoSuchTable) {
 		return struct{}{}, nil

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/varve-lake/varve/activities/wire"
@@ -141,4 +145,47 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	_, err := l.env.ExecuteActivity("Panics", "x")
 	requireClass(t, err, wire.ErrInternal)
 	require.ErrorContains(t, err, "Panics: internal error: out of range")
+}
+
+func TestNoFilesYet(t *testing.T) {
+	l := newLab(t)
+	l.write("pipelines/p.yaml", "pipeline: p\ntables:\n  bronze.a:\n    source: {files: \"in/*.csv\"}\n")
+	_, err := l.compile("p")
+	requireClass(t, err, wire.ErrUser)
+	require.ErrorContains(t, err, "the columns of bronze.a are not known")
+	l.write("pipelines/p.yaml", "pipeline: p\ntables:\n  bronze.a:\n    source: {files: \"in/*.csv\"}\n    columns: {n: int}\n")
+	r := l.runPipeline("p")["bronze.a"]
+	require.Equal(t, wire.StateUnchanged, r.State)
+	require.Equal(t, []string{"created"}, r.Changes)
+	require.Empty(t, l.rows("bronze.a", "n"))
+}
+
+func TestHeartbeatsTellProgress(t *testing.T) {
+	l := flightsLab(t)
+	var beats []wire.Heartbeat
+	var mu sync.Mutex
+	l.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
+		var h wire.Heartbeat
+		if err := details.Get(&h); err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			beats = append(beats, h)
+		}
+	})
+	register(l.env, "Long", func(ctx context.Context, p *pulse, _ string) (wire.Heartbeat, error) {
+		p.at("reading")
+		p.rows.Add(42)
+		for { // until the first one has come
+			mu.Lock()
+			n := len(beats)
+			mu.Unlock()
+			if n > 0 {
+				return p.heartbeat(), nil
+			}
+			runtime.Gosched()
+		}
+	})
+	last, err := call[wire.Heartbeat](l, "Long", "x")
+	require.NoError(t, err)
+	require.Equal(t, wire.Heartbeat{Stage: "reading", Rows: 42}, last)
 }

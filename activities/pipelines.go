@@ -144,7 +144,9 @@ func (a *Activities) compile(ctx context.Context, p *pulse, in wire.CompileReque
 	for _, t := range compiled.Tables {
 		out.Nodes = append(out.Nodes, wire.Node{Name: t.Name, Layer: t.Layer, After: t.After})
 	}
-	out.Plan, err = a.storePlan(ctx, compiled, in.Run)
+	if out.Plan, err = a.storePlan(ctx, compiled, in.Run); out.Plan.URI != "" {
+		out.Run = in.Run
+	}
 	return out, err
 }
 

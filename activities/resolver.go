@@ -38,11 +38,11 @@ func (r *resolver) FileSchema(ctx context.Context, table string, files plan.File
 		return nil, err
 	}
 	schema, err := sources.Infer(ctx, r.a.store, all, options)
-	if err != nil {
-		return nil, mistaken(err)
-	}
-	if len(all) == 0 {
+	switch {
+	case len(all) == 0 && (err == nil || errors.Is(err, sources.ErrNoFiles)):
 		return schema, fmt.Errorf("%s: %w", files.Glob, compile.ErrNoFiles)
+	case err != nil:
+		return nil, mistaken(err)
 	}
 	if len(fresh) == 0 || len(fresh) == len(all) {
 		return schema, nil
@@ -51,7 +51,7 @@ func (r *resolver) FileSchema(ctx context.Context, table string, files plan.File
 	if err != nil {
 		return nil, mistaken(err)
 	}
-	return compile.Union(schema, latest), nil
+	return compile.Sampled(schema, latest), nil
 }
 
 // list is the files that a glob matches, and of these the ones that the table has not loaded.
@@ -114,7 +114,7 @@ func (r *resolver) TableSchema(ctx context.Context, name string) (*compile.Exist
 	if err != nil {
 		return nil, err
 	}
-	return &compile.Existing{Schema: schema, Identifier: t.Identifier()}, nil
+	return &compile.Existing{Schema: schema}, nil
 }
 
 func (r *resolver) Tables(ctx context.Context) ([]string, error) { return r.a.lake.Tables(ctx) }

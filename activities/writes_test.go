@@ -191,4 +191,19 @@ func TestCheckpointMovesWithoutRows(t *testing.T) {
 	require.Zero(t, r["bronze.flights"].SnapshotID)
 	require.Equal(t, 1, l.snapshots("bronze.flights"))
 	require.Equal(t, wire.StateUnchanged, l.runPipeline("flights")["bronze.flights"].State)
+
+	l.write("landing/4.csv", "carrier,flight,tailnum,delay,updated\n,4,N4,1,2013-01-05T00:00:00Z\n")
+	silver := l.runPipeline("flights")["silver.flights"]
+	require.Equal(t, []int64{1, 1, 0}, []int64{silver.RowsRead, silver.Filtered, silver.SnapshotID})
+	require.Equal(t, wire.StateUnchanged, l.runPipeline("flights")["silver.flights"].State, "the merge of no rows has moved on too")
+}
+
+func TestPlanOfARunIsRemovedByItsEnd(t *testing.T) {
+	l := newLab(t)
+	_, err := l.a.lake.WriteStaged(t.Context(), "run-1", "plan.json", []byte("{}"))
+	require.NoError(t, err)
+	require.Len(t, l.staged(), 1)
+	_, err = l.env.ExecuteActivity(wire.ActivityCleanup, wire.CleanupRequest{Run: "run-1"})
+	require.NoError(t, err)
+	require.Empty(t, l.staged())
 }

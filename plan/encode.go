@@ -53,9 +53,19 @@ func (p *Plan) Table(name string) *Table {
 func (t *Table) Definition() (string, error) {
 	part := *t
 	part.After, part.Doc, part.Owner, part.Tags, part.Properties = nil, "", "", nil, nil
+	part.Input, part.Rows, part.Columns = undocumented(t.Input), undocumented(t.Rows), undocumented(t.Columns)
 	data, err := json.Marshal(part)
 	if err != nil {
 		return "", fmt.Errorf("digest the definition of %s: %w", t.Name, err)
 	}
 	return Digest(data), nil
+}
+
+func undocumented(columns []Column) []Column {
+	out := make([]Column, len(columns))
+	for i, c := range columns {
+		c.Doc = ""
+		out[i] = c
+	}
+	return out
 }

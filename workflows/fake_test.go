@@ -32,6 +32,8 @@ type fake struct {
 	maxAtOnce int
 	snapshots int64
 	refines   bool
+	reason    string
+	planURI   string
 	onStage   func(ctx context.Context, r wire.StageRequest) (wire.Staged, error)
 }
 
@@ -82,6 +84,9 @@ func (f *fake) compile(_ context.Context, r wire.CompileRequest) (wire.Compiled,
 	for _, n := range f.nodes {
 		p.Tables = append(p.Tables, plan.Table{Name: n.Name, Layer: n.Layer, After: n.After})
 	}
+	if f.planURI != "" {
+		return wire.Compiled{Plan: wire.PlanRef{URI: f.planURI}, Run: "run-1", Nodes: f.nodes, Settings: f.settings}, nil
+	}
 	return wire.Compiled{Plan: wire.PlanRef{Plan: p}, Nodes: f.nodes, Settings: f.settings}, nil
 }
 
@@ -103,7 +108,7 @@ func (f *fake) prepare(_ context.Context, r wire.PrepareRequest) (wire.Prepared,
 		groups = n
 	}
 	job := fmt.Sprintf("%s#%d", r.Table.Name, r.Round)
-	return wire.Prepared{Job: job, Groups: groups, Refine: f.refines, Reason: "new files"}, nil
+	return wire.Prepared{Job: job, Groups: groups, Refine: f.refines, Reason: "new files " + f.reason}, nil
 }
 
 func (f *fake) extend(_ context.Context, r wire.ExtendRequest) (wire.Extended, error) {

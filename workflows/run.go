@@ -151,7 +151,7 @@ func (r *run) describe(ctx workflow.Context) error {
 // conclude says what the run did: as its result, as its error, and in its memo.
 func (r *run) conclude(ctx workflow.Context) (*RunResult, error) {
 	result := &RunResult{
-		Pipeline: r.in.Pipeline, Tables: r.tables, Warnings: r.compiled.Warnings,
+		Pipeline: r.in.Pipeline, Tables: bounded(r.tables), Warnings: r.compiled.Warnings,
 		Seconds: workflow.Now(ctx).Sub(r.started).Seconds(),
 	}
 	if err := workflow.UpsertMemo(ctx, map[string]any{"summary": result.Summary(), "tables": result.Lines()}); err != nil {
@@ -164,7 +164,20 @@ func (r *run) conclude(ctx workflow.Context) (*RunResult, error) {
 		return nil, temporal.NewApplicationErrorWithOptions(message, wire.ErrTablesFailed,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{result}})
 	}
+	r.forgetPlan(ctx)
 	return result, nil
+}
+
+// forgetPlan removes the plan of a run that is done with it, if it was stored. A failed run keeps it, to be resumed.
+func (r *run) forgetPlan(ctx workflow.Context) {
+	if r.compiled.Plan.URI == "" || r.compiled.Run == "" {
+		return
+	}
+	ctx, cancel := sweep(ctx)
+	defer cancel()
+	if err := workflow.ExecuteActivity(ctx, wire.ActivityCleanup, wire.CleanupRequest{Run: r.compiled.Run}).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Warn("the plan is left to maintenance", "uri", r.compiled.Plan.URI, "error", err)
+	}
 }
 
 func succeeded(state string) bool {

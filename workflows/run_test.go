@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -281,4 +283,36 @@ func TestParametersTypedByHand(t *testing.T) {
 	for _, bad := range []string{`{"a": {"b": 1}}`, `{"a": [1]}`, `{"a": null}`, `[]`} {
 		require.Error(t, json.Unmarshal([]byte(`{"pipeline": "p", "parameters": `+bad+`}`), &in), bad)
 	}
+}
+
+func TestResultOfManyTablesStaysSmall(t *testing.T) {
+	var nodes []wire.Node
+	for i := range 400 {
+		nodes = append(nodes, node(fmt.Sprintf("bronze.t%03d", i)))
+	}
+	f := newFake(nodes...)
+	f.settings.Tables = 50
+	f.reason = strings.Repeat("because ", 100)
+	result, err := execute(t, environment(t, f), workflows.RunInput{Pipeline: "p"})
+	require.NoError(t, err)
+	require.Len(t, result.Tables, 400)
+	data, err := json.Marshal(result)
+	require.NoError(t, err)
+	require.Less(t, len(data), 256<<10)
+	lines, err := json.Marshal(result.Lines())
+	require.NoError(t, err)
+	require.Less(t, len(lines), 32<<10)
+}
+
+func TestStoredPlanIsRemovedWhenTheRunIsDone(t *testing.T) {
+	f := newFake(node("bronze.a"))
+	f.planURI = "file:///plan.json"
+	_, err := execute(t, environment(t, f), workflows.RunInput{Pipeline: "p"})
+	require.NoError(t, err)
+	require.Equal(t, 1, f.count("Cleanup "), "of the run")
+
+	f.fail(wire.ActivityCommit, "bronze.a", temporal.NewApplicationError("no", wire.ErrUser, nil))
+	_, err = execute(t, environment(t, f), workflows.RunInput{Pipeline: "p"})
+	require.Error(t, err)
+	require.Equal(t, 1, f.count("Cleanup "), "a failed run keeps it, to be resumed")
 }

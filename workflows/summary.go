@@ -2,13 +2,31 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/varve-lake/varve/activities/wire"
 )
 
-// memoLines bounds what a memo says of single tables.
-const memoLines = 100
+const (
+	// memoLines bounds what a memo says of single tables.
+	memoLines = 100
+	// detailed is the number of tables above which a result leaves out what may be long of each: it stays a small payload.
+	detailed = 100
+)
+
+// bounded are the results of a run as its own result has them. The children keep the whole.
+func bounded(tables []wire.TableResult) []wire.TableResult {
+	if len(tables) <= detailed {
+		return tables
+	}
+	out := slices.Clone(tables)
+	for i := range out {
+		out[i].Warnings, out[i].Changes, out[i].Warned = nil, nil, nil
+		out[i].Reason = clip(out[i].Reason, 120)
+	}
+	return out
+}
 
 // stateOrder is the order in which a summary counts the states.
 var stateOrder = []string{

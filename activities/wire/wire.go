@@ -48,7 +48,8 @@ type CompileRequest struct {
 // Compiled is a plan and what a run needs to know to order it.
 type Compiled struct {
 	Plan     PlanRef  `json:"plan"`
-	Nodes    []Node   `json:"nodes"` // in topological order
+	Run      string   `json:"run,omitempty"` // names the staging folder of a plan that does not travel
+	Nodes    []Node   `json:"nodes"`         // in topological order
 	Settings Settings `json:"settings"`
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -183,10 +184,11 @@ type Committed struct {
 	Warnings     []string `json:"warnings,omitempty"`
 }
 
-// CleanupRequest asks for a build's staging folder to be removed.
+// CleanupRequest asks for the staging folder of a build to be removed, or, without a table, that of a run.
 type CleanupRequest struct {
+	Run   string `json:"run,omitempty"`
 	Build Build  `json:"build"`
-	Table string `json:"table"`
+	Table string `json:"table,omitempty"`
 	Round int    `json:"round,omitempty"`
 	Job   string `json:"job,omitempty"` // empty if preparing it failed
 	// Discard also removes staged data files. It is set only if no commit was ever asked for: after that, a commit that

@@ -18,7 +18,7 @@ func (c *compiler) enforce(b *build, rows *arrow.Schema) error {
 	b.rows = rows
 	b.schema = columns
 	if b.existing != nil {
-		b.schema = Union(b.existing.Schema, columns)
+		b.schema = union(b.existing.Schema, columns)
 	}
 	var err error
 	if b.out.Columns, err = Columns(columns); err == nil && b.spec.Write.Merge != nil {

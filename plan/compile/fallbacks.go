@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/varve-lake/varve/plan"
 	"github.com/varve-lake/varve/transforms"
@@ -18,7 +19,7 @@ func Fallbacks(t *plan.Table) ([]string, error) {
 		return nil, err
 	}
 	var out []string
-	for _, s := range t.Steps {
+	for i, s := range t.Steps {
 		if s.Dedupe != nil {
 			continue
 		}
@@ -26,7 +27,9 @@ func Fallbacks(t *plan.Table) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("steps of %s: %w", t.Name, err)
 		}
-		out = append(out, chain.Explain()...)
+		for _, line := range chain.Explain() { // of a chain of one step
+			out = append(out, fmt.Sprintf("step %d: %s", i+1, strings.TrimPrefix(line, "step 1: ")))
+		}
 		schema = chain.Schema()
 	}
 	for _, e := range t.Expect {

@@ -73,6 +73,7 @@ func (c *compiler) read(ctx context.Context, b *build, name string, at spec.Pos)
 	if err != nil {
 		return nil, err
 	}
+	known = slices.DeleteFunc(known, func(other string) bool { return other == b.name() })
 	c.fail(at, meant(name, known), "no table %q: neither this pipeline builds it nor is it in the lake", name)
 	return nil, errReported
 }

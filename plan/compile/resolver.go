@@ -38,9 +38,7 @@ type Lookup func(ctx context.Context, table string) (*arrow.Schema, error)
 
 // Existing is a table as the lake has it.
 type Existing struct {
-	Schema      *arrow.Schema
-	Identifier  []string
-	PartitionBy []string
+	Schema *arrow.Schema
 }
 
 // Query is what the analysis of a query gives.

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -56,9 +57,24 @@ func notation(t arrow.DataType) string {
 	return s
 }
 
-// Union is the schema that a table has once more is added to what it has: its own columns first, each in the wider of
+// Sampled joins what two samples of the same files show: the columns of both, in the wider of two types, and behind them
+// those that Varve adds.
+func Sampled(a, b *arrow.Schema) *arrow.Schema {
+	all := union(a, b).Fields()
+	fields := make([]arrow.Field, 0, len(all))
+	for _, added := range []bool{false, true} {
+		for _, f := range all {
+			if strings.HasPrefix(f.Name, "_") == added {
+				fields = append(fields, f)
+			}
+		}
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// union is the schema that a table has once more is added to what it has: its own columns first, each in the wider of
 // the two types.
-func Union(have, more *arrow.Schema) *arrow.Schema {
+func union(have, more *arrow.Schema) *arrow.Schema {
 	if have == nil {
 		return more
 	}
@@ -89,7 +105,7 @@ func widens(from, to arrow.DataType) bool {
 	return false
 }
 
-// fields finds the one column of that name.
+// lookup finds the column of that name.
 func lookup(schema *arrow.Schema, name string) (arrow.Field, bool) {
 	if at := schema.FieldIndices(name); len(at) > 0 {
 		return schema.Field(at[0]), true
