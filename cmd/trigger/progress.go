@@ -120,7 +120,9 @@ func describeState(t wire.TableResult) string {
 	switch t.State {
 	case wire.StateBuilt:
 		return fmt.Sprintf("built: %s read, %s inserted, %s updated in %.1fs", count(t.RowsRead), count(t.Inserted), count(t.Updated), t.Seconds)
-	case wire.StateFailed, wire.StateSkipped, wire.StateUnchanged:
+	case wire.StateSkipped:
+		return t.Reason
+	case wire.StateFailed, wire.StateUnchanged:
 		if t.Reason != "" {
 			return t.State + ": " + firstLine(t.Reason)
 		}

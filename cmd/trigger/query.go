@@ -61,7 +61,7 @@ func runQuery(ctx context.Context, g *global, out io.Writer, query, format strin
 // queryFailure gives a mistake in the query its exit code.
 func queryFailure(err error) error {
 	var mistake *sql.Error
-	if errors.As(err, &mistake) || errors.Is(err, tables.ErrNoSuchTable) || errors.Is(err, tables.ErrNoSuchSnapshot) {
+	if errors.As(err, &mistake) && mistake.Kind != sql.Data && mistake.Kind != sql.Memory || errors.Is(err, tables.ErrNoSuchTable) || errors.Is(err, tables.ErrNoSuchSnapshot) {
 		return codedError{err, exitMistake}
 	}
 	return err

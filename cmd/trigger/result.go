@@ -30,8 +30,11 @@ func printResult(out io.Writer, r *workflows.RunResult) {
 }
 
 func printNotes(out io.Writer, t wire.TableResult) {
-	if t.State == wire.StateFailed || t.State == wire.StateSkipped || t.State == wire.StateCancelled {
+	switch t.State {
+	case wire.StateFailed, wire.StateCancelled:
 		fmt.Fprintf(out, "%s: %s: %s\n", t.Table, t.State, t.Reason)
+	case wire.StateSkipped: // the reason says so
+		fmt.Fprintf(out, "%s: %s\n", t.Table, t.Reason)
 	}
 	for _, name := range sortedKeys(t.Warned) {
 		fmt.Fprintf(out, "%s: warning: %s rows do not meet %q\n", t.Table, count(t.Warned[name]), name)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,25 +106,31 @@ func usePipelineFile(g *global, pipeline string) (string, error) {
 	if ext != ".yaml" && ext != ".yml" {
 		return pipeline, nil
 	}
-	path := pipeline
-	if !filepath.IsAbs(path) && g.env.Root != "" {
-		path = filepath.Join(g.env.Root, path)
-	}
+	path := g.path(pipeline)
 	if _, err := os.Stat(path); err != nil {
+		var cause *fs.PathError // which says the path once more
+		if errors.As(err, &cause) {
+			err = cause.Err
+		}
 		return "", codedError{fmt.Errorf("pipeline %s: %w", pipeline, err), exitMistake}
 	}
 	dir := filepath.Dir(path)
-	if g.env.Pipelines != "" && !samePath(g.env.Pipelines, dir) {
+	if g.env.Pipelines != "" && g.path(g.env.Pipelines) != dir {
 		return "", usageError{fmt.Errorf("%s does not lie in --pipelines %s", pipeline, g.env.Pipelines)}
 	}
 	g.env.Pipelines = dir
 	return strings.TrimSuffix(filepath.Base(path), ext), nil
 }
 
-func samePath(a, b string) bool {
-	a, errA := filepath.Abs(a)
-	b, errB := filepath.Abs(b)
-	return errA == nil && errB == nil && a == b
+// path is the absolute path that a relative one of the command line means: it begins at the project's folder.
+func (g *global) path(name string) string {
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(g.env.Root, name)
+	}
+	if abs, err := filepath.Abs(name); err == nil {
+		return abs
+	}
+	return name
 }
 
 func parseParameters(given []string) (workflows.Parameters, error) {
@@ -212,10 +219,14 @@ func (s *session) await(ctx context.Context, run client.WorkflowRun, p *progress
 	for {
 		select {
 		case o := <-done:
-			if o.err == nil {
-				return &o.result, nil
+			result := &o.result
+			if o.err != nil {
+				result = failedResult(o.err)
 			}
-			return failedResult(o.err), o.err
+			if result != nil { // what came after the last tick
+				p.update(&workflows.Progress{Pipeline: result.Pipeline, Tables: result.Tables})
+			}
+			return result, o.err
 		case <-tick.C:
 			p.update(s.progress(ctx, run.GetID(), ""))
 		case <-ctx.Done():

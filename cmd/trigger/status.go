@@ -122,7 +122,7 @@ func (s *session) listRuns(c *cobra.Command, g *global, n int) error {
 		return printJSON(c.OutOrStdout(), lines)
 	}
 	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "run\tstatus\tstarted\tseconds\t")
+	fmt.Fprintln(w, "run\tstatus\tstarted\tseconds\tsummary")
 	for _, l := range lines {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%.1f\t%s\n", l.ID, l.Status, stamp(l.Started), l.Seconds, l.Memo)
 	}

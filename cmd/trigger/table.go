@@ -162,11 +162,18 @@ func newTableSnapshots(g *global) *cobra.Command {
 				for i := len(snapshots) - 1; i >= 0; i-- {
 					s := snapshots[i]
 					fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Timestamp.UTC().Format("2006-01-02 15:04:05.000"), s.Operation,
-						summaryCount(s, "added-records"), summaryDeleted(s), summaryCount(s, "total-records"), strings.Join(s.Refs, " "), s.Summary["varve.run"])
+						summaryCount(s, "added-records"), summaryDeleted(s), summaryCount(s, "total-records"), orDash(strings.Join(s.Refs, " ")), s.Summary["varve.run"])
 				}
 				return w.Flush()
 			})
 		}}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }
 
 func summaryCount(s tables.Snapshot, key string) string {

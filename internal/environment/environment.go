@@ -33,7 +33,7 @@ type Environment struct {
 type Options struct {
 	Root      string // "" is the working directory
 	Name      string // "" is VARVE_ENVIRONMENT, then "local"
-	Pipelines string // "" is VARVE_PIPELINES, then Root/pipelines
+	Pipelines string // "" is VARVE_PIPELINES, then pipelines; a relative path begins at Root
 }
 
 // Load reads varve.yaml, if there is one, and selects the environment. Nothing is opened or created.
@@ -51,9 +51,9 @@ func Load(o Options) (Environment, error) {
 	if err := diagnostics.Err(); err != nil {
 		return Environment{}, err
 	}
-	pipelines := first(o.Pipelines, os.Getenv("VARVE_PIPELINES"), filepath.Join(root, "pipelines"))
-	if pipelines, err = filepath.Abs(pipelines); err != nil {
-		return Environment{}, err
+	pipelines := first(o.Pipelines, os.Getenv("VARVE_PIPELINES"), "pipelines")
+	if !filepath.IsAbs(pipelines) {
+		pipelines = filepath.Join(root, pipelines)
 	}
 	e := Environment{
 		Name: name, Root: root, Dir: filepath.Join(root, ".varve"), Pipelines: pipelines,

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -216,16 +218,15 @@ func declaredBy(a client.ScheduleAction) (declaration, bool, error) {
 	return d, err == nil, err
 }
 
+// difference lists the settings that differ, by name: what each was, then what it will be.
 func difference(was, will map[string]string) []string {
 	var out []string
-	keys := map[string]bool{}
-	for k := range was {
-		keys[k] = true
+	all := maps.Clone(was)
+	if all == nil {
+		all = map[string]string{}
 	}
-	for k := range will {
-		keys[k] = true
-	}
-	for k := range keys {
+	maps.Copy(all, will)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
 		old, had := was[k]
 		now, has := will[k]
 		if had && (!has || old != now) {
@@ -235,7 +236,6 @@ func difference(was, will map[string]string) []string {
 			out = append(out, fmt.Sprintf("%s: + %s", k, now))
 		}
 	}
-	sort.Strings(out)
 	return out
 }
 
