@@ -103,6 +103,11 @@ func (b *binding) bindKeys() error {
 	for _, c := range b.opts.On {
 		pairs = append(pairs, Pair{Source: c, Target: c})
 	}
+	for i := len(pairs) - 1; i > 0; i-- {
+		if slices.Contains(pairs[:i], pairs[i]) {
+			pairs = slices.Delete(pairs, i, i+1)
+		}
+	}
 	if len(pairs) == 0 && b.opts.Predicate == nil {
 		return b.errorf("there is no ON condition")
 	}

@@ -16,9 +16,12 @@ import (
 // deleted is the positions of a file's rows that delete files of any kind
 // delete. Varve never writes equality deletes, but other engines do.
 func (r *reader) deleted(ctx context.Context, task table.FileScanTask) (*roaring64.Bitmap, error) {
-	out, err := datafile.Deletes(ctx, r.fs, task)
-	if err != nil {
-		return nil, err
+	out := roaring64.New()
+	if len(task.DeleteFiles)+len(task.DeletionVectorFiles) > 0 {
+		var err error
+		if out, err = datafile.Deletes(ctx, r.fs, task); err != nil {
+			return nil, err
+		}
 	}
 	for _, d := range task.EqualityDeleteFiles {
 		if err := r.deletedByValue(ctx, task, d, out); err != nil {

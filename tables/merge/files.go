@@ -42,6 +42,7 @@ func newReader(ctx context.Context, head *table.Table) (*reader, error) {
 type targetFile struct {
 	task    table.FileScanTask
 	deleted *roaring64.Bitmap
+	state   *fileState
 }
 
 func (r *reader) file(ctx context.Context, task table.FileScanTask) (*targetFile, error) {
@@ -63,8 +64,8 @@ type block struct {
 }
 
 // scan reads columns of a file's live rows, in order of position. Names get a
-// prefix; rows, if not nil, are the only positions that are read. What do gets
-// is valid during the call.
+// prefix; rows, if not nil, are the only positions that are read. A column may
+// be asked for twice. What do gets is valid during the call.
 func (r *reader) scan(ctx context.Context, f *targetFile, prefix string, columns []string, rows *roaring64.Bitmap, do func(block) error) error {
 	err := r.scanFile(ctx, f, prefix, columns, rows, do)
 	if err != nil && !errors.As(err, new(*CardinalityError)) {
@@ -74,8 +75,14 @@ func (r *reader) scan(ctx context.Context, f *targetFile, prefix string, columns
 }
 
 func (r *reader) scanFile(ctx context.Context, f *targetFile, prefix string, columns []string, rows *roaring64.Bitmap, do func(block) error) error {
+	var once []string
+	for _, c := range columns {
+		if !slices.Contains(once, c) {
+			once = append(once, c)
+		}
+	}
 	rd, err := datafile.Open(ctx, r.fs, f.task.File, datafile.ReadOptions{
-		Schema: r.schema, Columns: columns, Deleted: f.deleted, Rows: rows,
+		Schema: r.schema, Columns: once, Deleted: f.deleted, Rows: rows,
 		BatchRows: batchRows, NameMapping: r.meta.NameMapping(), Spec: r.meta.PartitionSpecByID(int(f.task.File.SpecID())),
 	})
 	if err != nil {
@@ -99,9 +106,9 @@ func (r *reader) scanFile(ctx context.Context, f *targetFile, prefix string, col
 			}
 		}
 		b := block{frame: newFrame(n), positions: own}
-		for i, c := range batch.Columns() {
-			b.names = append(b.names, prefix+columns[i])
-			b.columns = append(b.columns, c)
+		for _, c := range columns {
+			b.names = append(b.names, prefix+c)
+			b.columns = append(b.columns, batch.Column(slices.Index(once, c)))
 		}
 		if err := do(b); err != nil {
 			return err

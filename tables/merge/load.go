@@ -19,20 +19,49 @@ import (
 // loaded is what a merge keeps of its source while it looks through the table.
 type loaded struct {
 	rows    int
-	table   *keys.Table   // without keys: nil
+	table   *keys.Table   // without keys, or with shards: nil
 	ranges  []*keys.Range // of each key; nil where the two sides' orders differ
 	buckets []*bucketSet
-	decide  *store // the columns that conditions name
+	decide  *store  // the columns that conditions name; with shards: nil
+	shards  *shards // if the keys do not fit in memory
+	bytes   int64   // of table and decide
 }
 
-// load reads the source's keys and the columns that decide about matches.
+// load reads the source's keys and the columns that decide about matches: into
+// memory or, if they take too much of it, into shards on disk.
 func (b *binding) load(ctx context.Context, source Source, specs []iceberg.PartitionSpec) (*loaded, error) {
-	l := &loaded{decide: newStore(b.source, b.sourceDecide), buckets: b.bucketSets(specs)}
+	l, err := b.read(ctx, source, specs, nil)
+	if err == errTooMuch {
+		var w *shardWriter
+		if b.layout != nil {
+			if w, err = newShardWriter(b); err != nil {
+				return nil, fmt.Errorf("merge into %s: %w", b.table, err)
+			}
+		} else {
+			w = &shardWriter{}
+		}
+		if l, err = b.read(ctx, source, specs, w); err != nil {
+			w.to.close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("merge into %s: load the source's keys: %w", b.table, err)
+	}
+	return l, nil
+}
+
+// read is load into memory, or to w if that is set. Without keys there is no
+// order on disk that would help: the source is then read again when needed.
+func (b *binding) read(ctx context.Context, source Source, specs []iceberg.PartitionSpec, w *shardWriter) (*loaded, error) {
+	l := &loaded{buckets: b.bucketSets(specs)}
 	for _, k := range b.keys {
 		l.ranges = append(l.ranges, k.newRange(b))
 	}
-	if b.layout != nil {
-		l.table = keys.NewTable(b.layout)
+	if w == nil {
+		l.decide = newStore(b.source, b.sourceDecide)
+		if b.layout != nil {
+			l.table = keys.NewTable(b.layout)
+		}
 	}
 	columns := slices.Concat(b.sourceKeys, b.sourceDecide)
 	if len(columns) == 0 {
@@ -53,19 +82,77 @@ func (b *binding) load(ctx context.Context, source Source, specs []iceberg.Parti
 		if int64(l.rows)+int64(n) >= math.MaxUint32 {
 			return b.errorf("the source has more than %d rows", uint32(math.MaxUint32))
 		}
+		first := uint32(l.rows)
 		l.rows += n
-		if len(b.sourceDecide) > 0 {
-			l.decide.append(pick(all, decideAt), n)
-		}
-		return l.addKeys(b, &vector, pick(all, keyAt))
+		return l.add(b, w, &vector, pick(all, keyAt), pick(all, decideAt), first)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("merge into %s: load the source's keys: %w", b.table, err)
+		return nil, err
 	}
 	if l.table != nil {
 		l.table.Build(nil)
 	}
+	if w != nil && w.out != nil {
+		l.shards = w.to
+		return l, w.out.flush()
+	}
 	return l, nil
+}
+
+// add takes in a batch of the source.
+func (l *loaded) add(b *binding, w *shardWriter, vector *keys.Vector, keyColumns, decide []arrow.Array, first uint32) error {
+	if b.layout != nil {
+		if err := b.layout.Encode(vector, keyColumns); err != nil {
+			return err
+		}
+		for i, r := range l.ranges {
+			if r != nil {
+				r.Add(keyColumns[i])
+			}
+		}
+		for _, s := range l.buckets {
+			s.add(keyColumns[s.key])
+		}
+	}
+	if w != nil {
+		if w.out == nil {
+			return nil
+		}
+		return w.add(vector, keyColumns, decide, first)
+	}
+	if len(decide) > 0 {
+		l.decide.append(decide, vectorRows(keyColumns, decide))
+		l.bytes = l.decide.bytes
+	}
+	if l.table != nil {
+		if err := l.table.Add(vector); errors.Is(err, keys.ErrFull) {
+			return errTooMuch
+		} else if err != nil {
+			return err
+		}
+		l.bytes = l.decide.bytes + l.table.Size()
+	}
+	if l.bytes > b.opts.MemoryLimit/3 {
+		return errTooMuch
+	}
+	return nil
+}
+
+func vectorRows(keyColumns, decide []arrow.Array) int {
+	if len(keyColumns) > 0 {
+		return keyColumns[0].Len()
+	}
+	return decide[0].Len()
+}
+
+func (l *loaded) close() {
+	if l == nil {
+		return
+	}
+	if l.decide != nil {
+		l.decide.release()
+	}
+	l.shards.close()
 }
 
 func pick(all []arrow.Array, at []int) []arrow.Array {
@@ -74,24 +161,6 @@ func pick(all []arrow.Array, at []int) []arrow.Array {
 		out[i] = all[x]
 	}
 	return out
-}
-
-func (l *loaded) addKeys(b *binding, vector *keys.Vector, columns []arrow.Array) error {
-	if l.table == nil {
-		return nil
-	}
-	if err := b.layout.Encode(vector, columns); err != nil {
-		return err
-	}
-	for i, r := range l.ranges {
-		if r != nil {
-			r.Add(columns[i])
-		}
-	}
-	for _, s := range l.buckets {
-		s.add(columns[s.key])
-	}
-	return l.table.Add(vector)
 }
 
 // newRange is nil if the source's and the target's values cannot be told apart

@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
+	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/varve-lake/varve/tables/merge/internal/keys"
 	"github.com/varve-lake/varve/tables/merge/internal/rows"
@@ -28,14 +29,13 @@ type verdict struct {
 
 // matches is what matching one file with the source came to.
 type matches struct {
-	// source holds the numbers of the source rows that matched a row of the file.
-	// Duplicates and any order are possible.
+	// source holds the numbers of the source rows that matched a row of the file,
+	// one for each match.
 	source []uint32
 	// verdicts has the rows to which a clause applies, by position.
 	verdicts []verdict
-	// positions are those that a source row matched, known only if there are
-	// clauses for the others. Duplicates and any order are possible.
-	positions []uint32
+	// rows holds the position of each of source's matches.
+	rows []uint32
 }
 
 // pair is a source row that may match a target row.
@@ -143,7 +143,7 @@ func (m *matcher) judgePairs(ctx context.Context, f *targetFile, pairs []pair, o
 // judgeBlock decides about the pairs of a block's rows. If rows have several
 // pairs, their columns are spread out.
 func (m *matcher) judgeBlock(ctx context.Context, b block, pairs []pair, out *matches) error {
-	if len(pairs) == b.n {
+	if oneEach(b, pairs) {
 		return m.judge(ctx, b.frame, pairs, out)
 	}
 	at := 0
@@ -168,31 +168,79 @@ func (m *matcher) judgeBlock(ctx context.Context, b block, pairs []pair, out *ma
 	return nil
 }
 
+// oneEach tells whether each row of a block has just one pair.
+func oneEach(b block, pairs []pair) bool {
+	if len(pairs) != b.n {
+		return false
+	}
+	for i, p := range pairs {
+		if p.position != b.positions[i] {
+			return false
+		}
+	}
+	return true
+}
+
 // judgeAll decides about every pair of a source and a target row: there is no
 // key to find them by.
 func (m *matcher) judgeAll(ctx context.Context, f *targetFile, live *roaring64.Bitmap, out *matches) error {
-	const side = 1 << 8
 	columns := m.targetDecide
 	if len(columns) == 0 {
 		columns = columnNames(m.target)[:1]
 	}
 	return m.reader.scan(ctx, f, targetScope, columns, nil, func(b block) error {
 		addPositions(live, b.positions)
-		for from := 0; from < b.n; from += side {
-			to := min(from+side, b.n)
-			for s := 0; s < m.loaded.rows; s += side {
-				var part []pair
-				for t := from; t < to; t++ {
-					for n := s; n < min(s+side, m.loaded.rows); n++ {
-						part = append(part, pair{position: b.positions[t], source: uint32(n)})
-					}
-				}
-				if err := m.judgeBlock(ctx, b, part, out); err != nil {
-					return err
+		if m.loaded.decide != nil {
+			return m.cross(ctx, b, m.loaded.rows, out)
+		}
+		return m.crossStream(ctx, b, out)
+	})
+}
+
+// cross decides about all pairs of a block's rows and the loaded source rows.
+func (m *matcher) cross(ctx context.Context, b block, sourceRows int, out *matches) error {
+	const side = 1 << 8
+	for from := 0; from < b.n; from += side {
+		for s := 0; s < sourceRows; s += side {
+			var part []pair
+			for t := from; t < min(from+side, b.n); t++ {
+				for n := s; n < min(s+side, sourceRows); n++ {
+					part = append(part, pair{position: b.positions[t], source: uint32(n)})
 				}
 			}
+			if err := m.judgeBlock(ctx, b, part, out); err != nil {
+				return err
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 		}
-		return ctx.Err()
+	}
+	return nil
+}
+
+// crossStream is cross for a source that does not fit in memory: it is read
+// once for each block of the target.
+func (m *matcher) crossStream(ctx context.Context, b block, out *matches) error {
+	first := uint32(0)
+	return each(ctx, m.source, m.sourceDecide, func(all []arrow.Array, n int) error {
+		one := *m
+		one.loaded = &loaded{rows: n, decide: newStore(m.binding.source, m.sourceDecide)}
+		one.loaded.decide.append(all, n)
+		defer one.loaded.decide.release()
+		var part matches
+		if err := one.cross(ctx, b, n, &part); err != nil {
+			return err
+		}
+		for i, s := range part.source {
+			out.source, out.rows = append(out.source, first+s), append(out.rows, part.rows[i])
+		}
+		for _, v := range part.verdicts {
+			v.source += first
+			out.verdicts = append(out.verdicts, v)
+		}
+		first += uint32(n)
+		return nil
 	})
 }
 
@@ -249,12 +297,7 @@ func trues(hold []bool) []int32 {
 // judgeMatched finds the clauses that apply to pairs that match.
 func (m *matcher) judgeMatched(ctx context.Context, f *frame, pairs []pair, out *matches) error {
 	for _, p := range pairs {
-		out.source = append(out.source, p.source)
-	}
-	if len(m.bySource) > 0 {
-		for _, p := range pairs {
-			out.positions = append(out.positions, p.position)
-		}
+		out.source, out.rows = append(out.source, p.source), append(out.rows, p.position)
 	}
 	if len(pairs) == 0 {
 		return nil
@@ -351,7 +394,7 @@ func (m *matcher) differs(ctx context.Context, f *frame) [][]bool {
 // checkCardinality makes sure that no row is changed by two source rows. As in
 // Spark, an only clause that deletes without a condition may meet a row twice.
 func (m *matcher) checkCardinality(ctx context.Context, out *matches) error {
-	slices.SortStableFunc(out.verdicts, func(a, b verdict) int { return int(int64(a.position) - int64(b.position)) })
+	slices.SortStableFunc(out.verdicts, byPosition)
 	if m.unconditionalDelete {
 		out.verdicts = slices.CompactFunc(out.verdicts, func(a, b verdict) bool { return a.position == b.position })
 		return nil
@@ -375,8 +418,8 @@ func (m *matcher) checkCardinality(ctx context.Context, out *matches) error {
 // judgeUnmatched applies the not-matched-by-source clauses to those live rows
 // that no source row matched.
 func (m *matcher) judgeUnmatched(ctx context.Context, f *targetFile, live *roaring64.Bitmap, out *matches) error {
-	slices.Sort(out.positions)
-	live.AndNot(bitmapOf(out.positions))
+	slices.Sort(out.rows)
+	live.AndNot(bitmapOf(out.rows))
 	if live.IsEmpty() {
 		return nil
 	}
@@ -398,7 +441,7 @@ func (m *matcher) judgeUnmatched(ctx context.Context, f *targetFile, live *roari
 	} else {
 		err = eachPosition(live, judge)
 	}
-	slices.SortFunc(out.verdicts, func(a, b verdict) int { return int(int64(a.position) - int64(b.position)) })
+	slices.SortFunc(out.verdicts, byPosition)
 	return err
 }
 

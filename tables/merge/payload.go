@@ -11,23 +11,27 @@ import (
 // memoryPayload is a source whose rows are all in memory.
 type memoryPayload struct {
 	stores []*store // each with columns of its own, of the same rows
+	own    *store   // the one to release
 }
 
 // loadPayload reads columns of the source that are not in memory yet. With more
-// bytes than limit it gives up: ok is then false.
-func loadPayload(ctx context.Context, b *binding, source Source, decide *store, columns []string, limit int64) (_ *memoryPayload, ok bool, err error) {
+// bytes than limit it gives up with errTooMuch.
+func loadPayload(ctx context.Context, b *binding, source Source, decide *store, columns []string, limit int64) (*memoryPayload, error) {
+	p := &memoryPayload{}
 	var rest []string
 	for _, c := range columns {
-		if !slices.Contains(b.sourceDecide, c) {
+		if decide == nil || !slices.Contains(b.sourceDecide, c) {
 			rest = append(rest, c)
 		}
 	}
-	p := &memoryPayload{stores: []*store{decide}}
+	if decide != nil {
+		p.stores = append(p.stores, decide)
+	}
 	if len(rest) == 0 {
-		return p, true, nil
+		return p, nil
 	}
 	more := newStore(b.source, rest)
-	err = each(ctx, source, rest, func(all []arrow.Array, n int) error {
+	err := each(ctx, source, rest, func(all []arrow.Array, n int) error {
 		more.append(all, n)
 		if more.bytes > limit {
 			return errTooMuch
@@ -37,12 +41,13 @@ func loadPayload(ctx context.Context, b *binding, source Source, decide *store, 
 	if err != nil {
 		more.release()
 		if err == errTooMuch {
-			return nil, false, nil
+			return nil, err
 		}
-		return nil, false, fmt.Errorf("merge into %s: load the source's rows: %w", b.table, err)
+		return nil, fmt.Errorf("merge into %s: load the source's rows: %w", b.table, err)
 	}
+	p.own = more
 	p.stores = append(p.stores, more)
-	return p, true, nil
+	return p, nil
 }
 
 var errTooMuch = fmt.Errorf("more than fits in memory")
@@ -87,7 +92,7 @@ func (p *memoryPayload) rows(prefix string, columns []string, numbers []uint32) 
 }
 
 func (p *memoryPayload) release() {
-	for _, s := range p.stores {
-		s.release()
+	if p.own != nil {
+		p.own.release()
 	}
 }

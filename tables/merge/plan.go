@@ -17,7 +17,9 @@ import (
 	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -46,7 +48,8 @@ type Plan struct {
 	shape   shape
 	binding *binding
 	loaded  *loaded
-	payload *memoryPayload
+	memory  *memoryPayload // the source's rows, if they fit
+	routed  bool           // they do not
 	fs      iceio.WriteFileIO
 
 	// What was found and written so far, for the head of the last Change.
@@ -118,8 +121,17 @@ func New(source Source, opts Options) (*Plan, error) {
 	return &Plan{source: plain(source), opts: opts}, nil
 }
 
-// Change computes what to commit on top of head; nil if nothing changes.
+// Change computes what to commit on top of head; nil if nothing changes. After
+// an error nothing of what was written is kept.
 func (p *Plan) Change(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
+	change, err := p.plan(ctx, head)
+	if err != nil {
+		p.discard()
+	}
+	return change, err
+}
+
+func (p *Plan) plan(ctx context.Context, head *table.Table) (*commit.Change, error) {
 	again := p.began
 	if err := p.begin(ctx, head); err != nil {
 		return nil, err
@@ -175,7 +187,11 @@ func (p *Plan) begin(ctx context.Context, head *table.Table) error {
 	}
 	p.stats = Stats{SourceRows: int64(l.rows), Warnings: b.warnings}
 	p.stats.timed("load", start)
-	p.shape, p.binding, p.loaded, p.payload = shapeOf(head), b, l, nil
+	p.shape, p.binding, p.loaded = shapeOf(head), b, l
+	p.stats.SpilledBytes = 0
+	if l.shards != nil {
+		p.stats.SpilledBytes = l.shards.spill.size()
+	}
 	p.files, p.groups, p.inserts, p.began = map[string]*fileState{}, map[*groupState]bool{}, nil, true
 	return nil
 }
@@ -189,14 +205,15 @@ func (p *Plan) reconcile(ctx context.Context, r *reader, tasks []table.FileScanT
 		p.stats.GroupsRedone += redone
 	}
 	start := time.Now()
-	changes, err := p.match(ctx, r, todo)
+	files, log, err := p.match(ctx, r, todo)
 	if err != nil {
 		return err
 	}
+	defer log.close()
 	p.stats.timed("match", start)
 	start = time.Now()
 	defer func() { p.stats.timed("write", start) }()
-	return p.write(ctx, r, changes)
+	return p.write(ctx, r, files, log)
 }
 
 // forget drops the results of files that are gone or have other deletes than
@@ -251,42 +268,73 @@ func signatureOf(t table.FileScanTask) string {
 	return out
 }
 
-// match matches files in parallel. Those in which something changes are returned.
-func (p *Plan) match(ctx context.Context, r *reader, tasks []table.FileScanTask) ([]changed, error) {
-	m := &matcher{binding: p.binding, reader: r, loaded: p.loaded, source: p.source}
-	found := make([]*matches, len(tasks))
+// match matches files in parallel. What changes in them is in the log, by the
+// index of the file.
+func (p *Plan) match(ctx context.Context, r *reader, tasks []table.FileScanTask) ([]*targetFile, *verdictLog, error) {
 	files := make([]*targetFile, len(tasks))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(p.opts.Parallelism)
-	for i, t := range tasks {
-		g.Go(func() error {
-			f, err := r.file(ctx, t)
-			if err == nil {
-				files[i] = f
-				found[i], err = m.file(ctx, f)
-			}
-			return err
-		})
+	states := make([]*fileState, len(tasks))
+	err := p.parallel(ctx, len(tasks), func(ctx context.Context, i int) (err error) {
+		states[i] = &fileState{task: tasks[i], signature: signatureOf(tasks[i]), matched: roaring.New(), applied: roaring.New()}
+		files[i], err = r.file(ctx, tasks[i])
+		return err
+	})
+	if err != nil {
+		return nil, nil, wrap(p.binding.table, "match", err)
 	}
-	if err := g.Wait(); err != nil {
-		return nil, wrap(p.binding.table, "match", err)
-	}
-	var out []changed
-	for i, t := range tasks {
-		state := &fileState{task: t, signature: signatureOf(t), matched: bitmapOfRows(found[i].source)}
+	log := newVerdictLog(p.opts.TempDir, p.opts.MemoryLimit/16)
+	var mu sync.Mutex
+	found := func(file int, m *matches) error {
 		var applied []uint32
-		for _, v := range found[i].verdicts {
+		for _, v := range m.verdicts {
 			if v.source != noSource {
 				applied = append(applied, v.source)
 			}
 		}
-		state.applied = bitmapOfRows(applied)
-		p.files[t.File.FilePath()] = state
-		if len(found[i].verdicts) > 0 {
-			out = append(out, changed{file: files[i], verdicts: found[i].verdicts, state: state})
-		}
+		matched, changing := bitmapOfRows(m.source), bitmapOfRows(applied)
+		mu.Lock()
+		states[file].matched.Or(matched)
+		states[file].applied.Or(changing)
+		mu.Unlock()
+		return log.add(file, m.verdicts)
 	}
-	return out, nil
+	m := &matcher{binding: p.binding, reader: r, loaded: p.loaded, source: p.source}
+	if p.loaded.shards != nil {
+		var spilled int64
+		spilled, err = m.sharded(ctx, files, found)
+		p.stats.SpilledBytes += spilled
+	} else {
+		err = p.parallel(ctx, len(files), func(ctx context.Context, i int) error {
+			out, err := m.file(ctx, files[i])
+			if err != nil {
+				return err
+			}
+			return found(i, out)
+		})
+	}
+	if err != nil {
+		log.close()
+		return nil, nil, wrap(p.binding.table, "match", err)
+	}
+	for i, f := range files {
+		p.files[tasks[i].File.FilePath()] = states[i]
+		f.state = states[i]
+	}
+	return files, log, nil
+}
+
+// parallel calls do for 0 to n-1, some at a time, until one fails.
+func (p *Plan) parallel(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	g, each := errgroup.WithContext(ctx)
+	g.SetLimit(p.opts.Parallelism)
+	for i := range n {
+		g.Go(func() error {
+			if err := each.Err(); err != nil {
+				return err
+			}
+			return do(each, i)
+		})
+	}
+	return g.Wait()
 }
 
 func bitmapOfRows(numbers []uint32) *roaring.Bitmap {
@@ -305,36 +353,40 @@ func wrap(name, what string, err error) error {
 }
 
 // write writes the changes, groups in parallel.
-func (p *Plan) write(ctx context.Context, r *reader, changes []changed) error {
+func (p *Plan) write(ctx context.Context, r *reader, files []*targetFile, log *verdictLog) error {
+	var changes []changed
+	for i, f := range files {
+		if log.count(i) > 0 {
+			changes = append(changes, changed{file: f, number: i})
+		}
+	}
 	if len(changes) == 0 {
 		return nil
 	}
-	if err := p.load(ctx); err != nil {
+	source, done, err := p.payload(ctx, files, log)
+	if err != nil {
 		return err
 	}
+	defer done()
 	c, err := p.changer(r)
 	if err != nil {
 		return err
 	}
+	c.payload, c.log = source, log
 	groups := groupFiles(changes, p.opts.Parallelism)
 	outs := make([]*written, len(groups))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(p.opts.Parallelism)
-	for i, files := range groups {
-		g.Go(func() (err error) {
-			outs[i], err = c.write(ctx, files)
-			return err
-		})
-	}
-	err = g.Wait()
-	for i, files := range groups {
+	err = p.parallel(ctx, len(groups), func(ctx context.Context, i int) (err error) {
+		outs[i], err = c.write(ctx, groups[i])
+		return err
+	})
+	for i, group := range groups {
 		if outs[i] == nil {
 			continue
 		}
 		state := &groupState{out: outs[i]}
-		for _, f := range files {
-			f.state.group = state
-			state.files = append(state.files, f.state)
+		for _, f := range group {
+			f.file.state.group = state
+			state.files = append(state.files, f.file.state)
 		}
 		p.groups[state] = true
 	}
@@ -344,33 +396,39 @@ func (p *Plan) write(ctx context.Context, r *reader, changes []changed) error {
 	return nil
 }
 
-// load brings the source's columns that updates and inserts write into memory.
-func (p *Plan) load(ctx context.Context) error {
-	if p.payload != nil {
-		return nil
-	}
+// payload makes the source's rows ready for the files that they go to: in
+// memory, where they stay for inserts and further attempts, or on disk.
+func (p *Plan) payload(ctx context.Context, files []*targetFile, log *verdictLog) (payload, func(), error) {
 	start := time.Now()
-	columns := columnSet{}
-	for _, c := range p.binding.sourceUpdate {
-		columns.name(c)
+	defer func() { p.stats.timed("load", start) }()
+	b := p.binding
+	if len(b.sourceUpdate) == 0 {
+		return &memoryPayload{}, func() {}, nil
 	}
-	if len(p.binding.sourceUpdate) > 0 {
-		for _, c := range p.binding.sourceInsert {
+	if p.memory == nil && !p.routed {
+		columns := columnSet{}
+		for _, c := range slices.Concat(b.sourceUpdate, b.sourceInsert) {
 			columns.name(c)
 		}
+		var err error
+		p.memory, err = loadPayload(ctx, b, p.source, p.loaded.decide, columns.of(b.source), p.opts.MemoryLimit/2-p.loaded.bytes)
+		if p.routed = err == errTooMuch; err != nil && !p.routed {
+			return nil, nil, err
+		}
 	}
-	var ok bool
-	var err error
-	p.payload, ok, err = loadPayload(ctx, p.binding, p.source, p.loaded.decide, columns.of(p.binding.source), p.opts.MemoryLimit)
-	if err == nil && !ok {
-		err = fmt.Errorf("merge into %s: the source does not fit in memory", p.binding.table)
+	if p.memory != nil {
+		return p.memory, func() {}, nil
 	}
-	p.stats.timed("load", start)
-	return err
+	routed, err := route(ctx, b, p.source, b.sourceUpdate, files, log)
+	if err != nil {
+		return nil, nil, wrap(b.table, "write", err)
+	}
+	p.stats.SpilledBytes += routed.spill.size()
+	return routed, routed.release, nil
 }
 
 func (p *Plan) changer(r *reader) (*changer, error) {
-	return newChanger(p.binding, r, p.payload, datafile.WriterOptions{
+	return newChanger(p.binding, r, datafile.WriterOptions{
 		MemoryLimit: max(p.opts.MemoryLimit/int64(4*p.opts.Parallelism), 16<<20),
 		Parallelism: p.opts.Parallelism,
 	})
@@ -395,11 +453,7 @@ func (p *Plan) insert(ctx context.Context, r *reader) error {
 	if err != nil {
 		return err
 	}
-	var memory *memoryPayload
-	if p.payload != nil && len(p.binding.sourceUpdate) > 0 {
-		memory = p.payload
-	}
-	if p.inserts, err = c.insert(ctx, p.source, memory, p.loaded.rows, matched); err != nil {
+	if p.inserts, err = c.insert(ctx, p.source, p.memory, p.loaded.rows, matched); err != nil {
 		return err
 	}
 	p.matched = matched
@@ -466,11 +520,16 @@ func (p *Plan) Stats() Stats {
 // Close removes temporary files and lets go of the source's rows. The files of
 // the last Change stay.
 func (p *Plan) Close() error {
-	if p.payload != nil {
-		p.payload.release()
-	}
-	p.payload, p.loaded = nil, nil
+	p.release()
 	return nil
+}
+
+func (p *Plan) release() {
+	if p.memory != nil {
+		p.memory.release()
+	}
+	p.loaded.close()
+	p.memory, p.loaded, p.routed, p.began = nil, nil, false, false
 }
 
 // Abort is Close for a merge that is not committed: it also removes the files
@@ -488,7 +547,8 @@ func (p *Plan) discard() {
 	if p.inserts != nil {
 		p.removeFiles(p.inserts.files)
 	}
-	p.groups, p.inserts, p.files, p.began = nil, nil, nil, false
+	p.groups, p.inserts, p.files = nil, nil, nil
+	p.release()
 }
 
 func (p *Plan) remove(w *written) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/varve-lake/varve/tables/merge/internal/rows"
 )
@@ -76,13 +77,22 @@ func (s *store) take(prefix string, columns []string, numbers []uint32) (*frame,
 	out := newFrame(len(numbers))
 	for _, c := range columns {
 		i := slices.IndexFunc(s.fields, func(f arrow.Field) bool { return f.Name == c })
-		a, err := rows.Gather(s.chunks[i], refs)
+		a, err := gather(s.fields[i].Type, s.chunks[i], refs)
 		if err != nil {
+			out.release()
 			return nil, fmt.Errorf("source column %s: %w", c, err)
 		}
 		out.add(prefix+c, a)
 	}
 	return out, nil
+}
+
+// gather is rows.Gather, which needs a chunk to know the type by.
+func gather(t arrow.DataType, chunks []arrow.Array, refs []rows.Ref) (arrow.Array, error) {
+	if len(chunks) == 0 {
+		return array.MakeArrayOfNull(memory.DefaultAllocator, t, len(refs)), nil
+	}
+	return rows.Gather(chunks, refs)
 }
 
 func (s *store) release() {
@@ -139,13 +149,46 @@ func (f *frame) pick(index []int32) (*frame, error) {
 	return out, nil
 }
 
+// concat lays frames of the same columns behind each other.
+func concat(parts []*frame) (*frame, error) {
+	n := 0
+	var refs []rows.Ref
+	for p, f := range parts {
+		for i := range f.n {
+			refs = append(refs, rows.At(p, i))
+		}
+		n += f.n
+	}
+	out := newFrame(n)
+	if len(parts) == 0 {
+		return out, nil
+	}
+	for c, name := range parts[0].names {
+		chunks := make([]arrow.Array, len(parts))
+		for p, f := range parts {
+			chunks[p] = f.columns[c]
+		}
+		a, err := rows.Gather(chunks, refs)
+		if err != nil {
+			out.release()
+			return nil, fmt.Errorf("column %s: %w", name, err)
+		}
+		out.add(name, a)
+	}
+	return out, nil
+}
+
 // batch is the frame as an Arrow record batch.
 func (f *frame) batch() arrow.RecordBatch {
-	fields := make([]arrow.Field, len(f.names))
+	var fields []arrow.Field
+	var columns []arrow.Array
 	for i, n := range f.names {
-		fields[i] = arrow.Field{Name: n, Type: f.columns[i].DataType(), Nullable: true}
+		if slices.Index(f.names, n) == i { // a column that was read twice is there once: an expression finds it by name
+			fields = append(fields, arrow.Field{Name: n, Type: f.columns[i].DataType(), Nullable: true})
+			columns = append(columns, f.columns[i])
+		}
 	}
-	return array.NewRecordBatch(arrow.NewSchema(fields, nil), f.columns, int64(f.n))
+	return array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(f.n))
 }
 
 func (f *frame) release() { rows.Release(f.columns) }

@@ -41,18 +41,19 @@ type changer struct {
 	*binding
 	reader  *reader
 	payload payload
+	log     *verdictLog
 	fs      iceio.WriteFileIO
 	meta    table.Metadata
 	columns []int // that some update clause assigns
 	options datafile.WriterOptions
 }
 
-func newChanger(b *binding, r *reader, p payload, options datafile.WriterOptions) (*changer, error) {
+func newChanger(b *binding, r *reader, options datafile.WriterOptions) (*changer, error) {
 	fs, ok := r.fs.(iceio.WriteFileIO)
 	if !ok {
 		return nil, fmt.Errorf("merge into %s: its store cannot be written to", b.table)
 	}
-	return &changer{binding: b, reader: r, payload: p, fs: fs, meta: r.meta, columns: b.changing(), options: options}, nil
+	return &changer{binding: b, reader: r, fs: fs, meta: r.meta, columns: b.changing(), options: options}, nil
 }
 
 // group is a writer of one group's new rows, opened when there is a first one.
@@ -64,11 +65,10 @@ type group struct {
 	out     written
 }
 
-// changed is one file with what happens to its rows.
+// changed is one file in which something changes.
 type changed struct {
-	file     *targetFile
-	verdicts []verdict
-	state    *fileState
+	file   *targetFile
+	number int // in the verdict log
 }
 
 // write carries out the changes to a group of files. On an error it removes
@@ -91,25 +91,24 @@ func (g *group) files(files []changed) error {
 		if err := g.ctx.Err(); err != nil {
 			return err
 		}
+		verdicts, err := g.c.log.of(f.number)
+		if err != nil {
+			return err
+		}
+		if verdicts, err = g.drop(f.file, verdicts); err != nil {
+			return err
+		}
+		if len(verdicts) == 0 {
+			continue
+		}
 		cur, err := g.c.payload.cursor(g.ctx, f.file)
 		if err != nil {
 			return err
 		}
-		f.verdicts, err = g.drop(f, cur)
-		cur.close()
-		if err != nil {
-			return err
-		}
-		if len(f.verdicts) == 0 {
-			continue
-		}
-		if cur, err = g.c.payload.cursor(g.ctx, f.file); err != nil {
-			return err
-		}
 		if g.c.opts.Strategy == MergeOnRead {
-			err = g.mergeOnRead(f, cur)
+			err = g.mergeOnRead(f.file, verdicts, cur)
 		} else {
-			err = g.copyOnWrite(f, cur)
+			err = g.copyOnWrite(f.file, verdicts, cur)
 		}
 		cur.close()
 		if err != nil {
@@ -121,9 +120,9 @@ func (g *group) files(files []changed) error {
 
 // drop leaves out the updates that would change no value of their row. They
 // count as updated all the same.
-func (g *group) drop(f changed, cur cursor) ([]verdict, error) {
+func (g *group) drop(f *targetFile, verdicts []verdict) ([]verdict, error) {
 	var unsure []verdict
-	for _, v := range f.verdicts {
+	for _, v := range verdicts {
 		if g.c.clauseOf(v).action == Delete {
 			g.out.deleted++
 			continue
@@ -134,18 +133,18 @@ func (g *group) drop(f changed, cur cursor) ([]verdict, error) {
 		}
 	}
 	if len(unsure) == 0 {
-		return f.verdicts, nil
+		return verdicts, nil
 	}
-	identical, err := g.c.identical(g.ctx, f.file, unsure, g.c.payload)
+	identical, err := g.c.identical(g.ctx, f, unsure, g.c.payload)
 	if err != nil || len(identical) == 0 {
-		return f.verdicts, err
+		return verdicts, err
 	}
 	g.out.identical += int64(len(identical))
 	same := make(map[uint32]bool, len(identical))
 	for _, v := range identical {
 		same[v.position] = true
 	}
-	return slices.DeleteFunc(slices.Clone(f.verdicts), func(v verdict) bool { return same[v.position] }), nil
+	return slices.DeleteFunc(verdicts, func(v verdict) bool { return same[v.position] }), nil
 }
 
 // identical finds the updates after which every column would be as it was, bit
@@ -334,10 +333,10 @@ func lineageOf(f *targetFile, b block, updated func(i int) bool) (ids, sequence 
 }
 
 // mergeOnRead marks changed rows as deleted and writes their new versions.
-func (g *group) mergeOnRead(f changed, cur cursor) error {
-	gone := make([]uint32, len(f.verdicts))
+func (g *group) mergeOnRead(f *targetFile, verdicts []verdict, cur cursor) error {
+	gone := make([]uint32, len(verdicts))
 	var updates []verdict
-	for i, v := range f.verdicts {
+	for i, v := range verdicts {
 		gone[i] = v.position
 		if g.c.clauseOf(v).action == Update {
 			updates = append(updates, v)
@@ -348,13 +347,13 @@ func (g *group) mergeOnRead(f changed, cur cursor) error {
 	if g.c.lineage {
 		target = append(target, lineageColumns...)
 	}
-	err := g.c.eachUpdate(g.ctx, f.file, cur, updates, source, target, func(fr *frame, v []verdict, b block) error {
+	err := g.c.eachUpdate(g.ctx, f, cur, updates, source, target, func(fr *frame, v []verdict, b block) error {
 		columns, err := g.c.updated(g.ctx, fr, v, all)
 		if err != nil {
 			return err
 		}
 		if g.c.lineage {
-			id, seq := lineageOf(f.file, b, func(int) bool { return true })
+			id, seq := lineageOf(f, b, func(int) bool { return true })
 			columns = append(columns, id, seq)
 		}
 		defer rows.Release(columns)
@@ -363,7 +362,7 @@ func (g *group) mergeOnRead(f changed, cur cursor) error {
 	if err != nil {
 		return err
 	}
-	return g.deletes(f.file, bitmapOf(gone))
+	return g.deletes(f, bitmapOf(gone))
 }
 
 func allColumns(s *arrow.Schema) []int {
@@ -392,29 +391,28 @@ func (g *group) deletes(f *targetFile, gone *roaring64.Bitmap) error {
 }
 
 // copyOnWrite writes a file's rows again, changed.
-func (g *group) copyOnWrite(f changed, cur cursor) error {
+func (g *group) copyOnWrite(f *targetFile, verdicts []verdict, cur cursor) error {
 	read := columnNames(g.c.target)
 	if g.c.lineage {
 		read = append(read, lineageColumns...)
 	}
-	verdicts := f.verdicts
-	err := g.c.reader.scan(g.ctx, f.file, targetScope, read, nil, func(b block) error {
+	err := g.c.reader.scan(g.ctx, f, targetScope, read, nil, func(b block) error {
 		n := 0
 		for n < len(verdicts) && verdicts[n].position <= b.positions[b.n-1] {
 			n++
 		}
 		mine := verdicts[:n]
 		verdicts = verdicts[n:]
-		return g.rewrite(f.file, b, mine, cur)
+		return g.rewrite(f, b, mine, cur)
 	})
 	if err != nil {
 		return err
 	}
 	if len(verdicts) > 0 {
-		return fmt.Errorf("%s: row %d is not there any more", f.file.task.File.FilePath(), verdicts[0].position)
+		return fmt.Errorf("%s: row %d is not there any more", f.task.File.FilePath(), verdicts[0].position)
 	}
-	g.out.removeData = append(g.out.removeData, f.file.task.File)
-	g.out.removeDeletes = append(g.out.removeDeletes, ownDeletes(f.file.task)...)
+	g.out.removeData = append(g.out.removeData, f.task.File)
+	g.out.removeDeletes = append(g.out.removeDeletes, ownDeletes(f.task)...)
 	return nil
 }
 

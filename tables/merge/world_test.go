@@ -1,0 +1,221 @@
+//go:build differential
+
+package merge_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
+	icebergcatalog "github.com/apache/iceberg-go/catalog"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/tables/catalog"
+	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/merge"
+)
+
+// world is a catalog on disk with one table, ns.t.
+type world struct {
+	t     testing.TB
+	cat   *catalog.Catalog
+	ident table.Identifier
+	token int
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	dir := t.TempDir()
+	cat, err := catalog.Open(context.Background(), catalog.Config{URI: filepath.Join(dir, "catalog.db"), Warehouse: filepath.Join(dir, "warehouse")})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cat.Close()) })
+	require.NoError(t, cat.CreateNamespace(context.Background(), table.Identifier{"ns"}, nil))
+	return &world{t: t, cat: cat, ident: table.Identifier{"ns", "t"}}
+}
+
+// arrowSchema is the schema of columns, those named required without nulls.
+func arrowSchema(columns []column, required ...string) *arrow.Schema {
+	fields := make([]arrow.Field, len(columns))
+	for i, c := range columns {
+		fields[i] = arrow.Field{Name: c.name, Type: c.kind.t, Nullable: !slices.Contains(required, c.name)}
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// partition is one field of a partition spec: a transform of a column.
+type partition struct{ column, transform string }
+
+func (w *world) create(columns []column, required []string, spec []partition, props iceberg.Properties) {
+	w.t.Helper()
+	schema, err := table.ArrowSchemaToIcebergWithFreshIDs(arrowSchema(columns, required...), false)
+	require.NoError(w.t, err)
+	var fields []iceberg.PartitionOption
+	for i, p := range spec {
+		transform, err := iceberg.ParseTransform(p.transform)
+		require.NoError(w.t, err)
+		fields = append(fields, iceberg.AddPartitionFieldByName(p.column, fmt.Sprintf("p%d_%s", i, p.column), transform, schema, nil))
+	}
+	bound, err := iceberg.NewPartitionSpecOpts(fields...)
+	require.NoError(w.t, err)
+	_, err = w.cat.CreateTable(context.Background(), w.ident, schema, icebergcatalog.WithPartitionSpec(&bound), icebergcatalog.WithProperties(props))
+	require.NoError(w.t, err)
+}
+
+func (w *world) load() *table.Table {
+	w.t.Helper()
+	tbl, err := w.cat.LoadTable(context.Background(), w.ident)
+	require.NoError(w.t, err)
+	return tbl
+}
+
+func (w *world) id() commit.ID {
+	w.token++
+	return commit.ID{Writer: "test", Token: fmt.Sprint("token", w.token)}
+}
+
+func (w *world) commit(plan commit.Planner) (commit.Outcome, error) {
+	return commit.Commit(context.Background(), w.cat, w.ident, w.id(), plan, commit.Options{})
+}
+
+// append commits rows as new data files.
+func (w *world) append(columns []column, rows [][]any) {
+	w.t.Helper()
+	_, err := w.commit(func(ctx context.Context, head *table.Table, _ int) (*commit.Change, error) {
+		fs, err := head.FS(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out, err := datafile.NewWriter(ctx, head.Metadata(), fs.(iceio.WriteFileIO), datafile.WriterOptions{})
+		if err != nil {
+			return nil, err
+		}
+		if err := out.Write(batchOf(columns, rows)); err != nil {
+			return nil, err
+		}
+		files, err := out.Close()
+		return &commit.Change{Operation: commit.Append, AddData: files}, err
+	})
+	require.NoError(w.t, err)
+}
+
+// merge runs one merge and commits it.
+func (w *world) merge(source merge.Source, opts merge.Options) (merge.Stats, commit.Outcome, error) {
+	w.t.Helper()
+	plan, err := merge.New(source, opts)
+	if err != nil {
+		return merge.Stats{}, commit.Outcome{}, err
+	}
+	defer func() { require.NoError(w.t, plan.Close()) }()
+	out, err := w.commit(plan.Change)
+	if err != nil {
+		require.NoError(w.t, plan.Abort(context.Background()))
+	}
+	return plan.Stats(), out, err
+}
+
+// alter changes the table's schema or spec.
+func (w *world) alter(do func(tx *table.Transaction) error) {
+	w.t.Helper()
+	_, err := w.commit(func(context.Context, *table.Table, int) (*commit.Change, error) {
+		return &commit.Change{Alter: do}, nil
+	})
+	require.NoError(w.t, err)
+}
+
+// rows are the table's rows as text, sorted, as iceberg-go's own scan reads them.
+func (w *world) rows() []string {
+	w.t.Helper()
+	tbl := w.load()
+	if tbl.CurrentSnapshot() == nil {
+		return nil
+	}
+	_, batches, err := tbl.Scan().ToArrowRecords(context.Background())
+	require.NoError(w.t, err)
+	var out []string
+	for batch, err := range batches {
+		require.NoError(w.t, err)
+		out = append(out, batchText(batch)...)
+		batch.Release()
+	}
+	slices.Sort(out)
+	return out
+}
+
+func batchText(batch arrow.RecordBatch) []string {
+	out := make([]string, batch.NumRows())
+	for i := range out {
+		var row list
+		for _, c := range batch.Columns() {
+			row = append(row, valueAt(c, i))
+		}
+		out[i] = text(row)
+	}
+	return out
+}
+
+func batchOf(columns []column, rows [][]any) arrow.RecordBatch {
+	arrays := make([]arrow.Array, len(columns))
+	for c := range columns {
+		values := make([]any, len(rows))
+		for r := range rows {
+			values[r] = rows[r][c]
+		}
+		arrays[c] = arrayOf(columns[c].kind.t, values)
+	}
+	return array.NewRecordBatch(arrowSchema(columns), arrays, int64(len(rows)))
+}
+
+// source is a merge.Source of rows in memory, in batches of a given size.
+type source struct {
+	columns []column
+	rows    [][]any
+	batch   int
+}
+
+func (s *source) Schema() *arrow.Schema { return arrowSchema(s.columns) }
+
+func (s *source) Open(_ context.Context, names []string) (array.RecordReader, error) {
+	columns := s.columns
+	if names != nil {
+		columns = nil
+		for _, n := range names {
+			i := slices.IndexFunc(s.columns, func(c column) bool { return c.name == n })
+			if i < 0 {
+				return nil, fmt.Errorf("no column %s", n)
+			}
+			columns = append(columns, s.columns[i])
+		}
+	}
+	var batches []arrow.RecordBatch
+	for part := range slices.Chunk(s.rows, max(s.batch, 1)) {
+		picked := make([][]any, len(part))
+		for r, row := range part {
+			for _, c := range columns {
+				i := slices.IndexFunc(s.columns, func(x column) bool { return x.name == c.name })
+				picked[r] = append(picked[r], row[i])
+			}
+		}
+		batches = append(batches, batchOf(columns, picked))
+	}
+	return array.NewRecordReader(arrowSchema(columns), batches)
+}
+
+func openDuckDB(t testing.TB) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("duckdb", "")
+	require.NoError(t, err)
+	db.SetMaxOpenConns(1)
+	t.Cleanup(func() { _ = db.Close() })
+	_, err = db.Exec("SET TimeZone = 'UTC'; SET threads = 1")
+	require.NoError(t, err)
+	return db
+}
