@@ -59,7 +59,7 @@ func newRoot() *cobra.Command {
 	f.StringVar(&g.conn.TLSCA, "tls-ca", "", "certificate authorities of the server, a PEM file")
 	f.BoolVar(&g.json, "json", false, "print results as JSON")
 	root.AddCommand(
-		newRun(g), newResume(g), newPlan(g), newValidate(g), newApply(g), newStatus(g), newCancel(g), newTable(g), newQuery(g),
+		newRun(g), newResume(g), newPlan(g), newValidate(g), newTest(g), newApply(g), newStatus(g), newCancel(g), newTable(g), newQuery(g),
 		newExitCodes(),
 	)
 	return root
