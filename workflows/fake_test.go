@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
@@ -217,18 +216,6 @@ func states(r workflows.RunResult) map[string]string {
 		out[t.Table] = t.State
 	}
 	return out
-}
-
-// waitForCancel is an activity that runs until it is cancelled.
-func waitForCancel(ctx context.Context) error {
-	for {
-		activity.RecordHeartbeat(ctx)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 // quiet drops the SDK's log.

@@ -18,6 +18,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
@@ -163,4 +164,16 @@ func save(t *testing.T, c client.Client, name, id, run string) {
 	require.NoError(t, err)
 	data = append(bytes.ReplaceAll(data, []byte(host), []byte("recorder")), '\n')
 	require.NoError(t, os.WriteFile(filepath.Join("testdata/histories", name+".json"), data, 0o644))
+}
+
+// waitForCancel is an activity that runs until it is cancelled.
+func waitForCancel(ctx context.Context) error {
+	for {
+		activity.RecordHeartbeat(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
