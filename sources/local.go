@@ -23,8 +23,6 @@ type Local struct {
 	Root string // relative paths start here; the working directory if empty
 }
 
-const fileScheme = "file://"
-
 // URI is the identity of a file: the same for every way to write its path.
 func (l Local) URI(name string) (string, error) {
 	p, err := l.path(name)

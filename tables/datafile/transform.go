@@ -115,7 +115,7 @@ func bindIdentity(t iceberg.Type) (func(arrow.Array, func(int) bool) keyColumn, 
 	if box := int64Boxer(t); box != nil {
 		return func(a arrow.Array, null func(int) bool) keyColumn { return intKeys(null, int64At(a), box) }, nil
 	}
-	switch t.(type) {
+	switch decimal := t.(type) {
 	case iceberg.Float32Type, iceberg.Float64Type:
 		_, single := t.(iceberg.Float32Type)
 		return func(a arrow.Array, null func(int) bool) keyColumn {
@@ -130,7 +130,7 @@ func bindIdentity(t iceberg.Type) (func(arrow.Array, func(int) bool) keyColumn, 
 				}}
 		}, nil
 	case iceberg.DecimalType:
-		return bindDecimal(t.(iceberg.DecimalType), func(v decimal128.Num) decimal128.Num { return v })
+		return bindDecimal(decimal, func(v decimal128.Num) decimal128.Num { return v })
 	case iceberg.StringType, iceberg.BinaryType, iceberg.FixedType, iceberg.UUIDType:
 		return bindBytes(t, func(v []byte) []byte { return v })
 	}

@@ -130,7 +130,6 @@ var (
 	paramNumber = param{"a number", kind.isNumber, nil}
 	paramDouble = param{"a number", kind.isNumber, typeDouble}
 	paramBytes  = param{"text or bytes", func(k kind) bool { return k == kindString || k == kindBinary || k == kindFixed || k == kindUUID }, nil}
-	paramMoment = param{"a date or a timestamp", kind.isTemporal, nil}
 	paramList   = param{"a list", func(k kind) bool { return k == kindList }, nil}
 	paramAny    = param{"a value", func(kind) bool { return true }, nil}
 )

@@ -92,13 +92,6 @@ func fold(n node) node {
 	return &constNode{arr: v.arr}
 }
 
-// constant makes the node of a single value; build appends it.
-func constant[B array.Builder](b B, build func(B)) *constNode {
-	defer b.Release()
-	build(b)
-	return &constNode{arr: b.NewArray()}
-}
-
 func boolConst(v bool) *constNode {
 	bits := vector.NewBits(1)
 	if v {

@@ -73,11 +73,11 @@ func (f *Format) expand(short string) {
 
 // fields are what a text says of a moment.
 type fields struct {
-	year, month, day, yearDay    int64
-	hour, minute, second, nanos  int64
-	pm, twelve, hasDate, hasYDay bool
-	hasOffset                    bool
-	offset                       int64
+	year, month, day, yearDay   int64
+	hour, minute, second, nanos int64
+	pm, twelve, hasYDay         bool
+	hasOffset                   bool
+	offset                      int64
 }
 
 // Parse reads text. Without a date it is 1970-01-01, without a time midnight.

@@ -23,7 +23,6 @@ type Rows struct {
 	data    []byte
 	offsets []int
 	cursors []int
-	scratch []byte
 }
 
 // Bytes is row i; it is valid until the next Encode into the Rows.

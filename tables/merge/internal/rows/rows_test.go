@@ -25,7 +25,7 @@ var (
 
 func parse(t testing.TB, dt arrow.DataType, json string) arrow.Array {
 	t.Helper()
-	a, _, err := array.FromJSON(memory.DefaultAllocator, dt, strings.NewReader(json), array.WithUseNumber())
+	a, _, err := array.FromJSON(memory.DefaultAllocator, dt, strings.NewReader(json))
 	require.NoError(t, err)
 	return a
 }
