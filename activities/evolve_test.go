@@ -153,3 +153,31 @@ func TestReloadedFileIsReportedAndNotLoadedAgain(t *testing.T) {
 	require.Equal(t, wire.StateUnchanged, r.State)
 	require.Contains(t, strings.Join(r.Warnings, "\n"), "landing/1.csv was loaded before and has changed since")
 }
+
+// A column may come to a table without a snapshot; a query that pins the table's snapshot has it all the same.
+func TestQueryOfAColumnThatCameWithoutASnapshot(t *testing.T) {
+	l := newLab(t)
+	text := func(derived, selected string) string {
+		return fmt.Sprintf(`
+pipeline: p
+tables:
+  bronze.a:
+    source: {files: "in/*.csv"}
+  silver.a:
+    from: bronze.a
+    schema_mode: evolve
+    steps: [{derive: {%s}}]
+  gold.a:
+    sql: SELECT %s FROM silver.a
+    schema_mode: evolve
+    write: replace
+`, derived, selected)
+	}
+	l.write("pipelines/p.yaml", text("x: n * 2", "x"))
+	l.write("in/1.csv", "n\n1\n")
+	l.runPipeline("p")
+	l.write("pipelines/p.yaml", text("x: n * 2, y: n * 3", "x, y"))
+	r := l.runPipeline("p")
+	require.Equal(t, wire.StateUnchanged, r["silver.a"].State)
+	require.Equal(t, []string{"2 (null)"}, l.rows("gold.a", "x", "y"))
+}

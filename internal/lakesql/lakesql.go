@@ -42,7 +42,7 @@ func (in *Input) Rows(ctx context.Context, table string, version sql.Version) (i
 	if err != nil {
 		return 0, false
 	}
-	s, err := t.At(in.version(table, version))
+	s, err := t.At(in.version(t, version))
 	if err != nil {
 		return 0, false
 	}
@@ -75,12 +75,15 @@ func (in *Input) SchemaAt(ctx context.Context, table string, version sql.Version
 	if err != nil {
 		return nil, err
 	}
-	return t.SchemaAt(in.version(table, version))
+	return t.SchemaAt(in.version(t, version))
 }
 
-func (in *Input) version(table string, v sql.Version) tables.Version {
+// version is what to read of a table. A pinned snapshot that is still the head is read as the head: a column may have been
+// added since without a snapshot of its own, and queries are checked against it.
+func (in *Input) version(t *tables.Table, v sql.Version) tables.Version {
 	out := tables.Version{SnapshotID: v.SnapshotID, Timestamp: v.Timestamp, Ref: v.Ref}
-	if id, ok := in.pinned[table]; ok && out.IsHead() && id != 0 {
+	id, pinned := in.pinned[t.Name()]
+	if head, ok := t.Head(); pinned && out.IsHead() && id != 0 && !(ok && head.ID == id) {
 		out.SnapshotID = &id
 	}
 	return out
@@ -99,7 +102,7 @@ func (in *Input) Scan(ctx context.Context, table string, version sql.Version, co
 	if !whole {
 		limit = 0 // rows that a left-out filter drops must not count
 	}
-	return t.Scan(ctx, tables.ScanOptions{Version: in.version(table, version), Columns: columns, Filter: filter, Limit: limit})
+	return t.Scan(ctx, tables.ScanOptions{Version: in.version(t, version), Columns: columns, Filter: filter, Limit: limit})
 }
 
 // empty is a table as it was before its first snapshot.
