@@ -35,7 +35,7 @@ type BuildState struct {
 }
 
 const (
-	// maxRounds bounds how often a build begins anew because another run committed first.
+	// maxRounds bounds how often a build begins anew because what it was planned from has changed.
 	maxRounds = 5
 	// batchesPerRun bounds a history: so many batches of groups, then the build continues as a new run.
 	batchesPerRun = 4
@@ -90,7 +90,8 @@ func (b *build) progress() (TableProgress, error) {
 	}, nil
 }
 
-// rounds builds the table, and begins anew if another run of the pipeline committed what this one had planned from.
+// rounds builds the table, and begins anew if what it was planned from has changed: another run of the pipeline committed
+// first, or a file changed.
 func (b *build) rounds(ctx workflow.Context) (*wire.TableResult, error) {
 	for {
 		result, err := b.round(ctx)
@@ -98,8 +99,12 @@ func (b *build) rounds(ctx workflow.Context) (*wire.TableResult, error) {
 		if !errors.As(err, &application) || application.Type() != wire.ErrSuperseded || b.Round+1 >= maxRounds {
 			return result, err
 		}
-		b.warn(fmt.Sprintf("another run committed first; began anew: %s", application.Message()))
+		b.warn(fmt.Sprintf("began anew: %s", application.Message()))
 		b.cleanUp(ctx)
+		// A file that is still being written is given some time to end.
+		if err := workflow.Sleep(ctx, time.Second<<b.Round); err != nil {
+			return nil, err
+		}
 		b.BuildState = BuildState{Build: b.Build, Started: b.Started, Round: b.Round + 1, Changes: b.Changes, Warnings: b.Warnings}
 		b.committed = false
 	}

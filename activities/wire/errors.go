@@ -9,7 +9,8 @@ const (
 	ErrData = "DataError"
 	// ErrDenied says that credentials or permissions are not enough.
 	ErrDenied = "Denied"
-	// ErrSuperseded says that another run committed what this one was about to. The build begins anew.
+	// ErrSuperseded says that what the build was planned from has changed: another run committed first, a file changed.
+	// The build begins anew.
 	ErrSuperseded = "Superseded"
 	// ErrConflict says that a commit lost against others too often. It is tried again.
 	ErrConflict = "Conflict"
