@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 here = os.path.dirname(os.path.abspath(__file__))
-work, varve, out = sys.argv[1:4]
+work, varve, out = map(os.path.abspath, sys.argv[1:4])
 scale, runs = os.environ.get("SCALE", "1"), int(os.environ.get("RUNS", "5"))
 systems = os.environ.get("SYSTEMS", "varve,delta-rs,duckdb,spark").split(",")
 cases = os.environ.get("CASES", "recent/cow,scattered/cow,recent/mor,scattered/mor").split(",")
