@@ -31,7 +31,7 @@ type Config struct {
 	Environment  string        // name of the environment in varve.yaml; recorded in plans
 	Lake         tables.Config // where tables are
 	WorkDir      string        // scratch space; the system's if empty
-	Memory       int64         // bytes that the worker's activities may hold together, roughly; 0 means 2 GiB
+	Memory       int64         // bytes that the worker may hold, roughly, divided as budget.go says; 0 means 2 GiB
 	Parallelism  int           // threads of one activity; 0 means the number of processors
 	Tables       int           // tables of a run built at once; 0 means 4
 	Groups       int           // groups of a table staged at once; 0 means twice Parallelism
@@ -62,15 +62,14 @@ func or[T comparable](value, otherwise T) T {
 	return value
 }
 
-// atOnce is the number of activities that a worker runs at once.
-func (c Config) atOnce() int { return min(max(2*c.Parallelism, 4), 32) }
-
 // Activities are the activities of one worker over one lake.
 type Activities struct {
 	cfg   Config
 	lake  *tables.Lake
 	store sources.Store
 	jobs  cache
+	// memory is what activities take from before they hold rows.
+	memory *budget
 
 	mu     sync.Mutex
 	engine *sql.Engine // opened when first needed
@@ -82,9 +81,7 @@ func Open(ctx context.Context, cfg Config) (*Activities, error) {
 	if cfg.Lake.Parallelism == 0 {
 		cfg.Lake.Parallelism = cfg.Parallelism
 	}
-	if cfg.Lake.MemoryLimit == 0 {
-		cfg.Lake.MemoryLimit = cfg.share()
-	}
+	cfg.Lake.MemoryLimit = cfg.share() // the lake's operations run inside of activities, some at once
 	if err := os.MkdirAll(cfg.WorkDir, 0o755); err != nil {
 		return nil, fmt.Errorf("scratch space: %w", err)
 	}
@@ -92,11 +89,8 @@ func Open(ctx context.Context, cfg Config) (*Activities, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the lake: %w", err)
 	}
-	return &Activities{cfg: cfg, lake: lake, store: sources.Local{Root: cfg.Root}}, nil
+	return &Activities{cfg: cfg, lake: lake, store: sources.Local{Root: cfg.Root}, memory: newBudget(cfg.activityMemory())}, nil
 }
-
-// share is the memory of one activity.
-func (c Config) share() int64 { return max(c.Memory/int64(c.atOnce()), 64<<20) }
 
 // Lake is the open lake.
 func (a *Activities) Lake() *tables.Lake { return a.lake }
@@ -113,12 +107,12 @@ func (a *Activities) Close() error {
 	return errors.Join(err, a.lake.Close())
 }
 
-// sql is the worker's one SQL engine; its queries share half of the worker's memory.
+// sql is the worker's one SQL engine; its queries share a quarter of the worker's memory.
 func (a *Activities) sql() (*sql.Engine, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.engine == nil {
-		engine, err := sql.Open(sql.Options{MemoryLimit: a.cfg.Memory / 2, TempDir: a.cfg.WorkDir, Threads: a.cfg.Parallelism})
+		engine, err := sql.Open(sql.Options{MemoryLimit: a.cfg.sqlMemory(), TempDir: a.cfg.WorkDir, Threads: a.cfg.Parallelism})
 		if err != nil {
 			return nil, err
 		}
@@ -133,9 +127,9 @@ func (a *Activities) Register(r worker.ActivityRegistry) {
 	register(r, wire.ActivityRecall, a.recall)
 	register(r, wire.ActivityPrepare, a.prepare)
 	register(r, wire.ActivityExtend, a.extend)
-	register(r, wire.ActivityStageGroup, a.stageGroup)
+	register(r, wire.ActivityStageGroup, within(a, a.stageGroup))
 	register(r, wire.ActivityGather, a.gather)
-	register(r, wire.ActivityRefine, a.refine)
+	register(r, wire.ActivityRefine, within(a, a.refine))
 	register(r, wire.ActivityCommit, a.commit)
 	register(r, wire.ActivityCleanup, a.cleanup)
 }

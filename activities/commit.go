@@ -136,7 +136,12 @@ func (a *Activities) merge(ctx context.Context, table *tables.Table, j *job, opt
 	if err != nil {
 		return tables.Result{}, err
 	}
-	m.MemoryLimit, m.TempDir, m.Parallelism = a.cfg.share(), a.cfg.WorkDir, a.cfg.Parallelism
+	done, err := a.memory.take(ctx, a.cfg.mergeShare())
+	if err != nil {
+		return tables.Result{}, err
+	}
+	defer done()
+	m.MemoryLimit, m.TempDir, m.Parallelism = a.cfg.mergeShare(), a.cfg.WorkDir, a.cfg.Parallelism
 	options.Isolation = j.Table.Write.Merge.Isolation
 	schema, err := target(&j.Table)
 	if err != nil {

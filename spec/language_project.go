@@ -150,7 +150,7 @@ var trinoLanguage = define("trino", "A Trino cluster. Not yet supported.",
 ).at(func(t *Trino) *Pos { return &t.Pos })
 
 var limitsLanguage = define("limits", "Bounds of a worker. What does not fit is spilled to disk.",
-	field("memory", aSize, func(l *Limits) *int64 { return &l.Memory }, "Memory for data.", auto("the worker's choice"), example("4GB")),
+	field("memory", aSize, func(l *Limits) *int64 { return &l.Memory }, "Memory that a worker keeps to, at least 256MiB; `--memory` goes before it.", auto("half of the machine's"), example("4GB")),
 	field("parallelism", anInteger(1, 1024), func(l *Limits) *int { return &l.Parallelism }, "Pieces of work at one time.", auto("the machine's cores"), example("8")),
 )
 

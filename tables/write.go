@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -48,6 +49,8 @@ type Result struct {
 	UnknownOutcomes int `json:"unknown_outcomes,omitempty"`
 	GroupsRedone    int `json:"groups_redone,omitempty"`
 
+	// Stages says how long each took: a merge's load, prune, match, write and insert, and commit, which is what every
+	// operation does.
 	Stages   map[string]time.Duration `json:"stages,omitempty"`
 	Warnings []string                 `json:"warnings,omitempty"`
 }
@@ -127,18 +130,27 @@ func (r *Result) merged(s merge.Stats) {
 	maps.Copy(r.Stages, s.Stages)
 }
 
-// The summary entries that say how rows were counted, so that who finds his work committed by an earlier call can still
-// report it.
-var countKeys = []string{"varve.rows-in", "varve.inserted", "varve.updated", "varve.deleted", "varve.unchanged"}
+// The summary entries that say how rows and bytes were counted, so that who finds his work committed by an earlier call
+// can still report it. Files, and the rows in them, are counted by Iceberg's own keys.
+var countKeys = []string{
+	"varve.rows-in", "varve.inserted", "varve.updated", "varve.deleted", "varve.unchanged", "varve.bytes-read", "varve.bytes-written",
+}
 
 func (r *Result) counters() []*int64 {
-	return []*int64{&r.RowsIn, &r.Inserted, &r.Updated, &r.Deleted, &r.Unchanged}
+	return []*int64{&r.RowsIn, &r.Inserted, &r.Updated, &r.Deleted, &r.Unchanged, &r.BytesRead, &r.BytesWritten}
 }
+
+// secondsPrefix begins the summary entries that say how long a merge's stages took. The commit's own time is known only
+// when the summary is written.
+const secondsPrefix = "varve.merge.seconds."
 
 func (r *Result) counts() map[string]string {
 	out := map[string]string{}
 	for i, n := range r.counters() {
 		out[countKeys[i]] = strconv.FormatInt(*n, 10)
+	}
+	for stage, took := range r.Stages {
+		out[secondsPrefix+stage] = strconv.FormatFloat(took.Seconds(), 'f', 3, 64)
 	}
 	return out
 }
@@ -150,6 +162,12 @@ func (r *Result) recall(s *table.Snapshot) {
 	}
 	for i, n := range r.counters() {
 		*n = s.Summary.Properties.GetInt64(countKeys[i], *n)
+	}
+	for key, value := range s.Summary.Properties {
+		stage, ok := strings.CutPrefix(key, secondsPrefix)
+		if seconds, err := strconv.ParseFloat(value, 64); ok && err == nil {
+			r.Stages[stage] = time.Duration(seconds * float64(time.Second))
+		}
 	}
 	r.FilesAdded = s.Summary.Properties.GetInt("added-data-files", 0)
 	r.FilesRemoved = s.Summary.Properties.GetInt("deleted-data-files", 0)
@@ -184,8 +202,12 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 		return Result{}, err
 	}
 	var change *commit.Change
+	var planning time.Duration
 	whole := func(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
-		if change, err = plan(ctx, head, attempt); err != nil {
+		start := time.Now()
+		change, err = plan(ctx, head, attempt)
+		planning += time.Since(start)
+		if err != nil {
 			return nil, err
 		}
 		if change != nil {
@@ -202,7 +224,7 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 	}
 	result.SnapshotID, result.Committed, result.AlreadyCommitted = out.SnapshotID, out.Committed, out.AlreadyCommitted
 	result.Attempts, result.Conflicts, result.UnknownOutcomes = out.Attempts, out.Conflicts, out.UnknownOutcomes
-	result.Stages = map[string]time.Duration{"commit": time.Since(began)}
+	result.Stages = map[string]time.Duration{"commit": time.Since(began) - planning}
 	if err != nil {
 		return result, fmt.Errorf("%s %s: %w", what, t.name, err)
 	}

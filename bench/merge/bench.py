@@ -1,7 +1,10 @@
 """MERGE, Varve beside its peers, alternating in one run. See `make bench-merge`.
 
 usage: bench.py WORK VARVE_BENCH_BINARY OUT.json
-environment: SCALE (1), RUNS (5), SYSTEMS (varve,delta-rs,duckdb,spark), CASES
+environment: SCALE (1), RUNS (5), SYSTEMS (varve,delta-rs,duckdb,spark), CASES, FLOOR (1; 0 leaves it out)
+
+Each system serves from a process of its own; the systems take turns, case by case. Beside the wall time of a merge go the
+CPU seconds that the process and its children spent on it, which other work on the machine disturbs less.
 """
 import json
 import os
@@ -14,10 +17,25 @@ work, varve, out = map(os.path.abspath, sys.argv[1:4])
 scale, runs = os.environ.get("SCALE", "1"), int(os.environ.get("RUNS", "5"))
 systems = os.environ.get("SYSTEMS", "varve,delta-rs,duckdb,spark").split(",")
 cases = os.environ.get("CASES", "recent/cow,scattered/cow,recent/mor,scattered/mor").split(",")
+with_floor = os.environ.get("FLOOR", "1") != "0"
 data = f"{work}/data-{scale}"
 if not os.path.exists(f"{data}/scattered.parquet"):
     print(f"generating the workload at scale {scale}", file=sys.stderr)
     subprocess.run([sys.executable, f"{here}/workload.py", data, scale], check=True)
+
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cpu(pid):
+    """User and system seconds of a process and the processes below it (Spark's JVM is one)."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    spent = (int(fields[11]) + int(fields[12])) / TICK
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as f:
+            spent += sum(cpu(int(child)) for child in f.read().split())
+    return spent
 
 
 class Peer:
@@ -43,6 +61,14 @@ class Peer:
             sys.exit(f"{self.system} ended at {' '.join(command)}")
         return json.loads(line)
 
+    def merge(self, source):
+        before = cpu(self.process.pid)
+        answer = self.ask("merge", source)
+        return answer | {"cpu_s": cpu(self.process.pid) - before}
+
+    def floor(self, source):
+        return self.ask("floor", source)
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()
@@ -56,29 +82,45 @@ for strategy in ("cow", "mor"):
         continue
     peers = [Peer(s, strategy) for s in able]
     for source in sources:
-        case, seconds, last = f"merge/{source}/{strategy}", {}, {}
+        case, seconds, busy, floors, last = f"merge/{source}/{strategy}", {}, {}, [], {}
         for run in range(runs + 1):  # the first warms up and is checked
             for p in peers:
-                answer = p.ask("merge", source)
+                answer = p.merge(source)
                 if run == 0:
                     last[p.system] = p.ask("check")
                 else:
                     seconds.setdefault(p.system, []).append(round(answer["seconds"], 3))
+                    busy.setdefault(p.system, []).append(round(answer["cpu_s"], 2))
                 last[p.system] |= {"peak_rss_mb": answer["peak_rss_mb"], "detail": answer.get("detail")}
                 p.ask("reset")
+                if p.system == "varve" and with_floor and run > 0:  # after the merge's peak of memory was taken
+                    floors.append(p.floor(source))
         for p in peers:
-            results.append({"case": case, "system": p.system, "median_s": statistics.median(seconds[p.system]), "runs": seconds[p.system], **last[p.system]})
+            results.append({"case": case, "system": p.system, "median_s": statistics.median(seconds[p.system]), "runs": seconds[p.system],
+                            "cpu_s": statistics.median(busy[p.system]), **last[p.system]})
+            if p.system == "varve" and floors:
+                results[-1]["floor_s"] = round(statistics.median(f["read_s"] + f["write_s"] for f in floors), 3)
+                results[-1]["floor"] = {k: round(statistics.median(f[k] for f in floors), 3) for k in floors[0]}
     for p in peers:
         p.close()
 
 os.makedirs(os.path.dirname(out), exist_ok=True)
 json.dump(results, open(out, "w"), indent=1)
-print(f"{'case':22} {'system':9} {'median s':>9} {'x varve':>8} {'peak MB':>8} {'rows':>11}  checksum")
+print(f"{'case':22} {'system':9} {'median s':>9} {'x varve':>8} {'cpu s':>7} {'peak MB':>8} {'rows':>11}  checksum")
+differ = []
 for case in dict.fromkeys(r["case"] for r in results):
     rows = [r for r in results if r["case"] == case]
-    base = next((r["median_s"] for r in rows if r["system"] == "varve"), None)
+    base = next((r for r in rows if r["system"] == "varve"), None)
     for r in rows:
-        ratio = f"{r['median_s'] / base:8.1f}" if base else "       -"
-        print(f"{case:22} {r['system']:9} {r['median_s']:9.2f} {ratio} {r['peak_rss_mb']:8} {r['rows']:11,}  {r['checksum']}")
-    if len({r["checksum"] for r in rows}) > 1:
-        sys.exit(f"{case}: the systems' rows differ")
+        ratio = f"{r['median_s'] / base['median_s']:8.1f}" if base else "       -"
+        print(f"{case:22} {r['system']:9} {r['median_s']:9.2f} {ratio} {r['cpu_s']:7.1f} {r['peak_rss_mb']:8} {r['rows']:11,}  {r['checksum']}")
+    if base and "floor_s" in base:
+        f = base["floor"]
+        print(f"{'':22} {'floor':9} {base['floor_s']:9.2f} {base['floor_s'] / base['median_s']:8.1f}   "
+              f"read keys {f['read_s']:.2f} s of {f['files']:.0f} files, write the change {f['write_s']:.2f} s; Varve takes {base['median_s'] / base['floor_s']:.2f} x the floor")
+    if base and base.get("detail"):
+        print(f"{'':22} stages    " + ", ".join(f"{k} {v:.2f}" for k, v in base["detail"]["stages"].items()))
+    if len({(r["checksum"], r["rows"]) for r in rows}) > 1:
+        differ.append(case)
+if differ:
+    sys.exit(f"{', '.join(differ)}: the systems' rows differ")

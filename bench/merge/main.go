@@ -75,6 +75,8 @@ func (b *bench) serve(ctx context.Context) (err error) {
 			answer, err = b.check(ctx)
 		case "reset":
 			err = b.reset(ctx)
+		case "floor":
+			answer, err = b.floor(ctx, words[1])
 		}
 		if err == nil {
 			err = out.Encode(answer)

@@ -57,6 +57,8 @@ func newRoot() *cobra.Command {
 	f.StringVar(&g.conn.TLSCert, "tls-cert", "", "client certificate, a PEM file")
 	f.StringVar(&g.conn.TLSKey, "tls-key", "", "client key, a PEM file")
 	f.StringVar(&g.conn.TLSCA, "tls-ca", "", "certificate authorities of the server, a PEM file")
+	f.StringVar(&g.env.Memory, "memory", "", "memory that an embedded worker and queries keep to, such as 512MB (default: varve.yaml, then half of the machine's)")
+	f.IntVar(&g.env.Parallelism, "parallelism", 0, "pieces of work at one time (default: varve.yaml, then the machine's cores)")
 	f.BoolVar(&g.json, "json", false, "print results as JSON")
 	root.AddCommand(
 		newRun(g), newResume(g), newPlan(g), newValidate(g), newTest(g), newApply(g), newStatus(g), newCancel(g), newTable(g), newQuery(g),

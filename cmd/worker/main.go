@@ -58,6 +58,8 @@ func newCommand() *cobra.Command {
 	f.StringVarP(&o.env.Root, "directory", "C", "", "the project's folder (default: the working directory)")
 	f.StringVar(&o.env.Name, "env", "", "environment of varve.yaml (default: $VARVE_ENVIRONMENT, then local)")
 	f.StringVar(&o.env.Pipelines, "pipelines", "", "folder of pipelines (default: $VARVE_PIPELINES, then pipelines)")
+	f.StringVar(&o.env.Memory, "memory", "", "memory that the worker keeps to, such as 512MB; what does not fit is spilled to disk (default: limits.memory of varve.yaml, then half of the machine's)")
+	f.IntVar(&o.env.Parallelism, "parallelism", 0, "pieces of work at one time (default: limits.parallelism of varve.yaml, then the machine's cores)")
 	f.StringVar(&o.conn.Address, "address", "", "Temporal server, host:port")
 	f.StringVar(&o.conn.Namespace, "namespace", "", "Temporal namespace")
 	f.StringVar(&o.conn.Profile, "profile", "", "profile of Temporal's configuration file")
@@ -116,7 +118,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	logger.Info("ready", "environment", env.Name, "task_queue", env.Queue(), "pipelines", env.Pipelines)
+	logger.Info("ready", "environment", env.Name, "task_queue", env.Queue(), "pipelines", env.Pipelines, "memory", env.Limits.Memory)
 	<-ctx.Done()
 	logger.Info("stopping; running activities have " + host.StopTimeout.String())
 	return w.Stop()

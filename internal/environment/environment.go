@@ -34,6 +34,9 @@ type Options struct {
 	Root      string // "" is the working directory
 	Name      string // "" is VARVE_ENVIRONMENT, then "local"
 	Pipelines string // "" is VARVE_PIPELINES, then pipelines; a relative path begins at Root
+	// Memory and Parallelism go before the limits of varve.yaml; the zero values leave those as they are.
+	Memory      string // such as 512MB
+	Parallelism int
 }
 
 // Load reads varve.yaml, if there is one, and selects the environment. Nothing is opened or created.
@@ -51,13 +54,17 @@ func Load(o Options) (Environment, error) {
 	if err := diagnostics.Err(); err != nil {
 		return Environment{}, err
 	}
+	limits, err := o.limits(selected.Limits)
+	if err != nil {
+		return Environment{}, err
+	}
 	pipelines := first(o.Pipelines, os.Getenv("VARVE_PIPELINES"), "pipelines")
 	if !filepath.IsAbs(pipelines) {
 		pipelines = filepath.Join(root, pipelines)
 	}
 	e := Environment{
 		Name: name, Root: root, Dir: filepath.Join(root, ".varve"), Pipelines: pipelines,
-		Temporal: selected.Temporal, Limits: selected.Limits,
+		Temporal: selected.Temporal, Limits: limits,
 	}
 	e.Lake = lakeConfig(e, selected.Catalog)
 	return e, nil

@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -42,9 +44,12 @@ func Config(env environment.Environment) activities.Config {
 	}
 }
 
-// Start registers everything and begins to poll the environment's task queue.
+// Start bounds the process's heap by the environment's memory, registers everything and begins to poll the environment's task queue.
 func Start(ctx context.Context, c client.Client, namespace string, env environment.Environment, logger *slog.Logger) (*Worker, error) {
 	cfg := Config(env)
+	if os.Getenv("GOMEMLIMIT") == "" { // who sets it knows better
+		debug.SetMemoryLimit(cfg.Heap())
+	}
 	cfg.SearchAttributes = ensureSearchAttributes(ctx, c, namespace, logger)
 	lake, err := env.OpenLake(ctx) // makes the folders, and fails before anything is polled
 	if err != nil {
