@@ -7,7 +7,7 @@ SOURCES     := $(shell find . -name '*.go' -not -path './.varve/*')
 # Packages that link the Temporal server take minutes to compile under the race detector and have no shared state of ours.
 RACE        := $(shell go list ./... 2>/dev/null | grep -vE '/cmd/|/internal/devserver|/testsuite')
 
-.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-all test-ui bench-merge bench-merge-smoke generate histories clean
+.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-all test-ui bench-merge bench-merge-smoke bench-merge-trend generate histories clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -55,6 +55,11 @@ bench-merge: ## MERGE beside delta-rs, DuckDB and Spark (installs them); SCALE=0
 
 bench-merge-smoke: ## the MERGE benchmark at a hundredth, without Spark: fails when the systems' rows differ
 	@SCALE=0.01 RUNS=1 SYSTEMS=varve,delta-rs,duckdb BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/merge-smoke.json $(MAKE) --no-print-directory bench-merge
+
+bench-merge-trend: ## 100k rows into 1M, 10M and 100M: does the time follow the candidate files? (some 15 GB of disk)
+	@mkdir -p bench/out bin
+	@go build -o bin/bench-merge ./bench/merge
+	@$$(bench/install)/venv/bin/python bench/merge/trend.py $${BENCH_WORK:-.varve/bench} bin/bench-merge bench/out/merge-trend.json
 
 generate: ## regenerate schema/ and docs/reference from the language's definition
 	go generate ./...

@@ -38,6 +38,8 @@ type Result struct {
 	Deleted   int64 `json:"deleted"`
 	Unchanged int64 `json:"unchanged"`
 
+	FilesScanned     int   `json:"files_scanned,omitempty"` // of a merge: those whose keys were read
+	FilesPruned      int   `json:"files_pruned,omitempty"`  // of a merge: those that could not hold a matching key
 	FilesAdded       int   `json:"files_added"`
 	FilesRemoved     int   `json:"files_removed"`
 	DeleteFilesAdded int   `json:"delete_files_added"`
@@ -122,6 +124,7 @@ func (t *Table) Merge(ctx context.Context, opts CommitOptions, m merge.Options, 
 func (r *Result) merged(s merge.Stats) {
 	r.RowsIn, r.Inserted, r.Updated, r.Deleted, r.Unchanged = s.SourceRows, s.Inserted, s.Updated, s.Deleted, s.Unchanged
 	r.FilesAdded, r.FilesRemoved, r.DeleteFilesAdded = s.FilesAdded, s.FilesRemoved, s.DeleteFilesAdded
+	r.FilesScanned, r.FilesPruned = s.FilesScanned, s.FilesPruned
 	r.BytesRead, r.BytesWritten = s.BytesRead, s.BytesWritten
 	r.GroupsRedone, r.Warnings = s.GroupsRedone, s.Warnings
 	if r.Stages == nil {

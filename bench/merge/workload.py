@@ -1,6 +1,6 @@
 """The MERGE workload, from a seed: a target of 30 days and two sources.
 
-usage: workload.py OUT SCALE
+usage: workload.py OUT SCALE [CHANGE]: CHANGE is the number of source rows where it is not to go with SCALE
 
 Writes OUT/target.parquet (10M rows x SCALE), OUT/recent.parquet and OUT/scattered.parquet (500k rows x SCALE: 80 % updates,
 a tenth of them stale, and 20 % inserts; of the last 3 days, or of all 30).
@@ -11,7 +11,8 @@ import sys
 import duckdb
 
 out, scale = sys.argv[1], float(sys.argv[2])
-rows, change, days = int(10_000_000 * scale), int(500_000 * scale), 30
+rows, days = int(10_000_000 * scale), 30
+change = int(sys.argv[3]) if len(sys.argv) > 3 else int(500_000 * scale)
 day = 86_400_000_000
 begin = 1_767_225_600_000_000  # 2026-01-01
 
