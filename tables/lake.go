@@ -90,10 +90,14 @@ func (l *Lake) Table(ctx context.Context, name string) (*Table, error) {
 		return nil, err
 	}
 	t, err := l.cat.LoadTable(ctx, ident)
-	if err != nil {
-		if errors.Is(err, ErrAbsent) && l.missing(ctx, ident) {
+	if errors.Is(err, ErrAbsent) {
+		if l.missing(ctx, ident) {
 			return nil, fmt.Errorf("%s: %w", name, ErrNoSuchTable)
 		}
+		// Either its metadata file is gone, or another caller created the table between the two looks.
+		t, err = l.cat.LoadTable(ctx, ident)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return l.wrap(t), nil
