@@ -1,7 +1,7 @@
 """MERGE, Varve beside its peers, alternating in one run. See `make bench-merge`.
 
 usage: bench.py WORK VARVE_BENCH_BINARY OUT.json
-environment: SCALE (1), RUNS (5), SYSTEMS (varve,delta-rs,duckdb,spark), CASES, FLOOR (1; 0 leaves it out)
+environment: SCALE (1), RUNS (5), SYSTEMS (varve,delta-rs,duckdb,duckdb-days,spark), CASES, FLOOR (1; 0 leaves it out)
 
 Each system serves from a process of its own; the systems take turns, case by case. Beside the wall time of a merge go the
 CPU seconds that the process and its children spent on it, which other work on the machine disturbs less.
@@ -15,7 +15,7 @@ import sys
 here = os.path.dirname(os.path.abspath(__file__))
 work, varve, out = map(os.path.abspath, sys.argv[1:4])
 scale, runs = os.environ.get("SCALE", "1"), int(os.environ.get("RUNS", "5"))
-systems = os.environ.get("SYSTEMS", "varve,delta-rs,duckdb,spark").split(",")
+systems = os.environ.get("SYSTEMS", "varve,delta-rs,duckdb,duckdb-days,spark").split(",")
 cases = os.environ.get("CASES", "recent/cow,scattered/cow,recent/mor,scattered/mor").split(",")
 with_floor = os.environ.get("FLOOR", "1") != "0"
 data = f"{work}/data-{scale}"
@@ -106,20 +106,20 @@ for strategy in ("cow", "mor"):
 
 os.makedirs(os.path.dirname(out), exist_ok=True)
 json.dump(results, open(out, "w"), indent=1)
-print(f"{'case':22} {'system':9} {'median s':>9} {'x varve':>8} {'cpu s':>7} {'peak MB':>8} {'rows':>11}  checksum")
+print(f"{'case':22} {'system':11} {'median s':>9} {'x varve':>8} {'cpu s':>7} {'peak MB':>8} {'rows':>11}  checksum")
 differ = []
 for case in dict.fromkeys(r["case"] for r in results):
     rows = [r for r in results if r["case"] == case]
     base = next((r for r in rows if r["system"] == "varve"), None)
     for r in rows:
         ratio = f"{r['median_s'] / base['median_s']:8.1f}" if base else "       -"
-        print(f"{case:22} {r['system']:9} {r['median_s']:9.2f} {ratio} {r['cpu_s']:7.1f} {r['peak_rss_mb']:8} {r['rows']:11,}  {r['checksum']}")
+        print(f"{case:22} {r['system']:11} {r['median_s']:9.2f} {ratio} {r['cpu_s']:7.1f} {r['peak_rss_mb']:8} {r['rows']:11,}  {r['checksum']}")
     if base and "floor_s" in base:
         f = base["floor"]
-        print(f"{'':22} {'floor':9} {base['floor_s']:9.2f} {base['floor_s'] / base['median_s']:8.1f}   "
+        print(f"{'':22} {'floor':11} {base['floor_s']:9.2f} {base['floor_s'] / base['median_s']:8.1f}   "
               f"read keys {f['read_s']:.2f} s of {f['files']:.0f} files, write the change {f['write_s']:.2f} s; Varve takes {base['median_s'] / base['floor_s']:.2f} x the floor")
     if base and base.get("detail"):
-        print(f"{'':22} stages    " + ", ".join(f"{k} {v:.2f}" for k, v in base["detail"]["stages"].items()))
+        print(f"{'':22} stages      " + ", ".join(f"{k} {v:.2f}" for k, v in base["detail"]["stages"].items()))
     source = case.split("/")[1]  # both strategies come to the same rows; in merge-on-read, CI has only Varve
     if len({(r["checksum"], r["rows"]) for r in results if r["case"].split("/")[1] == source}) > 1:
         differ.append(case)
