@@ -45,6 +45,9 @@ func (a *Activities) commit(ctx context.Context, p *pulse, in wire.CommitRequest
 			return wire.Committed{}, err
 		}
 	}
+	if err := j.withChanges(&options, manifests); err != nil {
+		return wire.Committed{}, err
+	}
 	fault.Point(fault.CommitStateStored)
 	options.Observe = func(e commit.Event) { p.at(fmt.Sprintf("committing: attempt %d: %v", e.Attempt, e.Class)) }
 	p.at("committing")
@@ -152,7 +155,7 @@ func (a *Activities) merge(ctx context.Context, table *tables.Table, j *job, opt
 
 // finalRows are the rows to merge: all that groups have staged, or if they had to be refined, what came of that.
 func finalRows(t *plan.Table, manifests []manifest) (out []rowsFile) {
-	if len(segments(t)) == 1 {
+	if !together(t) {
 		return rowsOf(manifests)
 	}
 	return rowsOf(manifests[len(manifests)-1:])

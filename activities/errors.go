@@ -19,6 +19,7 @@ import (
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/merge"
 	"github.com/varve-lake/varve/transforms"
+	"github.com/varve-lake/varve/transforms/changes"
 	"github.com/varve-lake/varve/transforms/expression"
 	"github.com/varve-lake/varve/transforms/sql"
 )
@@ -180,8 +181,12 @@ func isData(err error) bool {
 		null        *merge.NullError
 		value       *merge.ValueError
 		query       *sql.Error
+		incomplete  *changes.NullError
+		tie         *changes.TieError
 	)
 	switch {
+	case errors.As(err, &incomplete), errors.As(err, &tie):
+		return true
 	case errors.As(err, &query):
 		return query.Kind == sql.Data
 	case errors.As(err, &row), errors.As(err, &malformed), errors.As(err, &broken), errors.As(err, &columns),

@@ -107,6 +107,8 @@ func newIn(table *tables.Table, t *plan.Table) ([]string, error) {
 func Writes(t *plan.Table) string {
 	var b strings.Builder
 	switch w := t.Write; {
+	case w.CDC != nil:
+		b.WriteString(explainCDC(t))
 	case w.Merge != nil:
 		on := strings.Join(w.Merge.On, ", ")
 		if w.Merge.Predicate != "" {

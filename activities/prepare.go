@@ -73,7 +73,7 @@ func (a *Activities) prepare(ctx context.Context, p *pulse, in wire.PrepareReque
 	if err := a.stageJob(ctx, table, j, what.groups); err != nil {
 		return wire.Prepared{}, err
 	}
-	out.Job, out.Groups, out.Refine = j.uri, j.Groups, len(segments(t)) > 1
+	out.Job, out.Groups, out.Refine = j.uri, j.Groups, together(t)
 	return out, nil
 }
 

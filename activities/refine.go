@@ -118,7 +118,7 @@ func rowsOf(manifests []manifest) []rowsFile {
 	return out
 }
 
-// refine deduplicates the rows of all groups and takes them through the steps that follow.
+// refine deduplicates the rows of all groups, takes them through the steps that follow, and resolves change data.
 func (a *Activities) refine(ctx context.Context, p *pulse, in wire.RefineRequest) (wire.Staged, error) {
 	fault.Point(fault.RefineBefore)
 	j, err := a.loadJob(ctx, in.Job)
@@ -163,6 +163,9 @@ func (s *staging) refine(ctx context.Context, files []rowsFile) error {
 			return err
 		}
 		files = s.out.Rows
+	}
+	if s.j.Table.Write.CDC != nil {
+		return s.resolveChanges(ctx, files)
 	}
 	return nil
 }

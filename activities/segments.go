@@ -2,6 +2,7 @@ package activities
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -50,6 +51,17 @@ func chain(t *plan.Table, n int, in *arrow.Schema) (*transforms.Chain, error) {
 	return c, nil
 }
 
+// leaving is the schema of the rows that leave the steps: those that are written or merged, or events.
+func leaving(t *plan.Table) (*arrow.Schema, error) {
+	if t.Write.CDC != nil {
+		return compile.Schema(t.Write.CDC.Events)
+	}
+	return target(t)
+}
+
+// together tells whether rows have to be seen together before they are committed.
+func together(t *plan.Table) bool { return len(segments(t)) > 1 || t.Write.CDC != nil }
+
 // target is the schema of the rows that are written or merged.
 func target(t *plan.Table) (*arrow.Schema, error) {
 	columns := t.Columns
@@ -86,8 +98,12 @@ func addColumns(t *plan.Table, columns []plan.Column) error {
 		return nil
 	}
 	merge := t.Write.Merge
+	addEvents(t, made)
 	for _, c := range made {
 		c.Required = false
+		if t.Write.CDC != nil && !t.Write.CDC.Written(c.Name) {
+			continue
+		}
 		if merge != nil && !has(t.Rows, c.Name) {
 			t.Rows = append(t.Rows, c)
 			if merge.NewColumns == "ignore" {
@@ -106,6 +122,21 @@ func addColumns(t *plan.Table, columns []plan.Column) error {
 		t.Columns = append(t.Columns, c)
 	}
 	return nil
+}
+
+// addEvents adds columns to events. The plan may be shared, so what it points at stays as it is.
+func addEvents(t *plan.Table, columns []plan.Column) {
+	if t.Write.CDC == nil {
+		return
+	}
+	cdc := *t.Write.CDC
+	cdc.Events = slices.Clone(cdc.Events)
+	for _, c := range columns {
+		if c.Required = false; !has(cdc.Events, c.Name) {
+			cdc.Events = append(cdc.Events, c)
+		}
+	}
+	t.Write.CDC = &cdc
 }
 
 func has(columns []plan.Column, name string) bool {

@@ -21,6 +21,10 @@ type manifest struct {
 	Rows     []rowsFile `json:"rows,omitempty"`     // or rows, still to be merged or deduplicated
 	Rejected []rowsFile `json:"rejected,omitempty"` // rows for the quarantine
 	Parts    []string   `json:"parts,omitempty"`    // or other manifests, in order
+
+	// Of change data: the deletes to remember, if they are others than before, and the snapshot that was looked into.
+	Tombstones *tombstones `json:"tombstones,omitempty"`
+	Head       int64       `json:"head,omitempty"`
 }
 
 // staging is what one attempt writes: everything has its tag in the name.
@@ -100,7 +104,7 @@ func (s *staging) through(ctx context.Context, rows array.RecordReader, n int) e
 
 // final stages rows in the columns that the table takes.
 func (s *staging) final(ctx context.Context, rows array.RecordReader) error {
-	to, err := target(&s.j.Table)
+	to, err := leaving(&s.j.Table)
 	if err != nil {
 		rows.Release()
 		return err

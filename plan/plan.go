@@ -35,7 +35,7 @@ type Table struct {
 	Dormant bool          `json:"dormant,omitempty"`
 	Input   []Column      `json:"input,omitempty"` // columns before the steps
 	Steps   []Step        `json:"steps,omitempty"` // in order
-	Rows    []Column      `json:"rows,omitempty"`  // of a merge: the columns of s, in their enforced types
+	Rows    []Column      `json:"rows,omitempty"`  // of a merge, or of what cdc expands to: the columns of s, in their enforced types
 	Columns []Column      `json:"columns"`         // the table's columns: the enforced schema
 	Expect  []Expectation `json:"expect,omitempty"`
 	// Malformed is the policy for rows that a step, or the enforced schema, cannot take: fail | drop | quarantine.
@@ -127,9 +127,10 @@ type Expectation struct {
 
 // Write says how rows reach the table.
 type Write struct {
-	Mode       string   `json:"mode"` // append | replace | replace_partitions | merge
+	Mode       string   `json:"mode"` // append | replace | replace_partitions | merge | cdc
 	Partitions []string `json:"partitions,omitempty"`
-	Merge      *Merge   `json:"merge,omitempty"`
+	Merge      *Merge   `json:"merge,omitempty"` // of cdc: what it expands to
+	CDC        *CDC     `json:"cdc,omitempty"`
 }
 
 // Merge is SQL's MERGE over s (source) and t (target).

@@ -33,7 +33,7 @@ var writeLanguage = define("write",
 	field("merge", optional(mergeLanguage.shape()), func(w *Write) **Merge { return &w.Merge }, "SQL's MERGE."),
 	field("replace_partitions", nonEmpty(list("a list of columns", aColumn)), func(w *Write) *[]Text { return &w.Partitions },
 		"The new rows replace those that agree with them in these columns, which the table must be partitioned by. Without a list, as `write: replace_partitions`, it is the table's own partitions.", example("[day]")),
-	field("cdc", optional(cdcLanguage.shape()), func(w *Write) **CDC { return &w.CDC }, "Change data, in a short form of merge.", later),
+	field("cdc", optional(cdcLanguage.shape()), func(w *Write) **CDC { return &w.CDC }, "Change data, in a short form of merge.", example("{keys: [customer_id], sequence_by: [lsn]}")),
 ).at(func(w *Write) *Pos { return &w.Pos }).
 	rule(exactlyOne, "merge", "replace_partitions", "cdc").
 	checked(func(d *decoder, m keys, w *Write) {
@@ -51,10 +51,7 @@ var mergeLanguage = define("merge",
 	field("on", onShape, func(m *Merge) *on { return &m.on },
 		"The key's columns, or a predicate over `s` and `t`. Null keys match nothing, as in SQL, unless `null_safe`.", required, example("[flight_id]")),
 	field("null_safe", aBoolean, func(m *Merge) *bool { return &m.NullSafe }, "Null keys match each other.", initial("false")),
-	field("strategy", enum(
-		value{name: "copy-on-write", doc: "files with changed rows are rewritten: reads stay fast"},
-		value{name: "merge-on-read", doc: "changed rows are marked as deleted and written anew: writes are fast"},
-	), func(m *Merge) *string { return &m.Strategy }, "How changed rows are written.", initial("copy-on-write")),
+	field("strategy", strategies, func(m *Merge) *string { return &m.Strategy }, "How changed rows are written.", initial("copy-on-write")),
 	field("new_columns", enum(
 		value{name: "ignore", doc: "they are left out"},
 		value{name: "evolve", doc: "they are added to the table"},
@@ -71,6 +68,11 @@ var mergeLanguage = define("merge",
 		value{name: "snapshot", doc: "only files that this merge changed are"},
 	), func(m *Merge) *string { return &m.Isolation }, "What counts as a conflict with a commit of another writer.", initial("serializable")),
 ).at(func(m *Merge) *Pos { return &m.Pos }).checked(checkMerge)
+
+var strategies = enum(
+	value{name: "copy-on-write", doc: "files with changed rows are rewritten: reads stay fast"},
+	value{name: "merge-on-read", doc: "changed rows are marked as deleted and written anew: writes are fast"},
+)
 
 // on is a merge's condition in either of its forms.
 type on struct {
@@ -155,24 +157,6 @@ var assignmentMap = shape[Assignments]{assignmentList.kind, func(d *decoder, n *
 	}
 	assignmentList.decode(d, n, &out.Set)
 }}
-
-var cdcLanguage = define("cdc",
-	"Change data in a short form, with Lakeflow's nouns, that expands to a merge.",
-	field("keys", nonEmpty(list("a list of columns", aColumn)), func(c *CDC) *[]Text { return &c.Keys }, "The columns that name a row.", required, example("[customer_id]")),
-	field("sequence_by", nonEmpty(list("a list of columns", aColumn)), func(c *CDC) *[]Text { return &c.SequenceBy }, "The columns that order a row's changes.", required, example("[lsn]")),
-	field("ties", enum(
-		value{name: "fail", doc: "the run stops and names the key"},
-		value{name: "first", doc: "the one read first counts"},
-		value{name: "last", doc: "the one read last counts"},
-	), func(c *CDC) *string { return &c.Ties }, "What happens to changes of one row with equal sequences; identical ones collapse first.", initial("fail")),
-	field("delete_when", optional(anExpression), func(c *CDC) **Text { return &c.DeleteWhen }, "The changes that delete their row.", example(`op == "d"`)),
-	field("tombstones", aDuration(0), func(c *CDC) *time.Duration { return &c.Tombstones }, "How long a deleted row is remembered, so that a late change does not bring it back.", initial("7d")),
-	field("history", enum(
-		value{name: "scd1", doc: "only the present state"},
-		value{name: "scd2", doc: "all states, with valid_from, valid_to and is_current"},
-	), func(c *CDC) *string { return &c.History }, "What is kept of the past.", initial("scd1")),
-	field("except", list("a list of columns", aColumn), func(c *CDC) *[]Text { return &c.Except }, "Columns that are not written.", example("[op, lsn]")),
-).at(func(c *CDC) *Pos { return &c.Pos })
 
 var maintenanceLanguage = define("maintenance",
 	"What keeps a table fast and small.",

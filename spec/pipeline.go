@@ -208,6 +208,7 @@ type CDC struct {
 	Tombstones time.Duration
 	History    string // scd1 | scd2
 	Except     []Text
+	Strategy   string // copy-on-write | merge-on-read
 	Pos        Pos
 }
 

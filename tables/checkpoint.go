@@ -48,6 +48,14 @@ func (t *Table) Checkpoint(ctx context.Context, writer string) (*Checkpoint, err
 	return c, nil
 }
 
+// Memory gives what the writer remembers by a name, as of the loaded head; nil if it does not. See CommitOptions.Memory.
+func (t *Table) Memory(ctx context.Context, writer, name string) (*Checkpoint, error) {
+	return t.Checkpoint(ctx, memoryOf(writer, name))
+}
+
+// memoryOf is what stands for the writer in the property's key. A slash is in no pipeline's name.
+func memoryOf(writer, name string) string { return writer + "/" + name }
+
 // LastToken is the token of the writer's last commit as of the loaded head; "" if it has not committed. Work that begins
 // here passes it on as commit.ID.After.
 func (t *Table) LastToken(writer string) string { return commit.LastToken(t.tbl.Metadata(), writer) }

@@ -123,6 +123,7 @@ func (i *Info) describe(schema *iceberg.Schema, props iceberg.Properties) {
 	for k, v := range props {
 		writer, isCheckpoint := strings.CutPrefix(k, checkpointPrefix)
 		switch {
+		case isCheckpoint && strings.Contains(writer, "/"): // what it remembers
 		case isCheckpoint:
 			i.Writers = append(i.Writers, writer)
 		case k == "comment", k == "owner", k == commit.RollbackKey, strings.HasPrefix(k, commit.PropertyPrefix):

@@ -45,9 +45,12 @@ func (s *States) Write(ctx context.Context, name string, content []byte) (string
 	return s.WriteState(ctx, name, bytes.NewReader(content))
 }
 
+// URI is where the state file of a name lies.
+func (s *States) URI(name string) string { return s.t.Location() + "/" + stateFolder + "/" + safeName(name) }
+
 // WriteState is Write for content that is streamed. A file of that name that is there already is left as it is.
 func (s *States) WriteState(ctx context.Context, name string, body io.Reader) (string, error) {
-	uri := s.t.Location() + "/" + stateFolder + "/" + safeName(name)
+	uri := s.URI(name)
 	store, err := s.t.FS(ctx)
 	if err != nil {
 		return "", err

@@ -19,9 +19,14 @@ import (
 // CommitOptions go with every change of a table.
 type CommitOptions struct {
 	ID         commit.ID
-	Checkpoint *Checkpoint       // committed with the rows
-	Summary    map[string]string // goes into the snapshot's summary: varve.pipeline, varve.run, ...
-	Isolation  string            // of a merge: serializable (the default) | snapshot
+	Checkpoint *Checkpoint // committed with the rows
+	// Memory is what else the writer has to remember of its rows, by name, and is committed, kept and rolled back as its
+	// checkpoint is. What is not named stays as it is.
+	Memory    map[string]Checkpoint
+	Summary   map[string]string // goes into the snapshot's summary: varve.pipeline, varve.run, ...
+	Isolation string            // of a merge: serializable (the default) | snapshot
+	// Require, when set, is asked at every head that the commit is tried on; its error ends the commit.
+	Require func(ctx context.Context, head *table.Table) error
 	// Observe, when set, is told of conflicts and unknown outcomes as they happen.
 	Observe func(commit.Event)
 }
@@ -200,13 +205,18 @@ func gather(staged []*Staged) (files []iceberg.DataFile, result Result) {
 // commit runs a plan through the protocol, with the checkpoint and the summary that belong to it.
 func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, result Result, plan commit.Planner) (Result, error) {
 	began := time.Now()
-	checkpoint, err := t.checkpointText(ctx, opts)
+	checkpoints, err := t.checkpointTexts(ctx, opts)
 	if err != nil {
 		return Result{}, err
 	}
 	var change *commit.Change
 	var planning time.Duration
 	whole := func(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
+		if opts.Require != nil {
+			if err := opts.Require(ctx, head); err != nil {
+				return nil, err
+			}
+		}
 		start := time.Now()
 		change, err = plan(ctx, head, attempt)
 		planning += time.Since(start)
@@ -216,7 +226,7 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 		if change != nil {
 			result.replaced(change)
 		}
-		change = withCheckpoint(change, head, opts, checkpoint, result)
+		change = withCheckpoints(change, head, opts, checkpoints, result)
 		return change, nil
 	}
 	options := t.lake.cfg.Commit
@@ -261,28 +271,44 @@ func observers(all ...func(commit.Event)) func(commit.Event) {
 	}
 }
 
-func (t *Table) checkpointText(ctx context.Context, opts CommitOptions) (string, error) {
-	if opts.Checkpoint == nil {
-		return "", nil
+// checkpointTexts are the properties that hold the checkpoint and what else the writer remembers.
+func (t *Table) checkpointTexts(ctx context.Context, opts CommitOptions) (map[string]string, error) {
+	all := map[string]*Checkpoint{}
+	if opts.Checkpoint != nil {
+		all[opts.ID.Writer] = opts.Checkpoint
 	}
-	return t.encodeCheckpoint(ctx, opts.Checkpoint)
+	for name, c := range opts.Memory {
+		all[memoryOf(opts.ID.Writer, name)] = &c
+	}
+	out := map[string]string{}
+	for writer, c := range all {
+		text, err := t.encodeCheckpoint(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		out[checkpointPrefix+writer] = text
+	}
+	return out, nil
 }
 
-// withCheckpoint adds what goes with every change. A change without files stays one only for the sake of a checkpoint
-// that differs from the head's.
-func withCheckpoint(change *commit.Change, head *table.Table, opts CommitOptions, checkpoint string, result Result) *commit.Change {
+// withCheckpoints adds what goes with every change. A change without files stays one only for the sake of checkpoints
+// that differ from the head's.
+func withCheckpoints(change *commit.Change, head *table.Table, opts CommitOptions, next map[string]string, result Result) *commit.Change {
 	out := commit.Change{}
 	if change != nil {
 		out = *change
 	}
 	checkpoints := checkpointsIn(head.Properties())
-	if key := checkpointPrefix + opts.ID.Writer; checkpoint != "" && checkpoints[key] != checkpoint {
-		out.Properties = maps.Clone(out.Properties)
+	for key, text := range next {
+		if checkpoints[key] == text {
+			continue
+		}
+		out.Properties = maps.Clone(out.Properties) // the planner's own stay as they are
 		if out.Properties == nil {
 			out.Properties = map[string]string{}
 		}
-		out.Properties[key] = checkpoint
-		checkpoints[key] = checkpoint
+		out.Properties[key] = text
+		checkpoints[key] = text
 	}
 	summary := result.counts()
 	maps.Copy(summary, opts.Summary)

@@ -19,6 +19,12 @@ type stream struct {
 	err    error
 }
 
+// Turn streams what turn makes of each batch of rows, in the columns of to; nil is no row. It takes over the reference to
+// rows. Unlike a reader over an iterator it may be read, and released, from threads of C.
+func Turn(ctx context.Context, rows array.RecordReader, to *arrow.Schema, turn func(context.Context, arrow.RecordBatch) (arrow.RecordBatch, error)) array.RecordReader {
+	return newStream(ctx, to, rows, turn)
+}
+
 func newStream(ctx context.Context, schema *arrow.Schema, source array.RecordReader, turn func(context.Context, arrow.RecordBatch) (arrow.RecordBatch, error)) *stream {
 	s := &stream{ctx: ctx, schema: schema, source: source, turn: turn}
 	s.refs.Store(1)

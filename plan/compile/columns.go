@@ -14,6 +14,10 @@ import (
 // enforce makes the table's columns of the rows that leave the steps, the declared columns, and what the lake has.
 func (c *compiler) enforce(b *build, rows *arrow.Schema) error {
 	rows, target := c.declare(b, rows)
+	if b.spec.Write.CDC != nil {
+		b.cdc = c.changeData(b)
+		target = b.cdc.columns(rows, target)
+	}
 	columns := c.place(b, target)
 	b.rows = rows
 	b.schema = columns
@@ -23,6 +27,9 @@ func (c *compiler) enforce(b *build, rows *arrow.Schema) error {
 	var err error
 	if b.out.Columns, err = Columns(columns); err == nil && b.spec.Write.Merge != nil {
 		b.out.Rows, err = Columns(rows)
+	}
+	if err == nil && b.cdc != nil {
+		err = b.cdc.settle(rows, columns)
 	}
 	if err != nil {
 		c.fail(b.spec.Pos, "", "%v", err)
@@ -60,7 +67,7 @@ func (c *compiler) declare(b *build, rows *arrow.Schema) (source, target *arrow.
 		as, named := enforced[f.Name]
 		if named {
 			f = as
-		} else if b.spec.Strict {
+		} else if b.spec.Strict && !b.eventOnly(f.Name) {
 			continue
 		}
 		if required[f.Name] {
@@ -119,7 +126,7 @@ func (c *compiler) absent(b *build, rows *arrow.Schema, d spec.Column) (arrow.Fi
 		c.castable(b, rows, name, *d.Type) // says what is wrong with the type
 		return f, false
 	}
-	merges := b.spec.Write.Merge != nil
+	merges := b.spec.Write.Merge != nil || b.spec.Write.CDC != nil
 	switch {
 	case d.Required && !merges:
 		c.fail(d.Name.Pos, meant(name, names(rows)), "column %q is required, and is not in %s", name, b.where())
@@ -168,7 +175,7 @@ func (c *compiler) place(b *build, target *arrow.Schema) *arrow.Schema {
 // mayAdd tells whether a column that the table lacks is added to it: one that is declared, or that Varve adds to files,
 // in every mode.
 func (b *build) mayAdd(column string) bool {
-	if declaredAt(b.spec, column) >= 0 || b.spec.Source != nil && strings.HasPrefix(column, "_") {
+	if declaredAt(b.spec, column) >= 0 || b.spec.Source != nil && strings.HasPrefix(column, "_") || b.cdc.makes(column) {
 		return true
 	}
 	if m := b.spec.Write.Merge; m != nil {

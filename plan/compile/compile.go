@@ -73,6 +73,7 @@ type build struct {
 	failed   bool
 	out      plan.Table
 	existing *Existing     // the table as the lake has it; nil if it does not
+	cdc      *changeData   // nil if it is not written so
 	rows     *arrow.Schema // that leave the steps, in their enforced types
 	schema   *arrow.Schema // of the table, once it is built
 	// unknown holds columns whose step is wrong: expressions that name them are not checked.

@@ -253,6 +253,13 @@ func describe(p *plan.Plan) string {
 		if m := t.Write.Merge; m != nil && m.Predicate != "" {
 			fmt.Fprintf(&b, "  pairs %v, residual %q\n", m.Pairs, m.Residual)
 		}
+		if c := t.Write.CDC; c != nil {
+			line(&b, "events", c.Events)
+			fmt.Fprintf(&b, "  on %v, %s; sequence %v kept as %v; ties %s\n", t.Write.Merge.On, t.Write.Merge.Strategy, c.SequenceBy, c.Kept, c.Ties)
+			for _, clause := range slices.Concat(t.Write.Merge.WhenMatched, t.Write.Merge.WhenNotMatched) {
+				fmt.Fprintf(&b, "    %s if %q\n", clause.Action, clause.If)
+			}
+		}
 	}
 	for _, w := range p.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)

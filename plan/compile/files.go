@@ -103,7 +103,7 @@ func (c *compiler) reconcile(b *build, schema *arrow.Schema) *arrow.Schema {
 		fields = append(fields, f)
 	}
 	read := arrow.NewSchema(fields, nil)
-	if b.spec.Write.Merge != nil {
+	if b.spec.Write.Merge != nil || b.spec.Write.CDC != nil {
 		return read // a column that only clauses set must not be read as null
 	}
 	// Columns that earlier files had and today's do not: steps may name them all the same.
@@ -121,9 +121,10 @@ func grows(from, to arrow.DataType) bool {
 	return widens(from, to) || from.ID() == to.ID() && arrow.IsNested(from.ID())
 }
 
-// used tells whether a column that the table lacks is named by its declaration or its steps, or is one that Varve adds.
+// used tells whether a column that the table lacks is named by its declaration, its steps or as one of an event, or is
+// one that Varve adds.
 func (c *compiler) used(b *build, column string) bool {
-	if strings.HasPrefix(column, "_") || declaredAt(b.spec, column) >= 0 {
+	if strings.HasPrefix(column, "_") || declaredAt(b.spec, column) >= 0 || b.ofEvents(column) {
 		return true
 	}
 	one := map[string]bool{column: true}

@@ -17,7 +17,7 @@ func (c *compiler) write(b *build) {
 	case w.Merge != nil:
 		c.merge(b, w.Merge)
 	case w.CDC != nil:
-		c.fail(w.Pos, "", "write: cdc is not yet supported")
+		c.cdc(b)
 	}
 }
 
