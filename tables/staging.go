@@ -46,7 +46,9 @@ func (s *States) Write(ctx context.Context, name string, content []byte) (string
 }
 
 // URI is where the state file of a name lies.
-func (s *States) URI(name string) string { return s.t.Location() + "/" + stateFolder + "/" + safeName(name) }
+func (s *States) URI(name string) string {
+	return s.t.Location() + "/" + stateFolder + "/" + safeName(name)
+}
 
 // WriteState is Write for content that is streamed. A file of that name that is there already is left as it is.
 func (s *States) WriteState(ctx context.Context, name string, body io.Reader) (string, error) {
