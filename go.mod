@@ -28,6 +28,7 @@ require (
 	github.com/stretchr/testify v1.12.1
 	github.com/temporalio/ui-server/v2 v2.55.0
 	github.com/tidwall/gjson v1.14.2
+	github.com/twmb/avro v1.8.0
 	github.com/twmb/murmur3 v1.1.8
 	github.com/uber-go/tally/v4 v4.1.17
 	github.com/zeebo/xxh3 v1.1.0
@@ -42,6 +43,8 @@ require (
 	golang.org/x/term v0.45.0
 	modernc.org/sqlite v1.57.0
 )
+
+require github.com/parquet-go/jsonlite v1.0.0 // indirect
 
 require (
 	cel.dev/expr v0.25.2 // indirect
@@ -217,7 +220,6 @@ require (
 	github.com/tidwall/match v1.1.1 // indirect
 	github.com/tidwall/pretty v1.2.0 // indirect
 	github.com/tmthrgd/go-hex v0.0.0-20190904060850-447a3041c3bc // indirect
-	github.com/twmb/avro v1.8.0 // indirect
 	github.com/twpayne/go-geom v1.6.1 // indirect
 	github.com/uber-common/bark v1.3.0 // indirect
 	github.com/uptrace/bun v1.2.18 // indirect

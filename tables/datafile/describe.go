@@ -39,7 +39,7 @@ func (l *layout) describe(d described) (iceberg.DataFile, error) {
 
 // amend adds what DataFileFromMetadata lacks, counts of NaNs, and takes back what it gets wrong: bounds of a column of which
 // some row group has no statistics (Parquet leaves out minima and maxima above some size) bound only the other row groups,
-// and an absent partition value it would infer from such bounds.
+// counts of a column without statistics are the first row group's, and an absent partition value it would infer from bounds.
 func (l *layout) amend(df iceberg.DataFile, d described) (iceberg.DataFile, error) {
 	unbounded, err := columnsWithoutBounds(d.footer)
 	if err != nil {
@@ -49,6 +49,10 @@ func (l *layout) amend(df iceberg.DataFile, d described) (iceberg.DataFile, erro
 	for id := range unbounded {
 		delete(lower, id)
 		delete(upper, id)
+	}
+	sizes, values, nulls := df.ColumnSizes(), df.ValueCounts(), df.NullValueCounts()
+	if err := countRepeated(d.footer, sizes, values, nulls); err != nil {
+		return nil, fmt.Errorf("describe %s: %w", d.uri, err)
 	}
 	partition := map[int]any{}
 	for i := range l.spec.NumFields() {
@@ -62,11 +66,11 @@ func (l *layout) amend(df iceberg.DataFile, d described) (iceberg.DataFile, erro
 	}
 	counts := maps.Clone(d.nans)
 	for id := range counts {
-		if _, counted := df.ValueCounts()[id]; !counted { // metrics of this column are off
+		if _, counted := values[id]; !counted { // metrics of this column are off
 			delete(counts, id)
 		}
 	}
-	b.ColumnSizes(df.ColumnSizes()).ValueCounts(df.ValueCounts()).NullValueCounts(df.NullValueCounts()).
+	b.ColumnSizes(sizes).ValueCounts(values).NullValueCounts(nulls).
 		NaNValueCounts(counts).LowerBoundValues(lower).UpperBoundValues(upper).SplitOffsets(df.SplitOffsets())
 	if d.sortOrderID != table.UnsortedSortOrderID {
 		b.SortOrderID(d.sortOrderID)
@@ -128,6 +132,32 @@ func columnsWithoutBounds(meta *metadata.FileMetaData) (map[int]bool, error) {
 		}
 	}
 	return out, nil
+}
+
+// countRepeated counts what lists and maps hold, which has no statistics: see columnProperties.
+func countRepeated(meta *metadata.FileMetaData, sizes, values, nulls map[int]int64) error {
+	for c := range meta.Schema.NumColumns() {
+		if meta.Schema.Column(c).MaxRepetitionLevel() == 0 {
+			continue
+		}
+		id := int(meta.Schema.Column(c).SchemaNode().FieldID())
+		delete(nulls, id)
+		var size, count int64
+		for i := range meta.NumRowGroups() {
+			chunk, err := meta.RowGroup(i).ColumnChunk(c)
+			if err != nil {
+				return err
+			}
+			size, count = size+chunk.TotalCompressedSize(), count+chunk.NumValues()
+		}
+		if _, counted := sizes[id]; counted {
+			sizes[id] = size
+		}
+		if _, counted := values[id]; counted {
+			values[id] = count
+		}
+	}
+	return nil
 }
 
 // countNaNs counts NaNs by field id. Elements of lists and maps are left out, as Iceberg's own writers do.

@@ -146,7 +146,7 @@ func (l *layout) writerProperties(columns [][]arrow.Array, rows int64) *parquet.
 		parquet.WithStats(true),
 	}
 	for i, f := range l.arrow.Fields() {
-		opts = l.columnProperties(opts, f.Name, f.Type, columns[i])
+		opts = l.columnProperties(opts, f.Name, f.Type, columns[i], false)
 	}
 	for path, probability := range l.bloom {
 		opts = append(opts, parquet.WithBloomFilterEnabledFor(path, true),
@@ -156,18 +156,25 @@ func (l *layout) writerProperties(columns [][]arrow.Array, rows int64) *parquet.
 }
 
 // columnProperties adds the choices for all leaves under a column whose values are in chunks.
-func (l *layout) columnProperties(opts []parquet.WriterProperty, path string, t arrow.DataType, chunks []arrow.Array) []parquet.WriterProperty {
+//
+// What lists and maps hold gets no statistics and no page index: arrow-go counts an empty list as a null among the values, so
+// that it calls a page with one value and one empty list all null, and bounds one without values by the type's extremes.
+// Iceberg's own writers leave these bounds out too.
+func (l *layout) columnProperties(opts []parquet.WriterProperty, path string, t arrow.DataType, chunks []arrow.Array, repeated bool) []parquet.WriterProperty {
 	switch t := t.(type) {
 	case *arrow.StructType:
 		for i, f := range t.Fields() {
-			opts = l.columnProperties(opts, path+"."+f.Name, f.Type, children(chunks, func(a arrow.Array) arrow.Array { return a.(*array.Struct).Field(i) }))
+			opts = l.columnProperties(opts, path+"."+f.Name, f.Type, children(chunks, func(a arrow.Array) arrow.Array { return a.(*array.Struct).Field(i) }), repeated)
 		}
 		return opts
 	case *arrow.MapType: // before the list it is built on
-		opts = l.columnProperties(opts, path+".key_value.key", t.KeyType(), children(chunks, func(a arrow.Array) arrow.Array { return a.(*array.Map).Keys() }))
-		return l.columnProperties(opts, path+".key_value.value", t.ItemType(), children(chunks, func(a arrow.Array) arrow.Array { return a.(*array.Map).Items() }))
+		opts = l.columnProperties(opts, path+".key_value.key", t.KeyType(), children(chunks, func(a arrow.Array) arrow.Array { return a.(*array.Map).Keys() }), true)
+		return l.columnProperties(opts, path+".key_value.value", t.ItemType(), children(chunks, func(a arrow.Array) arrow.Array { return a.(*array.Map).Items() }), true)
 	case *arrow.ListType:
-		return l.columnProperties(opts, path+".list.element", t.Elem(), children(chunks, func(a arrow.Array) arrow.Array { return a.(*array.List).ListValues() }))
+		return l.columnProperties(opts, path+".list.element", t.Elem(), children(chunks, func(a arrow.Array) arrow.Array { return a.(*array.List).ListValues() }), true)
+	}
+	if repeated {
+		opts = append(opts, parquet.WithStatsFor(path, false), parquet.WithPageIndexEnabledFor(path, false))
 	}
 	dictionary, chosen := l.dictionary[path]
 	switch {

@@ -52,6 +52,11 @@ func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch
 		return fragment{err: fmt.Errorf("encode row group: %w", err)}
 	}
 	f.file = out.Bytes()
+	if leaves, any := withEmpties(l.arrow, columns); any {
+		if f.file, err = boundEmpties(f.file, leaves); err != nil {
+			return fragment{err: fmt.Errorf("encode row group: %w", err)}
+		}
+	}
 	return f
 }
 

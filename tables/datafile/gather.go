@@ -167,7 +167,11 @@ func gatherFixed(a arrow.Array, width int, rows []int32) arrow.Array {
 	out := memory.NewResizableBuffer(allocator)
 	defer out.Release()
 	out.Resize(width * len(rows))
-	from, to := data.Buffers()[1].Bytes()[data.Offset()*width:], out.Bytes()
+	var from []byte
+	if b := data.Buffers()[1]; b != nil { // an array without values, as of lists that are all empty, may lack the buffer
+		from = b.Bytes()[data.Offset()*width:]
+	}
+	to := out.Bytes()
 	switch width {
 	case 4:
 		for i, r := range rows {
