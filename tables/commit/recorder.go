@@ -3,6 +3,7 @@ package commit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	iceio "github.com/apache/iceberg-go/io"
@@ -33,6 +34,13 @@ func (r *recorder) note(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.created = append(r.created, name)
+}
+
+// names lists the files created so far.
+func (r *recorder) names() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.created)
 }
 
 // take returns the files created so far and forgets them.

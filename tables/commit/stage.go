@@ -59,8 +59,15 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *st
 	if err := applyFiles(ctx, tx, change, summaryOf(id, change)); err != nil {
 		return nil, fmt.Errorf("%s: %w", change.Operation, err)
 	}
+	now, err := tx.StagedTable()
+	if err != nil {
+		return nil, err
+	}
 	out, err := tx.TableCommit()
 	if err != nil {
+		return nil, err
+	}
+	if err := mendSummaries(now.Metadata(), written); err != nil {
 		return nil, err
 	}
 	next.requirements = out.Requirements
