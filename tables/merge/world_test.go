@@ -1,10 +1,7 @@
-//go:build differential
-
 package merge_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -21,10 +18,11 @@ import (
 	"github.com/varve-lake/varve/tables/catalog"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/internal/random"
 	"github.com/varve-lake/varve/tables/merge"
 )
 
-// world is a catalog on disk with one table, ns.t.
+// world is a table in a catalog on disk.
 type world struct {
 	t     testing.TB
 	cat   *catalog.Catalog
@@ -32,31 +30,26 @@ type world struct {
 	token int
 }
 
-func newWorld(t testing.TB) *world {
+func openCatalog(t testing.TB) *catalog.Catalog {
 	t.Helper()
 	dir := t.TempDir()
 	cat, err := catalog.Open(context.Background(), catalog.Config{URI: filepath.Join(dir, "catalog.db"), Warehouse: filepath.Join(dir, "warehouse")})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cat.Close()) })
 	require.NoError(t, cat.CreateNamespace(context.Background(), table.Identifier{"ns"}, nil))
-	return &world{t: t, cat: cat, ident: table.Identifier{"ns", "t"}}
+	return cat
 }
 
-// arrowSchema is the schema of columns, those named required without nulls.
-func arrowSchema(columns []column, required ...string) *arrow.Schema {
-	fields := make([]arrow.Field, len(columns))
-	for i, c := range columns {
-		fields[i] = arrow.Field{Name: c.name, Type: c.kind.t, Nullable: !slices.Contains(required, c.name)}
-	}
-	return arrow.NewSchema(fields, nil)
+func newWorld(t testing.TB, cat *catalog.Catalog, name string) *world {
+	return &world{t: t, cat: cat, ident: table.Identifier{"ns", name}}
 }
 
 // partition is one field of a partition spec: a transform of a column.
 type partition struct{ column, transform string }
 
-func (w *world) create(columns []column, required []string, spec []partition, props iceberg.Properties) {
+func (w *world) create(columns []random.Column, required []string, spec []partition, sort []string, props iceberg.Properties) {
 	w.t.Helper()
-	schema, err := table.ArrowSchemaToIcebergWithFreshIDs(arrowSchema(columns, required...), false)
+	schema, err := table.ArrowSchemaToIcebergWithFreshIDs(random.Schema(columns, required...), false)
 	require.NoError(w.t, err)
 	var fields []iceberg.PartitionOption
 	for i, p := range spec {
@@ -66,7 +59,18 @@ func (w *world) create(columns []column, required []string, spec []partition, pr
 	}
 	bound, err := iceberg.NewPartitionSpecOpts(fields...)
 	require.NoError(w.t, err)
-	_, err = w.cat.CreateTable(context.Background(), w.ident, schema, icebergcatalog.WithPartitionSpec(&bound), icebergcatalog.WithProperties(props))
+	order := table.UnsortedSortOrder
+	if len(sort) > 0 {
+		var by []table.SortField
+		for _, name := range sort {
+			f, _ := schema.FindFieldByName(name)
+			by = append(by, table.SortField{SourceIDs: []int{f.ID}, Transform: iceberg.IdentityTransform{}, Direction: table.SortASC, NullOrder: table.NullsFirst})
+		}
+		order, err = table.NewSortOrder(1, by)
+		require.NoError(w.t, err)
+	}
+	_, err = w.cat.CreateTable(context.Background(), w.ident, schema, icebergcatalog.WithPartitionSpec(&bound), icebergcatalog.WithSortOrder(order),
+		icebergcatalog.WithProperties(props))
 	require.NoError(w.t, err)
 }
 
@@ -87,7 +91,7 @@ func (w *world) commit(plan commit.Planner) (commit.Outcome, error) {
 }
 
 // append commits rows as new data files.
-func (w *world) append(columns []column, rows [][]any) {
+func (w *world) append(columns []random.Column, rows [][]any) {
 	w.t.Helper()
 	_, err := w.commit(func(ctx context.Context, head *table.Table, _ int) (*commit.Change, error) {
 		fs, err := head.FS(ctx)
@@ -98,7 +102,7 @@ func (w *world) append(columns []column, rows [][]any) {
 		if err != nil {
 			return nil, err
 		}
-		if err := out.Write(batchOf(columns, rows)); err != nil {
+		if err := out.Write(random.Batch(columns, rows)); err != nil {
 			return nil, err
 		}
 		files, err := out.Close()
@@ -143,52 +147,28 @@ func (w *world) rows() []string {
 	var out []string
 	for batch, err := range batches {
 		require.NoError(w.t, err)
-		out = append(out, batchText(batch)...)
+		out = append(out, random.BatchText(batch)...)
 		batch.Release()
 	}
 	slices.Sort(out)
 	return out
 }
 
-func batchText(batch arrow.RecordBatch) []string {
-	out := make([]string, batch.NumRows())
-	for i := range out {
-		var row list
-		for _, c := range batch.Columns() {
-			row = append(row, valueAt(c, i))
-		}
-		out[i] = text(row)
-	}
-	return out
-}
-
-func batchOf(columns []column, rows [][]any) arrow.RecordBatch {
-	arrays := make([]arrow.Array, len(columns))
-	for c := range columns {
-		values := make([]any, len(rows))
-		for r := range rows {
-			values[r] = rows[r][c]
-		}
-		arrays[c] = arrayOf(columns[c].kind.t, values)
-	}
-	return array.NewRecordBatch(arrowSchema(columns), arrays, int64(len(rows)))
-}
-
 // source is a merge.Source of rows in memory, in batches of a given size.
 type source struct {
-	columns []column
+	columns []random.Column
 	rows    [][]any
 	batch   int
 }
 
-func (s *source) Schema() *arrow.Schema { return arrowSchema(s.columns) }
+func (s *source) Schema() *arrow.Schema { return random.Schema(s.columns) }
 
 func (s *source) Open(_ context.Context, names []string) (array.RecordReader, error) {
 	columns := s.columns
 	if names != nil {
 		columns = nil
 		for _, n := range names {
-			i := slices.IndexFunc(s.columns, func(c column) bool { return c.name == n })
+			i := slices.IndexFunc(s.columns, func(c random.Column) bool { return c.Name == n })
 			if i < 0 {
 				return nil, fmt.Errorf("no column %s", n)
 			}
@@ -200,22 +180,11 @@ func (s *source) Open(_ context.Context, names []string) (array.RecordReader, er
 		picked := make([][]any, len(part))
 		for r, row := range part {
 			for _, c := range columns {
-				i := slices.IndexFunc(s.columns, func(x column) bool { return x.name == c.name })
+				i := slices.IndexFunc(s.columns, func(x random.Column) bool { return x.Name == c.Name })
 				picked[r] = append(picked[r], row[i])
 			}
 		}
-		batches = append(batches, batchOf(columns, picked))
+		batches = append(batches, random.Batch(columns, picked))
 	}
-	return array.NewRecordReader(arrowSchema(columns), batches)
-}
-
-func openDuckDB(t testing.TB) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("duckdb", "")
-	require.NoError(t, err)
-	db.SetMaxOpenConns(1)
-	t.Cleanup(func() { _ = db.Close() })
-	_, err = db.Exec("SET TimeZone = 'UTC'; SET threads = 1")
-	require.NoError(t, err)
-	return db
+	return array.NewRecordReader(random.Schema(columns), batches)
 }
