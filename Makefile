@@ -7,7 +7,7 @@ SOURCES     := $(shell find . -name '*.go' -not -path './.varve/*')
 # Packages that link the Temporal server take minutes to compile under the race detector and have no shared state of ours.
 RACE        := $(shell go list ./... 2>/dev/null | grep -vE '/cmd/|/internal/devserver|/testsuite')
 
-.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-all test-ui bench-merge bench-merge-smoke bench-merge-trend generate histories clean
+.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-all test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend generate histories clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -44,6 +44,12 @@ test-kill: ## kill -9 at ten points of a run, over activities and commits; the r
 
 test-kill-all: ## the same at every point
 	VARVE_KILL=all go test -timeout 60m -count=1 -parallel 4 ./testsuite/kill/...
+
+test-catalogs: ## every catalog through one conformance suite, on servers that it starts (installs them; JDK 17 and 25, Maven, Python)
+	VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 20m -count=1 ./testsuite/conformance -run 'TestCatalog'
+
+test-stores: ## every store through one conformance suite, on servers that it starts
+	VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 20m -count=1 ./testsuite/conformance -run 'TestStore'
 
 test-ui: build ## the Temporal UI in headless Chromium: start a run, make a schedule (needs Node and Chromium)
 	testsuite/ui/run

@@ -142,14 +142,14 @@ func (a *Activities) newRows(ctx context.Context, j *job) (*found, error) {
 		out.warnings = append(out.warnings, fmt.Sprintf("%s is not the table that was read before: it is read from its beginning", from.Table))
 		known = false
 	}
-	since := int64(0)
+	since, list := int64(0), ""
 	if from.Read == "full" {
 		if now.Definition, err = j.Table.Definition(); err != nil {
 			return nil, err
 		}
 		out.unchanged = known && before.Snapshot == now.Snapshot && before.Definition == now.Definition
 	} else if known {
-		since = before.Snapshot
+		since, list = before.Snapshot, before.ManifestList
 	}
 	if out.next, err = checkpointOf(kindTable, now); err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func (a *Activities) newRows(ctx context.Context, j *job) (*found, error) {
 		out.reason = fmt.Sprintf("%s is still at snapshot %d", from.Table, now.Snapshot)
 		return out, nil
 	}
-	added, err := source.AddedSince(ctx, since)
+	added, err := source.AddedSinceList(ctx, since, list)
 	if err != nil {
 		return nil, rewritten(err, from.Table)
 	}

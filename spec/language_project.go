@@ -63,18 +63,26 @@ var catalogLanguage = define("catalog",
 	"An Iceberg catalog. Without one it is SQLite in `.varve/catalog.db`, with the tables of the JDBC catalog, so that other engines can share it.",
 	field("type", enum(
 		value{name: "sql", doc: "a database: SQLite; PostgreSQL is not yet supported"},
-		value{name: "rest", doc: "Iceberg's REST protocol: Nessie, Polaris, Unity and others; not yet supported"},
+		value{name: "rest", doc: "Iceberg's REST protocol: Nessie, Polaris, Unity and others"},
 		value{name: "glue", doc: "AWS Glue; not yet supported"},
 	), func(c *Catalog) *string { return &c.Type }, "The kind of catalog.", required, example("sql")),
 	field("name", plain(aName), func(c *Catalog) *string { return &c.Name }, "sql: the catalog's name in the database's tables.", initial("varve")),
 	field("uri", aURI, func(c *Catalog) *string { return &c.URI }, "sql: `sqlite:///absolute/path` or `sqlite:relative/path`; rest: the server's address.", example("https://nessie.example/iceberg")),
 	field("warehouse", plain(textLike("a warehouse", "", nil)), func(c *Catalog) *string { return &c.Warehouse }, "sql: the folder or URI under which tables lie; rest: the warehouse's name.", example("lake")),
-	field("credential", aSecret, func(c *Catalog) *Secret { return &c.Credential }, "rest: the token or client credentials.", example("{env: NESSIE_TOKEN}")),
-	field("properties", plainProperties, func(c *Catalog) *map[string]string { return &c.Properties }, "Further properties, as the catalog knows them. None may hold a secret."),
+	field("branch", plain(textLike("a branch", "", nil)), func(c *Catalog) *string { return &c.Branch }, "rest, on Nessie: the branch that is read and written.", auto("the server's default branch"), example("main")),
+	field("staging", aURI, func(c *Catalog) *string { return &c.Staging }, "rest: the folder in which what belongs to no one table is staged, such as a large plan.", auto("where the server says that its warehouse lies"), example("s3://lake/_runs")),
+	field("credential", aSecret, func(c *Catalog) *Secret { return &c.Credential }, "rest: a token, or client credentials as `id:secret`, which are changed into tokens at the property `oauth2-server-uri`, or else at the catalog itself.", example("{env: NESSIE_TOKEN}")),
+	field("properties", plainProperties, func(c *Catalog) *map[string]string { return &c.Properties }, "Further properties, as the catalog knows them; rest: `prefix`, `oauth2-server-uri`, `scope`, `audience`, `resource`, `header.*` among them. None may hold a secret."),
 ).at(func(c *Catalog) *Pos { return &c.Pos }).checked(func(d *decoder, m keys, c *Catalog) {
 	switch {
 	case c.Type == "rest" && c.URI == "" && !m.has("uri"):
 		d.fail(m.owner, "a catalog of type rest needs a key \"uri\"")
+	case c.Type != "rest" && (m.has("branch") || m.has("staging")):
+		for _, key := range []string{"branch", "staging"} {
+			if m.has(key) {
+				d.fail(m.keyPos(d, key), "%s is for a catalog of type rest", key)
+			}
+		}
 	case c.Type == "sql" && c.URI != "" && !strings.HasPrefix(c.URI, "sqlite:") && !strings.HasPrefix(c.URI, "postgres"):
 		d.fail(m.pos(d, "uri"), "a catalog of type sql has a uri of sqlite: or postgresql:, found %q", shorten(c.URI))
 	}
@@ -99,7 +107,7 @@ var plainProperties = func() shape[map[string]string] {
 
 var storeLanguage = define("store",
 	"A store of objects. Without one files lie on the local file system.",
-	field("s3", optional(s3Language.shape()), func(s *Store) **S3 { return &s.S3 }, "Amazon S3, or what speaks its protocol. Not yet supported."),
+	field("s3", optional(s3Language.shape()), func(s *Store) **S3 { return &s.S3 }, "Amazon S3, or what speaks its protocol: `s3://bucket/key`."),
 	field("gcs", optional(gcsLanguage.shape()), func(s *Store) **GCS { return &s.GCS }, "Google Cloud Storage. Not yet supported."),
 	field("hdfs", optional(hdfsLanguage.shape()), func(s *Store) **HDFS { return &s.HDFS }, "Hadoop's file system. Not yet supported."),
 ).at(func(s *Store) *Pos { return &s.Pos }).rule(exactlyOne, "s3", "gcs", "hdfs")
@@ -194,17 +202,15 @@ func (e *Environment) later() Diagnostics {
 		out = append(out, Diagnostic{Pos: at, Message: fmt.Sprintf("environment %q needs %s, which is not yet supported", e.Name.Value, what)})
 	}
 	switch {
-	case e.Catalog.Type == "rest" || e.Catalog.Type == "glue":
+	case e.Catalog.Type == "glue":
 		add(e.Catalog.Pos, "a catalog of type "+e.Catalog.Type)
 	case strings.HasPrefix(e.Catalog.URI, "postgres"):
 		add(e.Catalog.Pos, "a catalog in PostgreSQL")
 	}
-	if scheme, _, found := strings.Cut(e.Catalog.Warehouse, "://"); found && scheme != "file" && e.Catalog.Type == "sql" {
+	if scheme, _, found := strings.Cut(e.Catalog.Warehouse, "://"); found && !haveStore(scheme) && e.Catalog.Type == "sql" {
 		add(e.Catalog.Pos, "a warehouse in "+scheme)
 	}
 	switch {
-	case e.Store.S3 != nil:
-		add(e.Store.Pos, "a store in S3")
 	case e.Store.GCS != nil:
 		add(e.Store.Pos, "a store in Google Cloud Storage")
 	case e.Store.HDFS != nil:
@@ -215,4 +221,13 @@ func (e *Environment) later() Diagnostics {
 	}
 	out.Sort()
 	return out
+}
+
+// haveStore tells whether files can lie at URIs of a scheme.
+func haveStore(scheme string) bool {
+	switch scheme {
+	case "file", "s3", "s3a", "s3n":
+		return true
+	}
+	return false
 }

@@ -113,7 +113,8 @@ func (l *Lake) wrap(t *table.Table) *Table {
 	return &Table{lake: l, name: strings.Join(t.Identifier(), "."), tbl: t}
 }
 
-// Drop removes the table from the catalog. With purge its files go too. Dropping an absent table is no error.
+// Drop removes the table from the catalog. With purge its files go too, except where the catalog keeps them for its own
+// history, as Nessie does (gc.enabled=false). Dropping an absent table is no error.
 func (l *Lake) Drop(ctx context.Context, name string, purge bool) error {
 	t, err := l.Table(ctx, name)
 	if errors.Is(err, ErrNoSuchTable) {
@@ -131,7 +132,11 @@ func (l *Lake) Drop(ctx context.Context, name string, purge bool) error {
 	if err := t.tbl.PurgeFiles(ctx); err != nil {
 		return fmt.Errorf("purge %s: %w", name, err)
 	}
-	for _, folder := range []string{stateFolder, stagingFolder} {
+	folders := []string{stagingFolder}
+	if !l.cat.HeadOnly() { // elsewhere the catalog's history still names the state files
+		folders = append(folders, stateFolder)
+	}
+	for _, folder := range folders {
 		if err := t.removeAll(ctx, t.Location()+"/"+folder); err != nil {
 			return fmt.Errorf("purge %s: %w", name, err)
 		}

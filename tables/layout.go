@@ -133,8 +133,9 @@ func partitionSpec(texts []string, schema *iceberg.Schema) (*iceberg.PartitionSp
 		return nil, err
 	}
 	opts := []iceberg.PartitionOption{iceberg.WithSpecID(0)}
-	for _, t := range terms {
-		opts = append(opts, iceberg.AddPartitionFieldByName(t.column, t.fieldName(), t.transform, schema, nil))
+	for i, t := range terms {
+		id := 1000 + i // where Iceberg's numbers of partition fields begin; Nessie refuses a table without them
+		opts = append(opts, iceberg.AddPartitionFieldByName(t.column, t.fieldName(), t.transform, schema, &id))
 	}
 	spec, err := iceberg.NewPartitionSpecOpts(opts...)
 	if err != nil {

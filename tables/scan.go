@@ -2,6 +2,7 @@ package tables
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -57,6 +58,12 @@ type Added struct {
 // by a rollback; a rewrite that keeps the rows, as compaction's, is passed over. It is ErrExpired if the snapshot, or
 // one that it takes to know, is gone.
 func (t *Table) AddedSince(ctx context.Context, since int64) (*Added, error) {
+	return t.AddedSinceList(ctx, since, "")
+}
+
+// AddedSinceList is AddedSince for who also remembers the snapshot's manifest list. With it a snapshot that the table's
+// metadata has forgotten, as Nessie's forgets all but the current one, is still known while its manifests are there.
+func (t *Table) AddedSinceList(ctx context.Context, since int64, manifestList string) (*Added, error) {
 	head := t.tbl.CurrentSnapshot()
 	if head == nil {
 		if since != 0 {
@@ -69,7 +76,7 @@ func (t *Table) AddedSince(ctx context.Context, since int64) (*Added, error) {
 	if since == 0 {
 		out.Files, err = t.tbl.Scan().PlanFiles(ctx)
 	} else if since != head.SnapshotID {
-		out.Files, err = t.appended(ctx, since, head)
+		out.Files, err = t.appended(ctx, since, manifestList, head)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s since snapshot %d: %w", t.name, since, err)
@@ -83,10 +90,17 @@ func (t *Table) AddedSince(ctx context.Context, since int64) (*Added, error) {
 
 // appended goes from the head back to since, snapshot by snapshot. Files that an append added are read as it added them,
 // though a later compaction replaced them.
-func (t *Table) appended(ctx context.Context, since int64, head *table.Snapshot) ([]table.FileScanTask, error) {
+func (t *Table) appended(ctx context.Context, since int64, manifestList string, head *table.Snapshot) ([]table.FileScanTask, error) {
 	from := t.tbl.SnapshotByID(since)
 	if from == nil {
-		return nil, ErrExpired
+		if manifestList == "" {
+			return nil, ErrExpired
+		}
+		tasks, err := t.compared(ctx, &table.Snapshot{SnapshotID: since, ManifestList: manifestList}, head)
+		if errors.Is(err, ErrAbsent) {
+			return nil, fmt.Errorf("%w: %w", ErrExpired, err)
+		}
+		return tasks, err
 	}
 	var chain []*table.Snapshot // newest first
 	for s := head; s.SnapshotID != since; {

@@ -136,7 +136,7 @@ func (l *Lake) WriteStaged(ctx context.Context, run, name string, content []byte
 
 // ReadStaged reads what WriteStaged, of the lake or of a table, stored.
 func (l *Lake) ReadStaged(ctx context.Context, uri string) ([]byte, error) {
-	store, err := l.store(ctx)
+	store, err := l.cat.FS(ctx, uri)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +150,9 @@ func (l *Lake) ReadStaged(ctx context.Context, uri string) ([]byte, error) {
 
 // RemoveStaging removes what a run has staged beside the tables. That there is nothing is no error.
 func (l *Lake) RemoveStaging(ctx context.Context, run string) error {
+	if l.cat.Warehouse() == "" {
+		return nil // there was no place to stage in
+	}
 	store, err := l.store(ctx)
 	if err != nil {
 		return err
@@ -161,8 +164,14 @@ func (l *Lake) RemoveStaging(ctx context.Context, run string) error {
 	return r.RemoveAll(l.stageURI(run))
 }
 
+// errNoStaging says that there is no place for what belongs to no one table.
+var errNoStaging = errors.New("the catalog does not say where its warehouse lies: name a folder to stage in, with the catalog's key staging")
+
 func (l *Lake) store(ctx context.Context) (iceio.WriteFileIO, error) {
-	store, err := iceio.LoadFS(ctx, l.cfg.Catalog.Props, l.cat.Warehouse())
+	if l.cat.Warehouse() == "" {
+		return nil, errNoStaging
+	}
+	store, err := l.cat.FS(ctx, l.cat.Warehouse())
 	if err != nil {
 		return nil, err
 	}

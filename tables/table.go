@@ -197,6 +197,9 @@ func (t *Table) at(v Version) (*table.Snapshot, error) {
 	default:
 		s = t.tbl.CurrentSnapshot()
 	}
+	if s == nil && t.lake.cat.HeadOnly() && !v.IsHead() {
+		return nil, fmt.Errorf("%s at %s: %w: Nessie shows the current snapshot alone; its history is the commits of its branches", t.name, v, ErrNoSuchSnapshot)
+	}
 	if s == nil {
 		return nil, fmt.Errorf("%s at %s: %w", t.name, v, ErrNoSuchSnapshot)
 	}

@@ -66,7 +66,7 @@ func Load(o Options) (Environment, error) {
 		Name: name, Root: root, Dir: filepath.Join(root, ".varve"), Pipelines: pipelines,
 		Temporal: selected.Temporal, Limits: limits,
 	}
-	e.Lake = lakeConfig(e, selected.Catalog)
+	e.Lake = lakeConfig(e, selected)
 	return e, nil
 }
 
@@ -84,18 +84,22 @@ func readProject(path string) (*spec.Project, error) {
 	return project, nil
 }
 
-func lakeConfig(e Environment, c spec.Catalog) tables.Config {
-	cfg := catalog.Config{Type: c.Type, URI: c.URI, Warehouse: c.Warehouse, Name: c.Name, Props: c.Properties}
+func lakeConfig(e Environment, selected spec.Environment) tables.Config {
+	c := selected.Catalog
+	cfg := catalog.Config{
+		Type: c.Type, URI: c.URI, Warehouse: c.Warehouse, Branch: c.Branch, Staging: c.Staging, Name: c.Name, Props: c.Properties,
+		Store: storeConfig(selected.Store), Secrets: secrets(selected),
+	}
 	if cfg.Type == "" {
 		cfg.Type = "sql"
 	}
 	if cfg.Type == "sql" { // a rest catalog's warehouse is a name
 		cfg.URI, cfg.Warehouse = below(e.Root, cfg.URI), below(e.Root, cfg.Warehouse)
 	}
-	if cfg.URI == "" {
+	if cfg.URI == "" && cfg.Type == "sql" {
 		cfg.URI = "sqlite:///" + filepath.ToSlash(filepath.Join(e.Dir, "catalog.db"))
 	}
-	if cfg.Warehouse == "" {
+	if cfg.Warehouse == "" && cfg.Type == "sql" {
 		cfg.Warehouse = "file://" + filepath.ToSlash(filepath.Join(e.Dir, "warehouse"))
 	}
 	return tables.Config{

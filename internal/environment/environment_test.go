@@ -1,6 +1,7 @@
 package environment_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/internal/environment"
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/store"
 )
 
 func project(t *testing.T, yaml string) string {
@@ -67,4 +70,37 @@ func TestMistakesNameTheProjectFile(t *testing.T) {
 	root := project(t, "environments: {prod: {catlog: {}}}\n")
 	_, err := environment.Load(environment.Options{Root: root})
 	require.ErrorContains(t, err, filepath.Join(root, "varve.yaml")+":1:23: error: unknown key \"catlog\"")
+}
+
+func TestSecretsAreReadWhenTheLakeIsOpened(t *testing.T) {
+	root := project(t, `
+environments:
+  prod:
+    catalog: {type: rest, uri: "http://127.0.0.1:1/iceberg", warehouse: lake, branch: work, credential: {env: VARVE_TEST_TOKEN}}
+    store: {s3: {region: eu-west-1, endpoint: "http://127.0.0.1:1", path_style: true, access_key: {env: VARVE_TEST_KEY}, secret_key: {file: secret}}}
+`)
+	e, err := environment.Load(environment.Options{Root: root, Name: "prod"})
+	require.NoError(t, err, "nothing is read before it is needed")
+	require.Equal(t, "work", e.Lake.Catalog.Branch)
+	require.Empty(t, e.Lake.Catalog.Credential)
+	require.Equal(t, store.Config{S3: store.S3{Region: "eu-west-1", Endpoint: "http://127.0.0.1:1", PathStyle: true}}, *e.Lake.Catalog.Store)
+
+	_, err = e.OpenLake(t.Context())
+	require.ErrorIs(t, err, tables.ErrDenied)
+	require.ErrorContains(t, err, "environment prod: open catalog: denied: ")
+
+	t.Setenv("VARVE_TEST_TOKEN", "hunter2")
+	t.Setenv("VARVE_TEST_KEY", "hunter3")
+	require.NoError(t, os.WriteFile(filepath.Join(root, "secret"), []byte("hunter4\n"), 0o600))
+	opened := e.Lake.Catalog
+	require.NoError(t, opened.Secrets(&opened))
+	require.Equal(t, "hunter2", opened.Credential)
+	require.Equal(t, "hunter3", opened.Store.S3.AccessKey)
+	require.Equal(t, "hunter4", opened.Store.S3.SecretKey)
+
+	_, err = e.OpenLake(t.Context())
+	require.ErrorIs(t, err, tables.ErrPassing, "nothing listens there")
+	for _, text := range []string{err.Error(), fmt.Sprintf("%v %+v %#v", opened, opened, opened), fmt.Sprintf("%v %+v %#v", e.Lake, e.Lake, e.Lake)} {
+		require.NotContains(t, text, "hunter")
+	}
 }

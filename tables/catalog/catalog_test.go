@@ -49,11 +49,12 @@ func TestWhatIsNotSupportedSaysSo(t *testing.T) {
 		cfg  catalog.Config
 		want string
 	}{
-		{catalog.Config{Type: "rest", URI: "http://x"}, `catalog type "rest" is not supported`},
+		{catalog.Config{Type: "hive"}, `catalog type "hive" is not supported`},
+		{catalog.Config{Type: "rest", URI: "nessie.example/iceberg"}, "has a uri of http:// or https://"},
 		{catalog.Config{Type: "glue"}, `catalog type "glue" is not supported`},
 		{catalog.Config{URI: "postgresql://me:secret@host/db", Warehouse: dir}, `"postgresql://me:xxxxx@host/db" is not supported`},
 		{catalog.Config{URI: "sqlite://:memory:", Warehouse: dir}, "not supported"},
-		{catalog.Config{URI: filepath.Join(dir, "c.db"), Warehouse: "s3://bucket/x"}, `warehouse "s3://bucket/x" is not supported`},
+		{catalog.Config{URI: filepath.Join(dir, "c.db"), Warehouse: "abfs://bucket/x"}, `warehouse "abfs://bucket/x" is not supported`},
 		{catalog.Config{URI: filepath.Join(dir, "c.db")}, "no warehouse"},
 	} {
 		_, err := catalog.Open(ctx, c.cfg)

@@ -43,6 +43,10 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 	if err == nil {
 		return meta, location, nil
 	}
+	var before *notSent
+	if errors.As(err, &before) {
+		return nil, "", c.classify(op, before.error, false)
+	}
 	if fault.Cancelled(err) {
 		// The statement may have been under way.
 		return nil, "", fault.New(fault.ErrUnknownOutcome, op, err)

@@ -37,7 +37,7 @@ func openSQL(ctx context.Context, cfg Config) (*Catalog, error) {
 		return nil, classifySQLite(op, err, false)
 	}
 	props := iceberg.Properties{"init_catalog_tables": "false"}
-	maps.Copy(props, cfg.Props)
+	maps.Copy(props, cfg.stores.WithProps(cfg.Props))
 	props["warehouse"] = warehouse
 	inner, err := createAndOpen(ctx, cfg.Name, db, props)
 	if err != nil {

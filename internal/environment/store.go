@@ -1,0 +1,47 @@
+package environment
+
+import (
+	"fmt"
+
+	"github.com/varve-lake/varve/spec"
+	"github.com/varve-lake/varve/tables/catalog"
+	"github.com/varve-lake/varve/tables/store"
+)
+
+// storeConfig is how the environment's store is reached, without its secrets; nil if it names none.
+func storeConfig(s spec.Store) *store.Config {
+	if s.S3 == nil {
+		return nil
+	}
+	return &store.Config{S3: store.S3{Region: s.S3.Region, Endpoint: s.S3.Endpoint, PathStyle: s.S3.PathStyle}}
+}
+
+// secrets reads what the environment names secrets by, when the lake is opened and not before: a command that needs no
+// lake needs no secret.
+func secrets(e spec.Environment) func(*catalog.Config) error {
+	return func(cfg *catalog.Config) error {
+		into := map[*string]spec.Secret{&cfg.Credential: e.Catalog.Credential}
+		if cfg.Store != nil {
+			own := *cfg.Store // what the environment holds stays without secrets
+			cfg.Store = &own
+		}
+		if e.Store.S3 != nil {
+			into[&cfg.Store.S3.AccessKey] = e.Store.S3.AccessKey
+			into[&cfg.Store.S3.SecretKey] = e.Store.S3.SecretKey
+		}
+		for to, from := range into {
+			if from.IsZero() {
+				continue
+			}
+			value, err := from.Resolve()
+			if err != nil {
+				return err
+			}
+			if value == "" {
+				return fmt.Errorf("%s, which should hold a secret, is empty", from)
+			}
+			*to = value
+		}
+		return nil
+	}
+}

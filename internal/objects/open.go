@@ -1,0 +1,80 @@
+package objects
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Config says how the stores are reached. The zero value reaches each by its own usual means.
+type Config struct {
+	S3 S3
+}
+
+// Stores opens buckets by their URIs, each once. It is safe for concurrent use.
+type Stores struct {
+	cfg Config
+
+	mu      sync.Mutex
+	s3      *s3.Client
+	buckets map[string]Bucket
+}
+
+// New makes Stores. Nothing is reached before a bucket is asked for.
+func New(cfg Config) *Stores { return &Stores{cfg: cfg, buckets: map[string]Bucket{}} }
+
+// Schemes are those of URIs that a bucket can be opened for.
+var Schemes = []string{"s3", "s3a", "s3n"}
+
+// Bucket opens the bucket of a scheme and authority, as in s3://bucket.
+func (s *Stores) Bucket(ctx context.Context, scheme, name string) (Bucket, error) {
+	if scheme == "s3a" || scheme == "s3n" {
+		scheme = "s3"
+	}
+	if name == "" && scheme != "hdfs" {
+		return nil, fmt.Errorf("%s:// without a bucket", scheme)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := scheme + "://" + name
+	if b, ok := s.buckets[id]; ok {
+		return b, nil
+	}
+	// A bucket outlives the call that opened it.
+	b, err := s.open(context.WithoutCancel(ctx), scheme, name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", id, err)
+	}
+	s.buckets[id] = b
+	return b, nil
+}
+
+func (s *Stores) open(ctx context.Context, scheme, name string) (Bucket, error) {
+	switch scheme {
+	case "s3":
+		if s.s3 == nil {
+			client, err := s.cfg.S3.client(ctx)
+			if err != nil {
+				return nil, err
+			}
+			s.s3 = client
+		}
+		return &s3Bucket{s.s3, name}, nil
+	}
+	return nil, fmt.Errorf("no store is known for %s://", scheme)
+}
+
+// Close releases the connections.
+func (s *Stores) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, b := range s.buckets {
+		errs = append(errs, b.Close())
+	}
+	clear(s.buckets)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,170 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/varve-lake/varve/tables/fault"
+)
+
+// answerTime bounds the wait for a server's answer: a peer that is gone does not hold a worker for ever.
+const answerTime = 2 * time.Minute
+
+// transport carries the requests of one REST catalog. It tells a request that never left from one whose answer was lost,
+// reads answers whole, so that a body that breaks off is a lost answer too, and puts the branch, and the commit that a
+// request is pinned to, into Nessie's paths.
+type transport struct {
+	inner *http.Transport
+	base  string // of the paths: /iceberg/v1/
+
+	mu     sync.Mutex
+	config map[string]string // what the server's configuration said
+	prefix string            // of the catalog's paths, as it stands in them
+	ref    string            // Nessie's branch; empty for other servers
+	place  string            // Nessie's warehouse, with its bar
+}
+
+func newTransport(at *url.URL) *transport {
+	inner := http.DefaultTransport.(*http.Transport).Clone()
+	inner.ResponseHeaderTimeout = answerTime
+	inner.MaxIdleConnsPerHost = 32
+	return &transport{inner: inner, base: strings.TrimRight(at.EscapedPath(), "/") + "/v1/"}
+}
+
+func (t *transport) close() { t.inner.CloseIdleConnections() }
+
+// transportError says that no whole answer came.
+type transportError struct {
+	sent bool // the request may have reached the server
+	err  error
+}
+
+func (e *transportError) Error() string { return e.err.Error() }
+func (e *transportError) Unwrap() error { return e.err }
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	connected := false
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
+	req = req.Clone(httptrace.WithClientTrace(req.Context(), trace))
+	t.address(req)
+	resp, err := t.inner.RoundTrip(req)
+	if err != nil {
+		return nil, &transportError{connected, err}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, &transportError{true, fmt.Errorf("read the answer: %w", err)}
+	}
+	if resp.StatusCode == http.StatusTooManyRequests { // it was turned away, so nothing was changed
+		return nil, &fault.Error{Class: fault.ErrPassing, Op: req.Method, Err: fmt.Errorf("the server answers %s", resp.Status)}
+	}
+	if req.Method == http.MethodGet && resp.StatusCode == http.StatusOK && strings.HasSuffix(req.URL.Path, "/v1/config") {
+		t.learn(body)
+	}
+	if resp.StatusCode >= 300 && len(body) > 0 && !json.Valid(body) {
+		body = plainAnswer(resp, body)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.ContentLength = int64(len(body))
+	return resp, nil
+}
+
+// plainAnswer puts what something between here and the server answers, a page of HTML for one, into the form that the
+// library reads the status beside.
+func plainAnswer(resp *http.Response, body []byte) []byte {
+	const most = 200
+	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(body[:min(len(body), most)]), "?")), " ")
+	out, _ := json.Marshal(map[string]any{"error": map[string]any{"message": text, "type": resp.Status, "code": resp.StatusCode}})
+	return out
+}
+
+// learn keeps what a server's configuration says, overrides before defaults.
+func (t *transport) learn(body []byte) {
+	var config struct{ Defaults, Overrides map[string]string }
+	if json.Unmarshal(body, &config) != nil {
+		return // the library says so
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.config = map[string]string{}
+	for _, layer := range []map[string]string{config.Defaults, config.Overrides} {
+		for k, v := range layer {
+			t.config[k] = v
+		}
+	}
+	if at, err := url.Parse(t.config["uri"]); err == nil && t.config["uri"] != "" {
+		t.base = strings.TrimRight(at.EscapedPath(), "/") + "/v1/"
+	}
+}
+
+func (t *transport) server() map[string]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.config
+}
+
+// begin ends the opening: from here on Nessie's paths name the branch.
+func (t *transport) begin(branch string, nessie bool) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !nessie {
+		if branch != "" {
+			return fmt.Errorf("branch %q: only Nessie has branches of a whole catalog, and this server does not say that it is one", branch)
+		}
+		return nil
+	}
+	t.prefix = t.config["prefix"]
+	name, err := url.PathUnescape(t.prefix)
+	if err != nil || name == "" {
+		return fmt.Errorf("the server's prefix %q has no branch in it", t.prefix)
+	}
+	t.ref = name
+	if bar := strings.IndexByte(name, '|'); bar >= 0 {
+		t.ref, t.place = name[:bar], name[bar:]
+	}
+	if branch != "" {
+		t.ref = branch
+	}
+	return nil
+}
+
+type pinKey struct{}
+
+// pinned makes requests go to the catalog as it was at a commit of Nessie's. One that changes it is refused if what it
+// changes has changed since.
+func pinned(ctx context.Context, hash string) context.Context {
+	return context.WithValue(ctx, pinKey{}, hash)
+}
+
+// address puts Nessie's reference into the path of a request.
+func (t *transport) address(req *http.Request) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ref == "" {
+		return
+	}
+	old := t.base + t.prefix + "/"
+	rest, found := strings.CutPrefix(req.URL.EscapedPath(), old)
+	if !found {
+		return
+	}
+	ref := t.ref
+	if hash, ok := req.Context().Value(pinKey{}).(string); ok {
+		ref += "@" + hash
+	}
+	raw := t.base + url.PathEscape(ref+t.place) + "/" + rest
+	if plain, err := url.PathUnescape(raw); err == nil {
+		req.URL.Path, req.URL.RawPath = plain, raw
+	}
+}

@@ -1,0 +1,75 @@
+package conformance
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/varve-lake/varve/internal/objects"
+	"github.com/varve-lake/varve/tables/catalog"
+	"github.com/varve-lake/varve/tables/store"
+	"github.com/varve-lake/varve/testsuite/servers"
+)
+
+func s3Store(s3 servers.S3) *store.Config {
+	return &store.Config{S3: objects.S3{
+		Region: s3.Region, Endpoint: s3.Endpoint, PathStyle: true, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey,
+	}}
+}
+
+// wrongKey is the same store with a secret that is not the one.
+func wrongKey(cfg catalog.Config) func(*testing.T) catalog.Config {
+	return func(*testing.T) catalog.Config {
+		wrong := *cfg.Store
+		wrong.S3.SecretKey = "not-the-secret-of-s3"
+		cfg.Store = &wrong
+		return cfg
+	}
+}
+
+// restCommit tells the requests of Iceberg's REST protocol that commit to a table.
+func restCommit(r *http.Request) bool {
+	_, table, found := strings.Cut(r.URL.Path, "/tables/")
+	return r.Method == http.MethodPost && found && !strings.Contains(table, "/")
+}
+
+func restSubject(r servers.REST, s3 servers.S3) Subject {
+	cfg := catalog.Config{Type: "rest", URI: r.URI, Warehouse: r.Warehouse, Store: s3Store(s3)}
+	return Subject{
+		Config: cfg,
+		Lossy: func(t *testing.T) (catalog.Config, func(int)) {
+			p := servers.NewProxy(t, r.URI, restCommit)
+			cfg := cfg
+			cfg.URI = p.URI
+			return cfg, p.DropAnswers
+		},
+		Denied: func(t *testing.T) catalog.Config {
+			// The servers of the tests ask for no token: the proxy refuses, as servers do that ask for one.
+			p := servers.NewProxy(t, r.URI, func(r *http.Request) bool {
+				return r.Header.Get("Authorization") != "Bearer the-right-token"
+			})
+			p.Refuse(1<<30, http.StatusUnauthorized)
+			cfg := cfg
+			cfg.URI, cfg.Credential = p.URI, "a-wrong-token"
+			return cfg
+		},
+		DeniedStore: wrongKey(cfg),
+	}
+}
+
+func TestCatalogSQLite(t *testing.T) {
+	dir := t.TempDir()
+	Run(t, Subject{Config: catalog.Config{Type: "sql", URI: dir + "/catalog.db", Warehouse: dir + "/warehouse"}})
+}
+
+func TestCatalogIcebergREST(t *testing.T) {
+	s3 := servers.VersityGW(t)
+	Run(t, restSubject(servers.IcebergREST(t, s3), s3))
+}
+
+func TestCatalogNessie(t *testing.T) {
+	s3 := servers.VersityGW(t)
+	s := restSubject(servers.Nessie(t, s3), s3)
+	s.HeadOnly = true
+	Run(t, s)
+}
