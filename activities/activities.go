@@ -1,7 +1,8 @@
 // Package activities adapts the inputs of workflows to sources, transforms and tables. It holds no logic of its own
 // about rows: it opens, connects and closes, heartbeats, and gives errors their class.
 //
-// A build goes Prepare, StageGroup for each group of files, Refine if rows have to be seen together, Commit, Cleanup.
+// A build goes Prepare, StageGroup for each group of files, Refine if rows have to be seen together, Commit, Cleanup. A
+// Commit that finds a large MERGE to do divides it, and is asked again after a MergeGroup for each group.
 // Every one of them may be run twice, at once or one after the other, and killed at any instruction: what they stage has
 // names of its own for each attempt, and only Commit changes a table, by the commit protocol of tables/commit.
 package activities
@@ -37,7 +38,10 @@ type Config struct {
 	Groups       int           // groups of a table staged at once; 0 means twice Parallelism
 	GroupFiles   int           // files in a group at most; 0 means 256
 	GroupBytes   int64         // bytes of files in a group, roughly at most; 0 means 256 MiB
-	Batch        int           // groups staged before their results are gathered; 0 means 250
+	Batch        int           // groups staged or merged before their results are gathered; 0 means 250
+	// FanOut is how many bytes of candidate files a MERGE may have before they are divided into groups, each an activity
+	// of its own; 0 means 2 GiB. A group has a quarter of it, or more where there would be very many.
+	FanOut int64
 	// SearchAttributes says that the namespace has VarvePipeline, VarveLayer and VarveTable.
 	SearchAttributes bool
 }
@@ -50,6 +54,7 @@ func (c Config) withDefaults() Config {
 	c.GroupFiles = or(c.GroupFiles, 256)
 	c.GroupBytes = or(c.GroupBytes, 256<<20)
 	c.Batch = or(c.Batch, 250)
+	c.FanOut = or(c.FanOut, 2<<30)
 	c.WorkDir = or(c.WorkDir, os.TempDir())
 	return c
 }
@@ -130,6 +135,7 @@ func (a *Activities) Register(r worker.ActivityRegistry) {
 	register(r, wire.ActivityStageGroup, within(a, a.stageGroup))
 	register(r, wire.ActivityGather, a.gather)
 	register(r, wire.ActivityRefine, within(a, a.refine))
+	register(r, wire.ActivityMergeGroup, a.mergeGroup)
 	register(r, wire.ActivityCommit, a.commit)
 	register(r, wire.ActivityCleanup, a.cleanup)
 }

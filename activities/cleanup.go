@@ -10,7 +10,7 @@ import (
 	"github.com/varve-lake/varve/tables"
 )
 
-// cleanup removes a build's staging folder, and if no commit was ever asked for, the data files that it had staged.
+// cleanup removes a build's staging folder, and the data files that it had written and no commit was ever asked to use.
 // Without a table it removes what a run staged beside them.
 func (a *Activities) cleanup(ctx context.Context, p *pulse, in wire.CleanupRequest) (struct{}, error) {
 	fault.Point(fault.CleanupBefore)
@@ -55,6 +55,11 @@ func (a *Activities) discard(ctx context.Context, p *pulse, table *tables.Table,
 		return err
 	}
 	for _, m := range manifests {
+		if m.Found != nil {
+			if err := table.RemoveFound(ctx, m.Found); err != nil {
+				return fmt.Errorf("discard what was merged into %s: %w", table.Name(), err)
+			}
+		}
 		if len(m.Staged) == 0 {
 			continue
 		}

@@ -34,8 +34,10 @@ func (a *Activities) commit(ctx context.Context, p *pulse, in wire.CommitRequest
 	if err != nil {
 		return wire.Committed{}, err
 	}
-	if err := a.commitRejected(ctx, p, j, manifests); err != nil {
-		return wire.Committed{}, err
+	if len(in.Merged) == 0 { // else the commit that divided the MERGE has done it
+		if err := a.commitRejected(ctx, p, j, manifests); err != nil {
+			return wire.Committed{}, err
+		}
 	}
 	fault.Point(fault.CommitQuarantined)
 	options := j.commitOptions("rows", j.Next)
@@ -51,12 +53,14 @@ func (a *Activities) commit(ctx context.Context, p *pulse, in wire.CommitRequest
 	fault.Point(fault.CommitStateStored)
 	options.Observe = func(e commit.Event) { p.at(fmt.Sprintf("committing: attempt %d: %v", e.Attempt, e.Class)) }
 	p.at("committing")
-	result, err := a.write(ctx, table, j, options, manifests)
+	out, err := a.write(ctx, p, table, j, options, manifests, in)
 	if err != nil {
 		return wire.Committed{}, err
 	}
-	fault.Point(fault.CommitDone)
-	return committed(result), nil
+	if out.Divided == nil {
+		fault.Point(fault.CommitDone)
+	}
+	return out, nil
 }
 
 // stillAt tells whether the table's checkpoint is the one that the build goes on from. The commit itself makes sure that
@@ -108,10 +112,15 @@ func (a *Activities) filesCheckpoint(ctx context.Context, table *tables.Table, j
 }
 
 // write carries out the table's write.
-func (a *Activities) write(ctx context.Context, table *tables.Table, j *job, options tables.CommitOptions, manifests []manifest) (tables.Result, error) {
-	if m := j.Table.Write.Merge; m != nil {
-		return a.merge(ctx, table, j, options, manifests)
+func (a *Activities) write(ctx context.Context, p *pulse, table *tables.Table, j *job, options tables.CommitOptions, manifests []manifest, in wire.CommitRequest) (wire.Committed, error) {
+	if j.Table.Write.Merge != nil {
+		return a.merge(ctx, p, table, j, options, manifests, in)
 	}
+	result, err := a.writeStaged(ctx, table, j, options, manifests)
+	return committed(result), err
+}
+
+func (a *Activities) writeStaged(ctx context.Context, table *tables.Table, j *job, options tables.CommitOptions, manifests []manifest) (tables.Result, error) {
 	var staged []*tables.Staged
 	for _, m := range manifests {
 		if len(m.Staged) == 0 {
@@ -132,25 +141,6 @@ func (a *Activities) write(ctx context.Context, table *tables.Table, j *job, opt
 		return table.ReplacePartitions(ctx, options, w.Partitions, staged...)
 	}
 	return tables.Result{}, fmt.Errorf("write of %s: unknown mode %q", j.Table.Name, j.Table.Write.Mode)
-}
-
-func (a *Activities) merge(ctx context.Context, table *tables.Table, j *job, options tables.CommitOptions, manifests []manifest) (tables.Result, error) {
-	m, err := mergeOptions(&j.Table, table)
-	if err != nil {
-		return tables.Result{}, err
-	}
-	done, err := a.memory.take(ctx, a.cfg.mergeShare())
-	if err != nil {
-		return tables.Result{}, err
-	}
-	defer done()
-	m.MemoryLimit, m.TempDir, m.Parallelism = a.cfg.mergeShare(), a.cfg.WorkDir, a.cfg.Parallelism
-	options.Isolation = j.Table.Write.Merge.Isolation
-	schema, err := target(&j.Table)
-	if err != nil {
-		return tables.Result{}, err
-	}
-	return table.Merge(ctx, options, m, &staged{table: table, files: finalRows(&j.Table, manifests), schema: schema})
 }
 
 // finalRows are the rows to merge: all that groups have staged, or if they had to be refined, what came of that.

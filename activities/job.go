@@ -37,12 +37,6 @@ type job struct {
 	uri string
 }
 
-// chunk is a stored list of groups.
-type chunk struct {
-	First int    `json:"first"`
-	URI   string `json:"uri"`
-}
-
 // group is what one StageGroup reads: files, or tasks of a table's scan. A query is one group that names neither.
 type group struct {
 	Files []sources.File `json:"files,omitempty"`
@@ -118,21 +112,11 @@ func (a *Activities) load(ctx context.Context, uri string, v any) error {
 
 // group reads one of the job's groups.
 func (a *Activities) group(ctx context.Context, j *job, n int) (group, error) {
-	for i := len(j.Chunks) - 1; i >= 0; i-- {
-		c := j.Chunks[i]
-		if c.First > n {
-			continue
-		}
-		var groups []group
-		if err := a.load(ctx, c.URI, &groups); err != nil {
-			return group{}, err
-		}
-		if n-c.First < len(groups) {
-			return groups[n-c.First], nil
-		}
-		break
+	g, err := fromChunks[group](ctx, a, j.Chunks, n)
+	if err != nil {
+		return g, fmt.Errorf("job %s: %w", j.uri, err)
 	}
-	return group{}, fmt.Errorf("job %s has no group %d of %d", j.uri, n, j.Groups)
+	return g, nil
 }
 
 // cache keeps the last documents read.

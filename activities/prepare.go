@@ -157,18 +157,12 @@ func describe(c tables.Changes) []string {
 func (a *Activities) stageJob(ctx context.Context, table *tables.Table, j *job, groups []group) error {
 	const chunkBytes = 512 << 10
 	name := unique()
-	first, size := 0, 0
-	for i, g := range groups {
-		size += weight(g)
-		if size < chunkBytes && i < len(groups)-1 {
-			continue
-		}
-		uri, err := stage(ctx, table, j.run(), fmt.Sprintf("groups-%s-%05d.json", name, first), groups[first:i+1])
-		if err != nil {
-			return err
-		}
-		j.Chunks = append(j.Chunks, chunk{First: first, URI: uri})
-		first, size = i+1, 0
+	var err error
+	j.Chunks, err = inChunks(groups, chunkBytes, weight, func(first int, groups []group) (string, error) {
+		return stage(ctx, table, j.run(), fmt.Sprintf("groups-%s-%05d.json", name, first), groups)
+	})
+	if err != nil {
+		return err
 	}
 	fault.Point(fault.PrepareGroupsStored)
 	uri, err := stage(ctx, table, j.run(), "job-"+name+".json", j)

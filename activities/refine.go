@@ -30,6 +30,14 @@ type staged struct {
 
 func (s *staged) Schema() *arrow.Schema { return s.schema }
 
+// bytes is the size of the rows as they are stored.
+func (s *staged) bytes() (n int64) {
+	for _, f := range s.files {
+		n += f.Bytes
+	}
+	return n
+}
+
 // Open reads the files one after the other. Those of groups that were staged before files brought new columns lack
 // these: they are null there.
 func (s *staged) Open(ctx context.Context, columns []string) (array.RecordReader, error) {

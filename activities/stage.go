@@ -11,16 +11,18 @@ import (
 	"github.com/varve-lake/varve/internal/fault"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/merge"
 )
 
-// manifest says what one attempt at a group, or at refining, has staged. It is written last, under a name of the
-// attempt's own: what it names is whole, and what another attempt wrote it does not name.
+// manifest says what one attempt at a group, at refining or at a group of a MERGE, has staged. It is written last, under a
+// name of the attempt's own: what it names is whole, and what another attempt wrote it does not name.
 type manifest struct {
-	Group    int        `json:"group"`
-	Staged   []byte     `json:"staged,omitempty"`   // data files in the table's layout
-	Rows     []rowsFile `json:"rows,omitempty"`     // or rows, still to be merged or deduplicated
-	Rejected []rowsFile `json:"rejected,omitempty"` // rows for the quarantine
-	Parts    []string   `json:"parts,omitempty"`    // or other manifests, in order
+	Group    int          `json:"group"`
+	Staged   []byte       `json:"staged,omitempty"`   // data files in the table's layout
+	Rows     []rowsFile   `json:"rows,omitempty"`     // or rows, still to be merged or deduplicated
+	Rejected []rowsFile   `json:"rejected,omitempty"` // rows for the quarantine
+	Found    *merge.Found `json:"found,omitempty"`    // or what came of a group of a MERGE
+	Parts    []string     `json:"parts,omitempty"`    // or other manifests, in order
 
 	// Of change data: the deletes to remember, if they are others than before, and the snapshot that was looked into.
 	Tombstones *tombstones `json:"tombstones,omitempty"`

@@ -30,6 +30,9 @@ var (
 	ErrRewritten = errors.New("rows were rewritten since")
 	// ErrExpired says that the snapshot to read from is no longer in the table's metadata.
 	ErrExpired = errors.New("snapshot has expired")
+	// ErrMoved says that the table is no longer as it was when a merge was divided into groups: its schema or layout is
+	// another, or files are gone.
+	ErrMoved = errors.New("the table has moved on")
 	// ErrDefinition says that a definition is not one that a table can be made from, or that rows do not have the
 	// table's columns.
 	ErrDefinition = errors.New("invalid definition")

@@ -162,16 +162,24 @@ func (s *rowShape) arrange(batch arrow.RecordBatch) arrow.RecordBatch {
 // Discard removes the data files of staged work that will never be committed. Files that are gone already are no error.
 // It must not be called after an error of which commit.Safe does not hold.
 func (t *Table) Discard(ctx context.Context, staged ...*Staged) error {
+	var paths []string
+	for _, s := range staged {
+		for _, f := range s.Files {
+			paths = append(paths, f.FilePath())
+		}
+	}
+	return t.removeFiles(ctx, paths)
+}
+
+func (t *Table) removeFiles(ctx context.Context, paths []string) error {
 	store, err := t.FS(ctx)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, s := range staged {
-		for _, f := range s.Files {
-			if err := store.Remove(f.FilePath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, err)
-			}
+	for _, path := range paths {
+		if err := store.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"strconv"
 	"strings"
@@ -87,15 +88,17 @@ func (t *Table) Replace(ctx context.Context, opts CommitOptions, staged ...*Stag
 
 // Merge carries out a MERGE of the source. On a conflict only the file groups that it concerns are redone.
 func (t *Table) Merge(ctx context.Context, opts CommitOptions, m merge.Options, source merge.Source) (Result, error) {
-	if opts.Isolation != "" {
-		m.Isolation = merge.Isolation(opts.Isolation)
-	}
-	m.MemoryLimit = firstOf(m.MemoryLimit, t.lake.cfg.MemoryLimit)
-	m.Parallelism = firstOf(m.Parallelism, t.lake.cfg.Parallelism)
-	m.TempDir = firstOf(m.TempDir, t.lake.cfg.TempDir)
-	plan, err := merge.New(source, m)
+	result, _, err := t.MergeInGroups(ctx, opts, m, source, merge.Fanout{})
+	return result, err
+}
+
+// MergeInGroups is Merge for a process that shares the work with others. If there is more to look through than fan allows,
+// then nothing is committed, and the division says what others are to do by MatchGroup. With what they found in fan.Done,
+// a second call commits it; or, if others have changed the table so much that it pays, divides again what has to be redone.
+func (t *Table) MergeInGroups(ctx context.Context, opts CommitOptions, m merge.Options, source merge.Source, fan merge.Fanout) (Result, *merge.Division, error) {
+	plan, err := t.mergePlan(opts.Isolation, m, source, fan)
 	if err != nil {
-		return Result{}, fmt.Errorf("merge into %s: %w", t.name, err)
+		return Result{}, nil, err
 	}
 	result, err := t.commit(ctx, "merge into", opts, Result{}, func(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
 		change, err := plan.Change(ctx, head, attempt)
@@ -115,14 +118,58 @@ func (t *Table) Merge(ctx context.Context, opts CommitOptions, m merge.Options, 
 	if !result.AlreadyCommitted {
 		result.merged(plan.Stats())
 	}
-	if result.Committed {
-		return result, errors.Join(err, plan.Close())
-	}
-	if err != nil && !commit.Safe(err) {
+	var divided *merge.DividedError
+	switch {
+	case errors.As(err, &divided):
+		return result, divided.Division, plan.Abort(ctx)
+	case result.Committed:
+		if result.UnknownOutcomes == 0 {
+			plan.Landed()
+		}
+		return result, nil, errors.Join(err, plan.Close())
+	case err != nil && !commit.Safe(err):
 		// The files may be the table's. What of them is not, maintenance sweeps.
-		return result, errors.Join(err, plan.Close())
+		return result, nil, errors.Join(err, plan.Close())
 	}
-	return result, errors.Join(err, plan.Abort(ctx))
+	return result, nil, errors.Join(err, plan.Abort(ctx))
+}
+
+// MatchGroup looks through one group of a division that MergeInGroups has made, and writes what changes in it. The same
+// group may be looked through more than once: what MergeInGroups is told of is committed. ErrMoved says that the table has
+// another schema or layout by now, or lacks files of the group: MergeInGroups then divides anew.
+func (t *Table) MatchGroup(ctx context.Context, m merge.Options, source merge.Source, fan merge.Fanout, d merge.Division, g merge.Group) (*merge.Found, error) {
+	plan, err := t.mergePlan("", m, source, fan)
+	if err != nil {
+		return nil, err
+	}
+	found, err := plan.Match(ctx, t.tbl, d, g)
+	if err == nil {
+		return found, plan.Close()
+	}
+	if merge.Moved(err) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrAbsent) {
+		err = fmt.Errorf("%w: %w", ErrMoved, err)
+	}
+	return nil, err
+}
+
+func (t *Table) mergePlan(isolation string, m merge.Options, source merge.Source, fan merge.Fanout) (*merge.Plan, error) {
+	if isolation != "" {
+		m.Isolation = merge.Isolation(isolation)
+	}
+	m.MemoryLimit = firstOf(m.MemoryLimit, t.lake.cfg.MemoryLimit)
+	m.Parallelism = firstOf(m.Parallelism, t.lake.cfg.Parallelism)
+	m.TempDir = firstOf(m.TempDir, t.lake.cfg.TempDir)
+	plan, err := merge.New(source, m)
+	if err != nil {
+		return nil, fmt.Errorf("merge into %s: %w", t.name, err)
+	}
+	plan.Share(fan)
+	return plan, nil
+}
+
+// RemoveFound removes the files that were written for groups of a merge, and that no call of MergeInGroups was told of.
+func (t *Table) RemoveFound(ctx context.Context, found *merge.Found) error {
+	return t.removeFiles(ctx, found.Paths())
 }
 
 // merged takes over a merge's counts.

@@ -30,6 +30,7 @@ type BuildState struct {
 	Next     int           `json:"next"` // the first group not staged
 	Parts    []string      `json:"parts,omitempty"`
 	Counts   wire.Counts   `json:"counts"`
+	Merging  *Merging      `json:"merging,omitempty"` // set once a MERGE was divided
 	Changes  []string      `json:"changes,omitempty"`
 	Warnings []string      `json:"warnings,omitempty"`
 }
@@ -48,7 +49,7 @@ type build struct {
 	in        BuildInput
 	stage     string
 	committed bool // a commit was asked for, so staged data files may have become the table's
-	inBatch   int  // groups of the current batch that are staged
+	inBatch   int  // groups of the current batch that are staged, or merged
 }
 
 // BuildTable builds one table: it finds what is new, stages it group by group, and commits it in one snapshot together
@@ -58,6 +59,7 @@ func BuildTable(ctx workflow.Context, in BuildInput) (*wire.TableResult, error) 
 	if in.State != nil {
 		b.BuildState = *in.State
 		b.stage = "staging"
+		b.committed = b.Merging != nil // it was a commit that divided the MERGE
 	} else {
 		info := workflow.GetInfo(ctx)
 		b.Started = workflow.Now(ctx)
@@ -84,10 +86,19 @@ func BuildTable(ctx workflow.Context, in BuildInput) (*wire.TableResult, error) 
 }
 
 func (b *build) progress() (TableProgress, error) {
-	return TableProgress{
+	p := TableProgress{
 		Table: b.in.Table.Name, Stage: b.stage, Reason: b.Prepared.Reason, Groups: b.Prepared.Groups,
 		GroupsDone: b.Next + b.inBatch, Files: b.Prepared.Files, Bytes: b.Prepared.Bytes, Counts: b.Counts,
-	}, nil
+	}
+	if m := b.Merging; m != nil {
+		p.GroupsDone = b.Next
+		p.MergeGroups, p.MergeGroupsDone, p.MergeFiles = m.Division.Groups, m.Next, m.Division.Files
+		if b.stage == stageMerging {
+			p.MergeGroupsDone += b.inBatch
+		}
+		p.Conflicts = m.Conflicts
+	}
+	return p, nil
 }
 
 // rounds builds the table, and begins anew if what it was planned from has changed: another run of the pipeline committed
@@ -122,7 +133,7 @@ func (b *build) round(ctx workflow.Context) (*wire.TableResult, error) {
 	if err := b.stageAll(ctx); err != nil {
 		return nil, err
 	}
-	if b.Prepared.Refine {
+	if b.Prepared.Refine && b.Merging == nil {
 		if err := b.refine(ctx); err != nil {
 			return nil, err
 		}
@@ -154,17 +165,30 @@ func (b *build) refine(ctx workflow.Context) error {
 	return nil
 }
 
+// commit makes what is staged the table's. A MERGE with much to look through is not committed at first, but divided: its
+// groups are merged by activities of their own, and then a commit is asked for again. So it is too when others have changed
+// the table so much meanwhile that groups have to be redone: a conflict is a Commit that completes and says so.
 func (b *build) commit(ctx workflow.Context) (*wire.TableResult, error) {
-	b.stage = "committing"
-	b.committed = true
-	var done wire.Committed
-	request := wire.CommitRequest{Job: b.Prepared.Job, Parts: b.Parts}
-	if err := workflow.ExecuteActivity(long(ctx), wire.ActivityCommit, request).Get(ctx, &done); err != nil {
-		return nil, err
+	for {
+		if err := b.mergeGroups(ctx); err != nil {
+			return nil, err
+		}
+		b.stage = "committing"
+		b.committed = true
+		request := wire.CommitRequest{Job: b.Prepared.Job, Parts: b.Parts, FanOut: b.mayDivide(), Merged: b.offer()}
+		var done wire.Committed
+		if err := workflow.ExecuteActivity(long(ctx), wire.ActivityCommit, request).Get(ctx, &done); err != nil {
+			return nil, err
+		}
+		if done.Divided != nil {
+			b.divided(ctx, done)
+			continue
+		}
+		r := b.result(ctx, wire.StateBuilt)
+		r.Committed(done)
+		b.tell(r)
+		return r, nil
 	}
-	r := b.result(ctx, wire.StateBuilt)
-	r.Committed(done)
-	return r, nil
 }
 
 func (b *build) unchanged(ctx workflow.Context) *wire.TableResult {
@@ -193,6 +217,7 @@ func (b *build) cleanUp(ctx workflow.Context) {
 	if !b.committed {
 		request.Discard = b.Parts
 	}
+	request.Discard = append(request.Discard, b.unoffered()...)
 	if err := workflow.ExecuteActivity(ctx, wire.ActivityCleanup, request).Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("staging is left to maintenance", "table", b.in.Table.Name, "error", err)
 		b.warn("the staging area could not be removed; maintenance will")

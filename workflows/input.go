@@ -79,13 +79,19 @@ type Progress struct {
 // TableProgress answers QueryProgress of a BuildTable workflow.
 type TableProgress struct {
 	Table      string      `json:"table"`
-	Stage      string      `json:"stage"` // preparing | staging | refining | committing | cleaning up | finished
+	Stage      string      `json:"stage"` // preparing | staging | refining | merging | committing | cleaning up | finished
 	Reason     string      `json:"reason,omitempty"`
 	Groups     int         `json:"groups"`
 	GroupsDone int         `json:"groups_done"`
 	Files      int         `json:"files"`
 	Bytes      int64       `json:"bytes"`
 	Counts     wire.Counts `json:"counts"`
+
+	// Of a large MERGE: the groups of its last division, those of them that are merged, and the files that they are about.
+	MergeGroups     int `json:"merge_groups,omitempty"`
+	MergeGroupsDone int `json:"merge_groups_done,omitempty"`
+	MergeFiles      int `json:"merge_files,omitempty"`
+	Conflicts       int `json:"conflicts,omitempty"` // commits that lost against others
 }
 
 // Register registers the workflows with a worker.

@@ -47,6 +47,13 @@ func long(ctx workflow.Context) workflow.Context {
 	})
 }
 
+// described gives an activity a line that the UI shows beside it.
+func described(ctx workflow.Context, summary string) workflow.Context {
+	options := workflow.GetActivityOptions(ctx)
+	options.Summary = summary
+	return workflow.WithActivityOptions(ctx, options)
+}
+
 // sweep is for cleaning up after a build that may have been cancelled: it runs on, and gives up rather than keep the
 // build from ending. Maintenance sweeps what it leaves.
 func sweep(ctx workflow.Context) (workflow.Context, workflow.CancelFunc) {

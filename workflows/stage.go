@@ -34,10 +34,7 @@ func (b *build) stageAll(ctx workflow.Context) error {
 // stageBatch stages the groups from, from+1, … to-1 and keeps one part for them all.
 func (b *build) stageBatch(ctx workflow.Context, from, to int) error {
 	staged := make([]wire.Staged, to-from)
-	todo := make([]int, 0, to-from)
-	for g := from; g < to; g++ {
-		todo = append(todo, g)
-	}
+	todo := numbers(from, to)
 	for extension := 0; ; extension++ {
 		if err := b.stageGroups(ctx, from, todo, staged); err != nil {
 			b.Parts = append(b.Parts, partsOf(staged)...) // for cleaning up
@@ -65,16 +62,37 @@ func (b *build) stageBatch(ctx workflow.Context, from, to int) error {
 	return b.gather(ctx, partsOf(staged))
 }
 
-// stageGroups stages the groups todo, a bounded number at once. The first error cancels the others, and is returned
-// when they have ended, so that nothing is still being written when the build cleans up.
+// numbers are from, from+1, … to-1.
+func numbers(from, to int) []int {
+	out := make([]int, to-from)
+	for i := range out {
+		out[i] = from + i
+	}
+	return out
+}
+
+// stageGroups stages the groups todo, a bounded number at once.
 func (b *build) stageGroups(ctx workflow.Context, from int, todo []int, staged []wire.Staged) error {
+	job := b.Prepared.Job
+	return b.eachGroup(ctx, todo, max(b.in.Settings.Groups, 1), func(ctx workflow.Context, g int) error {
+		var s wire.Staged
+		err := workflow.ExecuteActivity(long(ctx), wire.ActivityStageGroup, wire.StageRequest{Job: job, Group: g}).Get(ctx, &s)
+		if err == nil {
+			staged[g-from] = s
+		}
+		return err
+	})
+}
+
+// eachGroup runs an activity for each of some groups, so many at once. The first error cancels the others, and is returned
+// when they have ended, so that nothing is still being written when the build cleans up.
+func (b *build) eachGroup(ctx workflow.Context, groups []int, atOnce int, run func(ctx workflow.Context, g int) error) error {
 	ctx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
-	slots := workflow.NewSemaphore(ctx, int64(max(b.in.Settings.Groups, 1)))
+	slots := workflow.NewSemaphore(ctx, int64(atOnce))
 	wait := workflow.NewWaitGroup(ctx)
-	job := b.Prepared.Job
 	var first error
-	for _, g := range todo {
+	for _, g := range groups {
 		if slots.Acquire(ctx, 1) != nil || first != nil {
 			break
 		}
@@ -82,10 +100,8 @@ func (b *build) stageGroups(ctx workflow.Context, from int, todo []int, staged [
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			defer wait.Done()
 			defer slots.Release(1)
-			var s wire.Staged
-			err := workflow.ExecuteActivity(long(ctx), wire.ActivityStageGroup, wire.StageRequest{Job: job, Group: g}).Get(ctx, &s)
+			err := run(ctx, g)
 			if err == nil {
-				staged[g-from] = s
 				b.inBatch++
 				return
 			}

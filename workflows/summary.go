@@ -94,6 +94,12 @@ func deeds(t wire.TableResult) string {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
 		}
 	}
+	if t.MergeGroups > 0 {
+		parts = append(parts, fmt.Sprintf("merged in %d groups", t.MergeGroups))
+	}
+	if t.Conflicts > 0 {
+		parts = append(parts, fmt.Sprintf("%d conflict%s", t.Conflicts, plural(t.Conflicts)))
+	}
 	if t.SnapshotID != 0 {
 		parts = append(parts, fmt.Sprintf("snapshot %d", t.SnapshotID))
 	}

@@ -41,6 +41,10 @@ type TableResult struct {
 
 	SnapshotID int64    `json:"snapshot_id,omitempty"` // the snapshot made, or the head if none was
 	Conflicts  int      `json:"conflicts,omitempty"`
+	// MergeGroups counts the groups of a large MERGE, each an activity of its own, and GroupsRedone what a conflict with
+	// another commit made redo.
+	MergeGroups  int `json:"merge_groups,omitempty"`
+	GroupsRedone int `json:"groups_redone,omitempty"`
 	Seconds    float64  `json:"seconds"`
 	Changes    []string `json:"changes,omitempty"` // of the table's definition
 	Warnings   []string `json:"warnings,omitempty"`
@@ -57,7 +61,7 @@ func (r *TableResult) Took(c Counts) {
 func (r *TableResult) Committed(c Committed) {
 	r.Inserted, r.Updated, r.Deleted, r.Unchanged = c.Inserted, c.Updated, c.Deleted, c.Unchanged
 	r.DataFilesAdded, r.DataFilesRemoved, r.DeleteFilesAdded = c.FilesAdded, c.FilesRemoved, c.DeleteFiles
-	r.BytesWritten, r.Conflicts = c.BytesWritten, c.Conflicts
+	r.BytesWritten, r.Conflicts, r.GroupsRedone = c.BytesWritten, c.Conflicts, c.GroupsRedone
 	r.Warnings = append(r.Warnings, c.Warnings...)
 	if c.Snapshot != 0 {
 		r.SnapshotID = c.Snapshot

@@ -19,6 +19,7 @@ const (
 	ActivityStageGroup = "StageGroup"
 	ActivityGather     = "Gather"
 	ActivityRefine     = "Refine"
+	ActivityMergeGroup = "MergeGroup"
 	ActivityCommit     = "Commit"
 	ActivityCleanup    = "Cleanup"
 )
@@ -164,6 +165,43 @@ type RefineRequest struct {
 type CommitRequest struct {
 	Job   string   `json:"job"`
 	Parts []string `json:"parts"` // in the order of groups
+	// FanOut says that a MERGE may be divided into groups, which the workflow then has merged. Without it, or when others
+	// keep changing the table, the commit merges all by itself.
+	FanOut bool `json:"fan_out,omitempty"`
+	// Merged are the divisions of the MERGE so far, with what came of them.
+	Merged []MergeRound `json:"merged,omitempty"`
+}
+
+// MergeRound is one division of a MERGE, and the results of its groups.
+type MergeRound struct {
+	Division string   `json:"division"` // URI
+	Parts    []string `json:"parts,omitempty"`
+}
+
+// Divided is a MERGE that is not committed yet: its groups come first. The first time they are all files that may hold a
+// row to change; later only those that a conflict with another commit concerns.
+type Divided struct {
+	Division string `json:"division"` // URI
+	Groups   int    `json:"groups"`
+	Files    int    `json:"files"`
+	Bytes    int64  `json:"bytes"`
+	Redo     bool   `json:"redo,omitempty"`
+}
+
+// MergeGroupRequest asks for the files of one group to be looked through, and for what changes in them to be written.
+type MergeGroupRequest struct {
+	Job      string `json:"job"`
+	Division string `json:"division"`
+	Group    int    `json:"group"`
+}
+
+// MergedGroup names the result of a group. Without one the table has moved on, so that the MERGE is to be divided anew.
+type MergedGroup struct {
+	Part    string `json:"part,omitempty"`
+	Reason  string `json:"reason,omitempty"` // why there is no result
+	Files   int    `json:"files"`
+	Updated int64  `json:"updated,omitempty"`
+	Deleted int64  `json:"deleted,omitempty"`
 }
 
 // Committed is what the commit did.
@@ -182,6 +220,8 @@ type Committed struct {
 	Conflicts    int      `json:"conflicts,omitempty"`
 	GroupsRedone int      `json:"groups_redone,omitempty"`
 	Warnings     []string `json:"warnings,omitempty"`
+	// Divided, when set, is what has to be merged before anything is committed; the rest then says what was tried.
+	Divided *Divided `json:"divided,omitempty"`
 }
 
 // CleanupRequest asks for the staging folder of a build to be removed, or, without a table, that of a run.
@@ -191,8 +231,8 @@ type CleanupRequest struct {
 	Table string `json:"table,omitempty"`
 	Round int    `json:"round,omitempty"`
 	Job   string `json:"job,omitempty"` // empty if preparing it failed
-	// Discard also removes staged data files. It is set only if no commit was ever asked for: after that, a commit that
-	// was given up for dead may still land, and its files must stay.
+	// Discard also removes the data files that parts name. They are parts that no commit was ever asked to use: after that,
+	// a commit that was given up for dead may still land, and its files must stay.
 	Discard []string `json:"discard,omitempty"` // parts
 }
 

@@ -22,6 +22,12 @@ const (
 	CommitBefore        = "commit.before"         // everything is staged, nothing committed
 	CommitQuarantined   = "commit.quarantined"    // quarantined rows are committed, the table's are not
 	CommitStateStored   = "commit.state-stored"   // a checkpoint's state file lies there, no commit names it
+	MergeGroupsStored   = "merge.groups-stored"   // lists of a MERGE's groups are staged, the division is not
+	MergeDivided        = "merge.divided"         // the division is staged, the workflow does not know
+	MergeBefore         = "merge.before"          // a group of a MERGE is about to be looked through
+	MergeFilesWritten   = "merge.files-written"   // a group's data or delete files lie there, its result does not
+	MergeResultStored   = "merge.result-stored"   // a group's result is staged, the workflow does not know
+	MergeResultsRead    = "merge.results-read"    // what came of all groups is known, nothing is committed
 	CommitDone          = "commit.done"           // rows and checkpoint are committed, the workflow does not know
 	CleanupBefore       = "cleanup.before"        // the staging area is still there
 	CleanupDone         = "cleanup.done"          // the staging area is gone, the workflow does not know
@@ -31,5 +37,7 @@ const (
 var Points = []string{
 	CompileBefore, CompilePlanStored, PrepareBefore, PrepareEnsured, PrepareGroupsStored, PrepareJobStored,
 	StageBefore, StageRowsWritten, StageManifestStored, GatherStored, RefineBefore, RefineRowsWritten,
-	CommitBefore, CommitQuarantined, CommitStateStored, CommitDone, CleanupBefore, CleanupDone,
+	CommitBefore, CommitQuarantined, CommitStateStored,
+	MergeGroupsStored, MergeDivided, MergeBefore, MergeFilesWritten, MergeResultStored, MergeResultsRead,
+	CommitDone, CleanupBefore, CleanupDone,
 }

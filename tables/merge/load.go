@@ -25,6 +25,8 @@ type loaded struct {
 	decide  *store  // the columns that conditions name; with shards: nil
 	shards  *shards // if the keys do not fit in memory
 	bytes   int64   // of table and decide
+	// boundsOnly says that there are only rows, ranges and buckets.
+	boundsOnly bool
 }
 
 // load reads the source's keys and the columns that decide about matches: into
@@ -47,6 +49,16 @@ func (b *binding) load(ctx context.Context, source Source, specs []iceberg.Parti
 	if err != nil {
 		return nil, fmt.Errorf("merge into %s: load the source's keys: %w", b.table, err)
 	}
+	return l, nil
+}
+
+// loadBounds reads where the source's keys lie: all that pruning needs.
+func (b *binding) loadBounds(ctx context.Context, source Source, specs []iceberg.PartitionSpec) (*loaded, error) {
+	l, err := b.read(ctx, source, specs, &shardWriter{})
+	if err != nil {
+		return nil, fmt.Errorf("merge into %s: load the bounds of the source's keys: %w", b.table, err)
+	}
+	l.boundsOnly = true
 	return l, nil
 }
 

@@ -9,6 +9,9 @@
 //	match   stream the key columns of each file past the hash table
 //	write   the deletes and the new versions of changed rows, group by group
 //	insert  the source rows that no file matched
+//
+// Where there is much to match, files are divided into groups that other
+// processes match and write: see Fanout.
 package merge
 
 import (
@@ -18,7 +21,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -45,34 +47,35 @@ type Plan struct {
 	stats  Stats
 
 	// What depends on the table's schema and layout, and is made anew with them.
-	shape   shape
+	shape   Shape
 	binding *binding
-	loaded  *loaded
+	loaded  *loaded        // nil until something is to be looked through
 	memory  *memoryPayload // the source's rows, if they fit
 	routed  bool           // they do not
 	fs      iceio.WriteFileIO
 
-	// What was found and written so far, for the head of the last Change.
-	began   bool
+	// What was found and written so far.
+	began bool
+	// base is the snapshot as of which files has all that matters; nil if it has not.
+	base    *int64
 	files   map[string]*fileState // all candidate files, by path
 	groups  map[*groupState]bool
 	inserts *inserted
 	matched *roaring.Bitmap // by any file, when inserts was made
-}
 
-// shape is what a table's files are written by; if it changes between two
-// attempts, everything is done again.
-type shape struct{ schema, spec, order, version int }
+	// What was, or is to be, done by other processes.
+	fan     Fanout
+	adopted map[string]bool // files with results from elsewhere, by path
+	dropped []*written      // results from elsewhere that no longer hold
 
-func shapeOf(t *table.Table) shape {
-	m := t.Metadata()
-	spec := m.PartitionSpec()
-	return shape{schema: m.CurrentSchema().ID, spec: spec.ID(), order: m.DefaultSortOrder(), version: m.Version()}
+	// leftover is what was written here and given up when it could not be known
+	// whether an earlier attempt had committed it.
+	leftover []iceberg.DataFile
 }
 
 // fileState is what is known of a candidate file.
 type fileState struct {
-	task      table.FileScanTask
+	path      string
 	signature string
 	// matched and applied are the source rows that matched a row of the file, and
 	// those of them that a clause applied to.
@@ -82,8 +85,9 @@ type fileState struct {
 
 // groupState is a set of files whose changes were written together.
 type groupState struct {
-	files []*fileState
-	out   *written
+	files     []*fileState
+	out       *written
+	elsewhere bool // another process has written it
 }
 
 // New checks what can be checked without the table.
@@ -122,7 +126,7 @@ func New(source Source, opts Options) (*Plan, error) {
 }
 
 // Change computes what to commit on top of head; nil if nothing changes. After
-// an error nothing of what was written is kept.
+// an error it begins anew; what was written stays until Landed or Abort.
 func (p *Plan) Change(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
 	change, err := p.plan(ctx, head)
 	if err != nil {
@@ -131,150 +135,13 @@ func (p *Plan) Change(ctx context.Context, head *table.Table, attempt int) (*com
 	return change, err
 }
 
-func (p *Plan) plan(ctx context.Context, head *table.Table) (*commit.Change, error) {
-	again := p.began
-	if err := p.begin(ctx, head); err != nil {
-		return nil, err
-	}
-	start := time.Now()
-	tasks, pruned, err := p.binding.candidates(ctx, head, p.loaded)
-	if err != nil {
-		return nil, fmt.Errorf("merge into %s: plan files: %w", p.binding.table, err)
-	}
-	p.stats.FilesPruned = pruned
-	p.stats.timed("prune", start)
-
-	r, err := newReader(ctx, head)
-	if err != nil {
-		return nil, fmt.Errorf("merge into %s: %w", p.binding.table, err)
-	}
-	if err := p.reconcile(ctx, r, tasks, again); err != nil {
-		return nil, err
-	}
-	if err := p.insert(ctx, r); err != nil {
-		return nil, err
-	}
-	return p.change(), nil
-}
-
-// begin makes what all stages share, unless it is there already.
-func (p *Plan) begin(ctx context.Context, head *table.Table) error {
-	if p.began && p.shape == shapeOf(head) {
-		return nil
-	}
-	if p.began {
-		p.discard()
-	}
-	b, err := bind(ctx, head, p.source.Schema(), p.opts)
-	if err != nil {
-		return err
-	}
-	fs, err := head.FS(ctx)
-	if err != nil {
-		return fmt.Errorf("merge into %s: %w", b.table, err)
-	}
-	var ok bool
-	if p.fs, ok = fs.(iceio.WriteFileIO); !ok {
-		return fmt.Errorf("merge into %s: its store cannot be written to", b.table)
-	}
-	if b.opts.Strategy == MergeOnRead && head.Metadata().Version() < 2 {
-		return b.errorf("merge-on-read takes table format version 2")
-	}
-	start := time.Now()
-	l, err := b.load(ctx, p.source, head.Metadata().PartitionSpecs())
-	if err != nil {
-		return err
-	}
-	p.stats = Stats{SourceRows: int64(l.rows), Warnings: b.warnings}
-	p.stats.timed("load", start)
-	p.shape, p.binding, p.loaded = shapeOf(head), b, l
-	p.stats.SpilledBytes = 0
-	if l.shards != nil {
-		p.stats.SpilledBytes = l.shards.spill.size()
-	}
-	p.files, p.groups, p.inserts, p.began = map[string]*fileState{}, map[*groupState]bool{}, nil, true
-	return nil
-}
-
-// reconcile brings what is known of the table's files up to the head's: files
-// that are as they were keep their results, and all others are matched and
-// written.
-func (p *Plan) reconcile(ctx context.Context, r *reader, tasks []table.FileScanTask, again bool) error {
-	todo, redone := p.forget(tasks, again)
-	if again {
-		p.stats.GroupsRedone += redone
-	}
-	start := time.Now()
-	files, log, err := p.match(ctx, r, todo)
-	if err != nil {
-		return err
-	}
-	defer log.close()
-	p.stats.timed("match", start)
-	start = time.Now()
-	defer func() { p.stats.timed("write", start) }()
-	return p.write(ctx, r, files, log)
-}
-
-// forget drops the results of files that are gone or have other deletes than
-// before, and of those that were written together with them. It returns the
-// files to look through.
-func (p *Plan) forget(tasks []table.FileScanTask, again bool) (todo []table.FileScanTask, redone int) {
-	now := make(map[string]string, len(tasks))
-	for _, t := range tasks {
-		now[t.File.FilePath()] = signatureOf(t)
-	}
-	known := make(map[string]bool, len(p.files))
-	touchedGone := false
-	for path, f := range p.files {
-		known[path] = true
-		if now[path] == f.signature {
-			continue
-		}
-		delete(p.files, path)
-		touchedGone = touchedGone || now[path] == "" && !f.matched.IsEmpty()
-		if g := f.group; g != nil && p.groups[g] {
-			delete(p.groups, g)
-			redone++
-			p.remove(g.out)
-			for _, member := range g.files {
-				delete(p.files, member.task.File.FilePath())
-			}
-		}
-	}
-	// Under snapshot isolation, rows that came since are none of our business;
-	// but if a file with matches was rewritten, its rows are in one of the new ones.
-	skipNew := again && p.opts.Isolation == Snapshot && !touchedGone
-	for _, t := range tasks {
-		path := t.File.FilePath()
-		if p.files[path] == nil && (known[path] || !skipNew) {
-			todo = append(todo, t)
-		}
-	}
-	return todo, redone
-}
-
-// signatureOf is equal for two tasks of a file if the same rows are live.
-func signatureOf(t table.FileScanTask) string {
-	out := "live"
-	for _, files := range [][]iceberg.DataFile{t.DeleteFiles, t.EqualityDeleteFiles, t.DeletionVectorFiles} {
-		for _, d := range files {
-			out += "|" + d.FilePath()
-			if at := d.ContentOffset(); at != nil {
-				out += "@" + strconv.FormatInt(*at, 10)
-			}
-		}
-	}
-	return out
-}
-
 // match matches files in parallel. What changes in them is in the log, by the
 // index of the file.
 func (p *Plan) match(ctx context.Context, r *reader, tasks []table.FileScanTask) ([]*targetFile, *verdictLog, error) {
 	files := make([]*targetFile, len(tasks))
 	states := make([]*fileState, len(tasks))
 	err := p.parallel(ctx, len(tasks), func(ctx context.Context, i int) (err error) {
-		states[i] = &fileState{task: tasks[i], signature: signatureOf(tasks[i]), matched: roaring.New(), applied: roaring.New()}
+		states[i] = &fileState{path: tasks[i].File.FilePath(), signature: signatureOf(tasks[i]), matched: roaring.New(), applied: roaring.New()}
 		files[i], err = r.file(ctx, tasks[i])
 		return err
 	})
@@ -302,12 +169,14 @@ func (p *Plan) match(ctx context.Context, r *reader, tasks []table.FileScanTask)
 		var spilled int64
 		spilled, err = m.sharded(ctx, files, found)
 		p.stats.SpilledBytes += spilled
+		p.fan.passed(len(files))
 	} else {
 		err = p.parallel(ctx, len(files), func(ctx context.Context, i int) error {
 			out, err := m.file(ctx, files[i])
 			if err != nil {
 				return err
 			}
+			p.fan.passed(1)
 			return found(i, out)
 		})
 	}
@@ -453,61 +322,11 @@ func (p *Plan) insert(ctx context.Context, r *reader) error {
 	if err != nil {
 		return err
 	}
-	if p.inserts, err = c.insert(ctx, p.source, p.memory, p.loaded.rows, matched); err != nil {
+	if p.inserts, err = c.insert(ctx, p.source, p.memory, int(p.stats.SourceRows), matched); err != nil {
 		return err
 	}
 	p.matched = matched
 	return nil
-}
-
-// change puts together what the groups and the inserts made.
-func (p *Plan) change() *commit.Change {
-	out := &commit.Change{Operation: commit.Append}
-	s := &p.stats
-	s.Updated, s.Deleted, s.Identical, s.Carried = 0, 0, 0, 0
-	for g := range p.groups {
-		out.AddData = append(out.AddData, g.out.addData...)
-		out.RemoveData = append(out.RemoveData, g.out.removeData...)
-		out.AddDeletes = append(out.AddDeletes, g.out.addDeletes...)
-		out.RemoveDeletes = append(out.RemoveDeletes, g.out.removeDeletes...)
-		s.Updated += g.out.updated
-		s.Deleted += g.out.deleted
-		s.Identical += g.out.identical
-		s.Carried += g.out.carried
-	}
-	out.AddData = append(out.AddData, p.inserts.files...)
-	applied := roaring.New()
-	for _, f := range p.files {
-		applied.Or(f.applied)
-	}
-	s.Inserted = p.inserts.rows
-	s.Unchanged = int64(p.matched.GetCardinality()) - int64(applied.GetCardinality()) + p.inserts.without
-	s.FilesScanned = len(p.files)
-	s.FilesAdded, s.FilesRemoved, s.DeleteFilesAdded = len(out.AddData), len(out.RemoveData), len(out.AddDeletes)
-	s.BytesWritten = 0
-	for _, files := range [][]iceberg.DataFile{out.AddData, out.AddDeletes} {
-		for _, f := range files {
-			s.BytesWritten += sizeOnDisk(f)
-		}
-	}
-	switch {
-	case len(out.AddData)+len(out.RemoveData)+len(out.AddDeletes)+len(out.RemoveDeletes) == 0:
-		return nil
-	case len(out.AddDeletes) > 0:
-		out.Operation = commit.RowDelta
-	case len(out.RemoveData) > 0:
-		out.Operation = commit.Overwrite
-	}
-	out.Summary = s.summary(p.opts.Strategy)
-	return out
-}
-
-// sizeOnDisk is a file's size; of a deletion vector, its share of the file.
-func sizeOnDisk(f iceberg.DataFile) int64 {
-	if n := f.ContentSizeInBytes(); n != nil {
-		return *n
-	}
-	return f.FileSizeBytes()
 }
 
 // Stats is what the last call of Change came to.
@@ -529,37 +348,13 @@ func (p *Plan) release() {
 		p.memory.release()
 	}
 	p.loaded.close()
-	p.memory, p.loaded, p.routed, p.began = nil, nil, false, false
+	p.memory, p.loaded, p.routed, p.began, p.base = nil, nil, false, false, nil
 }
 
 // Abort is Close for a merge that is not committed: it also removes the files
 // that Change has written.
 func (p *Plan) Abort(ctx context.Context) error {
 	p.discard()
+	p.removeLeftover()
 	return p.Close()
-}
-
-// discard removes everything that was written.
-func (p *Plan) discard() {
-	for g := range p.groups {
-		p.remove(g.out)
-	}
-	if p.inserts != nil {
-		p.removeFiles(p.inserts.files)
-	}
-	p.groups, p.inserts, p.files = nil, nil, nil
-	p.release()
-}
-
-func (p *Plan) remove(w *written) {
-	p.removeFiles(w.addData)
-	p.removeFiles(w.addDeletes)
-}
-
-// removeFiles removes files that nobody else knows of. What cannot be removed
-// is an orphan, for maintenance to find.
-func (p *Plan) removeFiles(files []iceberg.DataFile) {
-	for _, f := range files {
-		_ = p.fs.Remove(f.FilePath())
-	}
 }

@@ -19,12 +19,12 @@ func (b *binding) candidates(ctx context.Context, head *table.Table, l *loaded) 
 	if head.CurrentSnapshot() == nil {
 		return nil, 0, nil
 	}
-	everything := len(b.bySource) > 0
-	if !everything && (len(b.matched) == 0 && len(b.notMatched) == 0 || l.rows == 0) {
+	wanted := b.wants(l.rows)
+	if wanted == nothing {
 		return nil, 0, nil
 	}
 	var options []table.ScanOption
-	if filter := b.rangeFilter(l); filter != nil && !everything {
+	if filter := b.rangeFilter(l); filter != nil && wanted != everything {
 		options = append(options, table.WithRowFilter(filter))
 	}
 	all, err := head.Scan(options...).PlanFiles(ctx)
@@ -32,13 +32,32 @@ func (b *binding) candidates(ctx context.Context, head *table.Table, l *loaded) 
 		return nil, 0, err
 	}
 	for _, t := range all {
-		if everything || b.mayHold(t.File, l) {
+		if wanted == everything || b.mayHold(t.File, l) {
 			tasks = append(tasks, t)
 		} else {
 			pruned++
 		}
 	}
 	return tasks, pruned, nil
+}
+
+// appetite is which of the table's files a merge has to look at.
+type appetite int
+
+const (
+	nothing    appetite = iota
+	matching            // those that may hold one of the source's keys
+	everything          // for rows without a match too
+)
+
+func (b *binding) wants(sourceRows int) appetite {
+	switch {
+	case len(b.bySource) > 0:
+		return everything
+	case len(b.matched) == 0 && len(b.notMatched) == 0 || sourceRows == 0:
+		return nothing
+	}
+	return matching
 }
 
 // rangeFilter bounds the keys from both sides, so that whole manifests can be

@@ -33,7 +33,8 @@ type Stats struct {
 	GroupsRedone     int // file groups done again after a conflict
 	SpilledBytes     int64
 
-	// Stages holds the wall time of load, prune, match, write and insert.
+	// Stages holds the time of load, prune, match, write and insert; of what other
+	// processes did, the sum of theirs.
 	Stages   map[string]time.Duration
 	Warnings []string
 }
@@ -52,9 +53,11 @@ func (s *Stats) summary(strategy Strategy) map[string]string {
 }
 
 // timed adds the time since start to a stage.
-func (s *Stats) timed(stage string, start time.Time) {
+func (s *Stats) timed(stage string, start time.Time) { s.add(stage, time.Since(start)) }
+
+func (s *Stats) add(stage string, took time.Duration) {
 	if s.Stages == nil {
 		s.Stages = map[string]time.Duration{}
 	}
-	s.Stages[stage] += time.Since(start)
+	s.Stages[stage] += took
 }

@@ -1,0 +1,242 @@
+package merge
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/apache/iceberg-go/table"
+)
+
+// Fanout shares a merge out among processes. Its plan is divided by one of them,
+// at the first head that it sees; its groups are matched and written by any
+// number of them; and one takes over what they found, redoes what no longer
+// holds, inserts and commits.
+//
+// A merge with little to look through is not divided, nor is one whose few
+// redone files make little: there it costs nothing.
+type Fanout struct {
+	// Above is how many bytes of data files are looked through by this process at
+	// most: of more, Change makes a Division, and a *DividedError. 0: any number.
+	Above int64
+	// GroupBytes is where a group ends, of GroupFiles and of its description in
+	// bytes too. 0: 512 MiB, 1000 files, 1 MiB. A group takes more bytes where
+	// there would be too many of them.
+	GroupBytes int64
+	GroupFiles int
+	// Done is what became of earlier divisions of this merge, oldest first.
+	Done []Done
+	// Progress, when set, is told how many more files have been looked through. It
+	// may be called from several goroutines.
+	Progress func(files int)
+}
+
+// Done is a division and what came of its groups; of those of which nothing
+// came, the files are looked through again.
+type Done struct {
+	Division Division
+	Found    []*Found
+}
+
+// Share makes a plan one that is shared out. It is called before the first Change.
+func (p *Plan) Share(f Fanout) { p.fan = f }
+
+func (f *Fanout) passed(files int) {
+	if f.Progress != nil {
+		f.Progress(files)
+	}
+}
+
+// Division says how the files that a merge has to look through are shared out.
+// It travels without its groups, which may be many.
+type Division struct {
+	Shape Shape `json:"shape"`
+	// Snapshot is the head that the groups are to be looked through at; 0 is a
+	// table without rows.
+	Snapshot int64 `json:"snapshot"`
+	// Fresh says that nothing of earlier divisions holds; Dropped are the files of
+	// which nothing does, by path.
+	Fresh   bool     `json:"fresh,omitempty"`
+	Dropped []string `json:"dropped,omitempty"`
+
+	SourceRows int64 `json:"source_rows"`
+	Pruned     int   `json:"pruned"`
+	Redone     int   `json:"redone,omitempty"` // groups whose results no longer hold
+
+	Files  int     `json:"files"`
+	Bytes  int64   `json:"bytes"`
+	Count  int     `json:"count"` // of groups
+	Groups []Group `json:"-"`
+}
+
+// Group is a part of a division.
+type Group struct {
+	Files []File `json:"files"`
+	Bytes int64  `json:"bytes"`
+	// Narrow says that most of the source's keys lie outside of the group's bounds.
+	Narrow bool `json:"narrow,omitempty"`
+}
+
+// Weight is about the size of the group's JSON.
+func (g Group) Weight() int {
+	n := 64
+	for _, f := range g.Files {
+		n += f.weight()
+	}
+	return n
+}
+
+// DividedError is the error of a Change that was not made, because the merge has
+// more to look through than Fanout.Above.
+type DividedError struct{ Division *Division }
+
+func (e *DividedError) Error() string {
+	return fmt.Sprintf("%d files are to be looked through in %d groups", e.Division.Files, e.Division.Count)
+}
+
+const (
+	defaultGroupBytes = 512 << 20
+	defaultGroupFiles = 1000
+	groupWeight       = 1 << 20
+	// fewGroups is how many groups there should be at most, unless they become
+	// larger than largestGroup by it.
+	fewGroups    = 250
+	largestGroup = 8 << 30
+)
+
+// divide is a *DividedError if there is much to do, and more than one group of it.
+func (p *Plan) divide(head *table.Table, all, todo []table.FileScanTask) error {
+	if p.fan.Above <= 0 || bytesOf(todo) <= p.fan.Above {
+		return nil
+	}
+	// What this process has done itself since it took over does not travel.
+	before := len(p.files)
+	for _, f := range p.files {
+		if !p.adopted[f.path] {
+			p.drop(f)
+		}
+	}
+	if len(p.files) < before {
+		todo = slices.DeleteFunc(slices.Clone(all), func(t table.FileScanTask) bool { return p.files[t.File.FilePath()] != nil })
+	}
+	d := &Division{
+		Shape: p.shape, Snapshot: *headOf(head), Fresh: len(p.adopted) == 0,
+		SourceRows: int64(p.loaded.rows), Pruned: p.stats.FilesPruned, Redone: p.stats.GroupsRedone,
+		Files: len(todo), Bytes: bytesOf(todo),
+	}
+	for path := range p.adopted {
+		if p.files[path] == nil {
+			d.Dropped = append(d.Dropped, path)
+		}
+	}
+	slices.Sort(d.Dropped)
+	var err error
+	if d.Groups, err = p.group(head.Metadata(), todo); err != nil {
+		return fmt.Errorf("merge into %s: divide: %w", p.binding.table, err)
+	}
+	if d.Count = len(d.Groups); d.Count < 2 {
+		return nil
+	}
+	return &DividedError{d}
+}
+
+func bytesOf(tasks []table.FileScanTask) (n int64) {
+	for _, t := range tasks {
+		n += t.File.FileSizeBytes()
+	}
+	return n
+}
+
+// group divides files into groups. Those whose keys lie close together stay so:
+// their group has to know of few of the source's keys, and its changes end up in
+// few files.
+func (p *Plan) group(meta table.Metadata, tasks []table.FileScanTask) ([]Group, error) {
+	tasks = slices.Clone(tasks)
+	partition := make(map[string]string, len(tasks))
+	for _, t := range tasks {
+		partition[t.File.FilePath()] = fmt.Sprint(t.File.SpecID(), t.File.Partition())
+	}
+	slices.SortFunc(tasks, func(a, b table.FileScanTask) int {
+		x, y := a.File.FilePath(), b.File.FilePath()
+		return cmp.Or(cmp.Compare(partition[x], partition[y]), p.binding.compareKeys(a, b), cmp.Compare(x, y))
+	})
+	limit := cmp.Or(p.fan.GroupBytes, defaultGroupBytes)
+	limit = max(limit, min(bytesOf(tasks)/fewGroups, largestGroup))
+	files := cmp.Or(p.fan.GroupFiles, defaultGroupFiles)
+	var out []Group
+	var members [][]table.FileScanTask
+	weight := 0
+	for _, t := range tasks {
+		f, err := p.describe(meta, t)
+		if err != nil {
+			return nil, err
+		}
+		last := len(out) - 1
+		if last < 0 || out[last].Bytes+t.File.FileSizeBytes() > limit || len(out[last].Files) >= files || weight+f.weight() > groupWeight {
+			out, members = append(out, Group{}), append(members, nil)
+			last, weight = last+1, 0
+		}
+		out[last].Files = append(out[last].Files, f)
+		out[last].Bytes += t.File.FileSizeBytes()
+		members[last] = append(members[last], t)
+		weight += f.weight()
+	}
+	for i := range out {
+		out[i].Narrow = p.binding.narrows(p.loaded, members[i])
+	}
+	return out, nil
+}
+
+// compareKeys orders files by the least value of the first key whose bounds have
+// an order.
+func (b *binding) compareKeys(x, y table.FileScanTask) int {
+	for _, k := range b.keys {
+		low, ok := k.bounds(x)
+		other, both := k.bounds(y)
+		if !ok || !both {
+			continue
+		}
+		return cmp.Or(cmp.Compare(low.low, other.low), bytes.Compare(low.lowest, other.lowest))
+	}
+	return 0
+}
+
+// Match looks through one group of a division, at a table as it is now, and
+// writes what changes. Called twice, it writes twice, and each result may be
+// taken over. errMoved, as Moved tells, is for a table that has another layout
+// than when the merge was divided.
+func (p *Plan) Match(ctx context.Context, head *table.Table, d Division, g Group) (_ *Found, err error) {
+	if shapeOf(head) != d.Shape {
+		return nil, errMoved
+	}
+	p.fan.Above, p.fan.Done = 0, nil
+	defer func() {
+		if err != nil {
+			_ = p.Abort(ctx)
+		}
+	}()
+	if err := p.begin(head); err != nil {
+		return nil, err
+	}
+	tasks, err := decodeFiles(head.Metadata(), d.Shape, g.Files)
+	if err != nil {
+		return nil, fmt.Errorf("merge into %s: %w", p.binding.table, err)
+	}
+	var kept *narrowed
+	if g.Narrow {
+		if kept, err = p.binding.narrow(ctx, p.source, tasks); err != nil {
+			return nil, fmt.Errorf("merge into %s: load the source's keys: %w", p.binding.table, err)
+		}
+		p.source = kept
+	}
+	r, err := newReader(ctx, head)
+	if err != nil {
+		return nil, fmt.Errorf("merge into %s: %w", p.binding.table, err)
+	}
+	if err := p.matchAndWrite(ctx, head, r, tasks); err != nil {
+		return nil, err
+	}
+	return p.found(head.Metadata(), kept)
+}

@@ -1,0 +1,335 @@
+package merge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/commit"
+)
+
+// Shape is what a table's files are written by; if it changes between two
+// attempts, everything is done again.
+type Shape struct {
+	Schema  int `json:"schema"`
+	Spec    int `json:"spec"`
+	Order   int `json:"order"`
+	Version int `json:"version"`
+}
+
+func shapeOf(t *table.Table) Shape {
+	m := t.Metadata()
+	spec := m.PartitionSpec()
+	return Shape{Schema: m.CurrentSchema().ID, Spec: spec.ID(), Order: m.DefaultSortOrder(), Version: m.Version()}
+}
+
+func (p *Plan) plan(ctx context.Context, head *table.Table) (*commit.Change, error) {
+	if err := p.begin(head); err != nil {
+		return nil, err
+	}
+	todo, err := p.reconcile(ctx, head)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newReader(ctx, head)
+	if err != nil {
+		return nil, fmt.Errorf("merge into %s: %w", p.binding.table, err)
+	}
+	if err := p.matchAndWrite(ctx, head, r, todo); err != nil {
+		return nil, err
+	}
+	p.base = headOf(head)
+	if err := p.insert(ctx, r); err != nil {
+		return nil, err
+	}
+	return p.change(), nil
+}
+
+// headOf is the id of a table's current snapshot; 0 is a table without one.
+func headOf(t *table.Table) *int64 {
+	var id int64
+	if s := t.CurrentSnapshot(); s != nil {
+		id = s.SnapshotID
+	}
+	return &id
+}
+
+// begin makes what all stages share, unless it is there already, and takes over
+// what other processes have done.
+func (p *Plan) begin(head *table.Table) error {
+	if p.began && p.shape == shapeOf(head) {
+		return nil
+	}
+	if p.began {
+		p.discard()
+	}
+	if err := p.bind(head); err != nil {
+		return err
+	}
+	p.stats = Stats{Warnings: p.binding.warnings}
+	p.files, p.groups, p.inserts, p.began = map[string]*fileState{}, map[*groupState]bool{}, nil, true
+	return p.adopt(head.Metadata())
+}
+
+func (p *Plan) bind(head *table.Table) error {
+	ctx := context.Background() // what was written is removed by this store also after a call was cancelled
+	b, err := bind(ctx, head, p.source.Schema(), p.opts)
+	if err != nil {
+		return err
+	}
+	fs, err := head.FS(ctx)
+	if err != nil {
+		return fmt.Errorf("merge into %s: %w", b.table, err)
+	}
+	var ok bool
+	if p.fs, ok = fs.(iceio.WriteFileIO); !ok {
+		return fmt.Errorf("merge into %s: its store cannot be written to", b.table)
+	}
+	if b.opts.Strategy == MergeOnRead && head.Metadata().Version() < 2 {
+		return b.errorf("merge-on-read takes table format version 2")
+	}
+	p.shape, p.binding = shapeOf(head), b
+	return nil
+}
+
+// load reads the source's keys, unless they are there. With boundsOnly it is
+// enough to know where they lie.
+func (p *Plan) load(ctx context.Context, head *table.Table, boundsOnly bool) error {
+	if p.loaded != nil && (boundsOnly || !p.loaded.boundsOnly) {
+		return nil
+	}
+	start := time.Now()
+	specs := head.Metadata().PartitionSpecs()
+	var l *loaded
+	var err error
+	if boundsOnly {
+		l, err = p.binding.loadBounds(ctx, p.source, specs)
+	} else {
+		l, err = p.binding.load(ctx, p.source, specs)
+	}
+	if err != nil {
+		return err
+	}
+	p.loaded = l
+	p.stats.SourceRows = int64(l.rows)
+	p.stats.timed("load", start)
+	if l.shards != nil {
+		p.stats.SpilledBytes += l.shards.spill.size()
+	}
+	return nil
+}
+
+// reconcile brings what is known of the table's files up to the head's: files
+// that are as they were keep their results. It returns the others, which are to
+// be matched.
+func (p *Plan) reconcile(ctx context.Context, head *table.Table) ([]table.FileScanTask, error) {
+	if p.base != nil {
+		if stands, err := p.stands(ctx, head); stands || err != nil {
+			return nil, err
+		}
+	}
+	// Where others have matched files, few or none are left: their keys may never be needed here.
+	if err := p.load(ctx, head, len(p.adopted) > 0); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	tasks, pruned, err := p.binding.candidates(ctx, head, p.loaded)
+	if err != nil {
+		return nil, fmt.Errorf("merge into %s: plan files: %w", p.binding.table, err)
+	}
+	p.stats.FilesPruned = pruned
+	p.stats.timed("prune", start)
+	todo, redone := p.forget(tasks)
+	p.stats.GroupsRedone += redone
+	return todo, p.divide(head, tasks, todo)
+}
+
+// stands tells whether what is known of the base's files holds for the head too.
+// Only what changed between the two is read.
+func (p *Plan) stands(ctx context.Context, head *table.Table) (bool, error) {
+	if *p.base == *headOf(head) {
+		return true, nil
+	}
+	from := head.SnapshotByID(*p.base)
+	if from == nil && *p.base != 0 {
+		return false, nil // it has expired
+	}
+	diff, err := commit.BetweenSnapshots(ctx, head, from, head.CurrentSnapshot())
+	if err != nil {
+		return false, ctx.Err() // its manifests are gone: look at all files instead
+	}
+	concerned, err := p.concerns(ctx, head, diff)
+	return !concerned, err
+}
+
+// concerns tells whether what others changed touches a file that this merge has
+// looked at, or brought one that it would have to look at.
+func (p *Plan) concerns(ctx context.Context, head *table.Table, diff *commit.Diff) (bool, error) {
+	for _, f := range diff.RemovedData {
+		if p.files[f.FilePath()] != nil {
+			return true, nil
+		}
+	}
+	for _, f := range slices.Concat(diff.AddedDeletes, diff.RemovedDeletes) {
+		if of := commit.ReferencedFile(f); of == "" || p.files[of] != nil {
+			return true, nil
+		}
+	}
+	if p.opts.Isolation == Snapshot || len(diff.AddedData) == 0 || p.binding.wants(int(p.stats.SourceRows)) == nothing {
+		return false, nil
+	}
+	if err := p.load(ctx, head, true); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(diff.AddedData, func(f iceberg.DataFile) bool {
+		return p.binding.wants(p.loaded.rows) == everything || p.binding.mayHold(f, p.loaded)
+	}), nil
+}
+
+// forget drops the results of files that are gone or have other deletes than
+// before, and of those that were written together with them. It returns the
+// files to look through.
+func (p *Plan) forget(tasks []table.FileScanTask) (todo []table.FileScanTask, redone int) {
+	now := make(map[string]string, len(tasks))
+	for _, t := range tasks {
+		now[t.File.FilePath()] = signatureOf(t)
+	}
+	known := make(map[string]bool, len(p.files))
+	touchedGone := false
+	for path, f := range p.files {
+		known[path] = true
+		if now[path] == f.signature {
+			continue
+		}
+		touchedGone = touchedGone || now[path] == "" && !f.matched.IsEmpty()
+		if p.drop(f) {
+			redone++
+		}
+	}
+	// Under snapshot isolation, rows that came since are none of our business;
+	// but if a file with matches was rewritten, its rows are in one of the new ones.
+	skipNew := p.base != nil && p.opts.Isolation == Snapshot && !touchedGone
+	for _, t := range tasks {
+		path := t.File.FilePath()
+		if p.files[path] == nil && (known[path] || !skipNew) {
+			todo = append(todo, t)
+		}
+	}
+	return todo, redone
+}
+
+// drop forgets a file's results and, if something was written for it, those of
+// the files that it was written with. It tells whether that was so.
+func (p *Plan) drop(f *fileState) bool {
+	delete(p.files, f.path)
+	g := f.group
+	if g == nil || !p.groups[g] {
+		return false
+	}
+	delete(p.groups, g)
+	p.remove(g)
+	for _, member := range g.files {
+		delete(p.files, member.path)
+	}
+	return true
+}
+
+// signatureOf is equal for two tasks of a file if the same rows are live.
+func signatureOf(t table.FileScanTask) string {
+	out := "live"
+	for _, files := range [][]iceberg.DataFile{t.DeleteFiles, t.EqualityDeleteFiles, t.DeletionVectorFiles} {
+		for _, d := range files {
+			out += "|" + d.FilePath()
+			if at := d.ContentOffset(); at != nil {
+				out += "@" + strconv.FormatInt(*at, 10)
+			}
+		}
+	}
+	return out
+}
+
+// matchAndWrite looks through files, and writes what changes in them.
+func (p *Plan) matchAndWrite(ctx context.Context, head *table.Table, r *reader, todo []table.FileScanTask) error {
+	if len(todo) == 0 {
+		return nil
+	}
+	if err := p.load(ctx, head, false); err != nil {
+		return err
+	}
+	start := time.Now()
+	files, log, err := p.match(ctx, r, todo)
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	p.stats.timed("match", start)
+	start = time.Now()
+	defer func() { p.stats.timed("write", start) }()
+	return p.write(ctx, r, files, log)
+}
+
+// discard forgets everything, to begin anew. What was written stays: an attempt
+// whose answer was lost may still commit it.
+func (p *Plan) discard() {
+	for g := range p.groups {
+		if !g.elsewhere {
+			p.leftover = append(p.leftover, slices.Concat(g.out.addData, g.out.addDeletes)...)
+		}
+	}
+	if p.inserts != nil {
+		p.leftover = append(p.leftover, p.inserts.files...)
+	}
+	p.groups, p.inserts, p.files = nil, nil, nil
+	p.adopted, p.dropped = nil, nil
+	p.release()
+}
+
+// remove removes what was written for a group. What another process has written
+// is kept until the merge is committed without it: the same merge may be under
+// way a second time, at a head for which it still holds.
+func (p *Plan) remove(g *groupState) {
+	if g.elsewhere {
+		p.dropped = append(p.dropped, g.out)
+		return
+	}
+	p.removeWritten(g.out)
+}
+
+func (p *Plan) removeWritten(w *written) {
+	p.removeFiles(w.addData)
+	p.removeFiles(w.addDeletes)
+}
+
+// removeFiles removes files that nobody else knows of. What cannot be removed
+// is an orphan, for maintenance to find.
+func (p *Plan) removeFiles(files []iceberg.DataFile) {
+	for _, f := range files {
+		_ = p.fs.Remove(f.FilePath())
+	}
+}
+
+// Landed is told that this process has committed the last Change, and that no
+// other outcome was ever in doubt. It removes what the change did not need.
+func (p *Plan) Landed() {
+	for _, w := range p.dropped {
+		p.removeWritten(w)
+	}
+	p.dropped = nil
+	p.removeLeftover()
+}
+
+func (p *Plan) removeLeftover() {
+	p.removeFiles(p.leftover)
+	p.leftover = nil
+}
+
+// errMoved says that the table's schema or layout is no longer the one that a
+// division was made for.
+var errMoved = errors.New("the table's schema or layout has changed since the merge was divided")

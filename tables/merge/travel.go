@@ -1,0 +1,292 @@
+package merge
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/codec"
+	"github.com/apache/iceberg-go/table"
+)
+
+// A division's groups, and what was found in them, travel as JSON. Files are in
+// the form in which a manifest has them, for which a reader needs the schema,
+// spec and format version that they were written for; bitmaps are in roaring's
+// portable form.
+
+// File is a data file to look through, with its deletes.
+type File struct {
+	Data       FileForm   `json:"data"`
+	Positions  []FileForm `json:"positions,omitempty"`
+	Equality   []FileForm `json:"equality,omitempty"`
+	Vectors    []FileForm `json:"vectors,omitempty"`
+	FirstRowID *int64     `json:"first_row_id,omitempty"`
+	Sequence   *int64     `json:"sequence,omitempty"`
+}
+
+// FileForm is a file as a manifest entry.
+type FileForm struct {
+	Spec  int32  `json:"spec"`
+	Entry []byte `json:"entry"`
+}
+
+// Found is what looking through a group came to. It names files that nobody
+// else knows of.
+type Found struct {
+	Shape  Shape          `json:"shape"`
+	Files  []FoundFile    `json:"files"`
+	Groups []FoundChanges `json:"groups,omitempty"`
+
+	Spilled int64                    `json:"spilled,omitempty"`
+	Stages  map[string]time.Duration `json:"stages,omitempty"`
+}
+
+// FoundFile is what was found in one file.
+type FoundFile struct {
+	Path      string `json:"path"`
+	Signature string `json:"signature"`
+	// Matched are the source rows that matched one of the file's, and Applied those
+	// to which a clause applied; none of them if empty.
+	Matched []byte `json:"matched,omitempty"`
+	Applied []byte `json:"applied,omitempty"`
+	All     bool   `json:"all,omitempty"`    // a clause applied to all that matched
+	Change  int    `json:"change,omitempty"` // of Groups, counted from 1; 0: nothing changes
+}
+
+// FoundChanges is what was written for files that change together.
+type FoundChanges struct {
+	AddData       []FileForm `json:"add_data,omitempty"`
+	RemoveData    []FileForm `json:"remove_data,omitempty"`
+	AddDeletes    []FileForm `json:"add_deletes,omitempty"`
+	RemoveDeletes []FileForm `json:"remove_deletes,omitempty"`
+	Paths         []string   `json:"paths,omitempty"` // of what was added
+
+	Updated   int64 `json:"updated,omitempty"`
+	Deleted   int64 `json:"deleted,omitempty"`
+	Identical int64 `json:"identical,omitempty"`
+	Carried   int64 `json:"carried,omitempty"`
+}
+
+// Paths are the files that were written.
+func (f *Found) Paths() (out []string) {
+	for _, g := range f.Groups {
+		out = append(out, g.Paths...)
+	}
+	return out
+}
+
+func (f File) weight() int {
+	n := 0
+	for _, forms := range [][]FileForm{{f.Data}, f.Positions, f.Equality, f.Vectors} {
+		for _, form := range forms {
+			n += len(form.Entry)*4/3 + 40
+		}
+	}
+	return n
+}
+
+// describe is a task as it travels, without the statistics that nobody asks for
+// any more.
+func (p *Plan) describe(meta table.Metadata, t table.FileScanTask) (File, error) {
+	out := File{FirstRowID: t.FirstRowID, Sequence: t.DataSequenceNumber}
+	data, err := p.slim(meta, t.File)
+	if err != nil {
+		return out, err
+	}
+	for _, l := range []struct {
+		to    *[]FileForm
+		files []iceberg.DataFile
+	}{{&out.Positions, t.DeleteFiles}, {&out.Equality, t.EqualityDeleteFiles}, {&out.Vectors, t.DeletionVectorFiles}} {
+		if *l.to, err = encodeFiles(meta, l.files); err != nil {
+			return out, err
+		}
+	}
+	out.Data, err = encodeFile(meta, data)
+	return out, err
+}
+
+// slim leaves out the statistics of columns that are not keys.
+func (p *Plan) slim(meta table.Metadata, f iceberg.DataFile) (iceberg.DataFile, error) {
+	spec := meta.PartitionSpecByID(int(f.SpecID()))
+	if spec == nil {
+		return nil, fmt.Errorf("%s: no partition spec %d", f.FilePath(), f.SpecID())
+	}
+	b, err := iceberg.NewDataFileBuilder(*spec, f.ContentType(), f.FilePath(), f.FileFormat(), f.Partition(), nil, nil, f.Count(), f.FileSizeBytes())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.FilePath(), err)
+	}
+	low, high := map[int][]byte{}, map[int][]byte{}
+	for _, k := range p.binding.keys {
+		if v, ok := f.LowerBoundValues()[k.field.ID]; ok {
+			low[k.field.ID] = v
+		}
+		if v, ok := f.UpperBoundValues()[k.field.ID]; ok {
+			high[k.field.ID] = v
+		}
+	}
+	b.LowerBoundValues(low).UpperBoundValues(high)
+	if id := f.FirstRowID(); id != nil {
+		b.FirstRowID(*id)
+	}
+	if offsets := f.SplitOffsets(); len(offsets) > 0 {
+		b.SplitOffsets(offsets)
+	}
+	if order := f.SortOrderID(); order != nil {
+		b.SortOrderID(*order)
+	}
+	if key := f.KeyMetadata(); len(key) > 0 {
+		b.KeyMetadata(key)
+	}
+	return b.Build(), nil
+}
+
+func encodeFile(meta table.Metadata, f iceberg.DataFile) (FileForm, error) {
+	spec := meta.PartitionSpecByID(int(f.SpecID()))
+	if spec == nil {
+		return FileForm{}, fmt.Errorf("%s: no partition spec %d", f.FilePath(), f.SpecID())
+	}
+	entry, err := codec.EncodeDataFile(f, *spec, meta.CurrentSchema(), meta.Version())
+	if err != nil {
+		return FileForm{}, fmt.Errorf("%s: %w", f.FilePath(), err)
+	}
+	return FileForm{Spec: f.SpecID(), Entry: entry}, nil
+}
+
+func encodeFiles(meta table.Metadata, files []iceberg.DataFile) ([]FileForm, error) {
+	var out []FileForm
+	for _, f := range files {
+		form, err := encodeFile(meta, f)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, form)
+	}
+	return out, nil
+}
+
+// decoder reads files that were described for a table of a shape.
+type decoder struct {
+	meta   table.Metadata
+	shape  Shape
+	schema *iceberg.Schema
+}
+
+func newDecoder(meta table.Metadata, shape Shape) (*decoder, error) {
+	at := slices.IndexFunc(meta.Schemas(), func(s *iceberg.Schema) bool { return s.ID == shape.Schema })
+	if at < 0 {
+		return nil, fmt.Errorf("files that were described travel with schema %d, which the table does not have", shape.Schema)
+	}
+	return &decoder{meta: meta, shape: shape, schema: meta.Schemas()[at]}, nil
+}
+
+func (d *decoder) files(forms []FileForm) ([]iceberg.DataFile, error) {
+	var out []iceberg.DataFile
+	for _, f := range forms {
+		spec := d.meta.PartitionSpecByID(int(f.Spec))
+		if spec == nil {
+			return nil, fmt.Errorf("a file that was described is of partition spec %d, which the table does not have", f.Spec)
+		}
+		file, err := codec.DecodeDataFile(f.Entry, *spec, d.schema, d.shape.Version)
+		if err != nil {
+			return nil, fmt.Errorf("a file that was described: %w", err)
+		}
+		out = append(out, file)
+	}
+	return out, nil
+}
+
+// decodeFiles gives the tasks that describe has described.
+func decodeFiles(meta table.Metadata, shape Shape, files []File) ([]table.FileScanTask, error) {
+	d, err := newDecoder(meta, shape)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]table.FileScanTask, len(files))
+	for i, f := range files {
+		data, err := d.files([]FileForm{f.Data})
+		if err != nil {
+			return nil, err
+		}
+		t := table.FileScanTask{File: data[0], Length: data[0].FileSizeBytes(), FirstRowID: f.FirstRowID, DataSequenceNumber: f.Sequence}
+		for _, l := range []struct {
+			to    *[]iceberg.DataFile
+			forms []FileForm
+		}{{&t.DeleteFiles, f.Positions}, {&t.EqualityDeleteFiles, f.Equality}, {&t.DeletionVectorFiles, f.Vectors}} {
+			if *l.to, err = d.files(l.forms); err != nil {
+				return nil, err
+			}
+		}
+		out[i] = t
+	}
+	return out, nil
+}
+
+// found is what this plan knows of its files, as it travels. Rows of a narrowed
+// source get the numbers that they have outside.
+func (p *Plan) found(meta table.Metadata, source *narrowed) (*Found, error) {
+	out := &Found{Shape: p.shape, Spilled: p.stats.SpilledBytes, Stages: p.stats.Stages}
+	number := map[*groupState]int{}
+	for g := range p.groups {
+		changes, err := describeChanges(meta, g.out)
+		if err != nil {
+			return nil, fmt.Errorf("merge into %s: describe what was written: %w", p.binding.table, err)
+		}
+		out.Groups = append(out.Groups, changes)
+		number[g] = len(out.Groups)
+	}
+	for path, f := range p.files {
+		found := FoundFile{Path: path, Signature: f.signature, Change: number[f.group]}
+		var err error
+		if found.Matched, err = bitmapBytes(source.outside(f.matched)); err != nil {
+			return nil, err
+		}
+		if found.All = f.applied.Equals(f.matched); !found.All {
+			if found.Applied, err = bitmapBytes(source.outside(f.applied)); err != nil {
+				return nil, err
+			}
+		}
+		out.Files = append(out.Files, found)
+	}
+	slices.SortFunc(out.Files, func(a, b FoundFile) int { return cmp.Compare(a.Path, b.Path) })
+	return out, nil
+}
+
+
+func describeChanges(meta table.Metadata, w *written) (FoundChanges, error) {
+	out := FoundChanges{Updated: w.updated, Deleted: w.deleted, Identical: w.identical, Carried: w.carried}
+	for _, l := range []struct {
+		to    *[]FileForm
+		files []iceberg.DataFile
+	}{{&out.AddData, w.addData}, {&out.RemoveData, w.removeData}, {&out.AddDeletes, w.addDeletes}, {&out.RemoveDeletes, w.removeDeletes}} {
+		var err error
+		if *l.to, err = encodeFiles(meta, l.files); err != nil {
+			return out, err
+		}
+	}
+	for _, f := range slices.Concat(w.addData, w.addDeletes) {
+		out.Paths = append(out.Paths, f.FilePath())
+	}
+	return out, nil
+}
+
+func bitmapBytes(b *roaring.Bitmap) ([]byte, error) {
+	if b.IsEmpty() {
+		return nil, nil
+	}
+	b.RunOptimize()
+	return b.ToBytes()
+}
+
+func bitmapFrom(data []byte) (*roaring.Bitmap, error) {
+	b := roaring.New()
+	if len(data) == 0 {
+		return b, nil
+	}
+	if err := b.UnmarshalBinary(data); err != nil {
+		return nil, fmt.Errorf("rows that matched: %w", err)
+	}
+	return b, nil
+}
