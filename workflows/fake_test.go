@@ -34,6 +34,10 @@ type fake struct {
 	reason    string
 	planURI   string
 	onStage   func(ctx context.Context, r wire.StageRequest) (wire.Staged, error)
+	// divisions are what the next commits of any table answer instead of committing: so many groups.
+	divisions []int
+	onMerge   func(ctx context.Context, r wire.MergeGroupRequest) (wire.MergedGroup, error)
+	commits   []wire.CommitRequest
 }
 
 func newFake(nodes ...wire.Node) *fake {
@@ -157,8 +161,29 @@ func (f *fake) commit(_ context.Context, r wire.CommitRequest) (wire.Committed, 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.commits = append(f.commits, r)
+	if len(f.divisions) > 0 && r.FanOut {
+		n := f.divisions[0]
+		f.divisions = f.divisions[1:]
+		name := fmt.Sprintf("division-%d", len(r.Merged))
+		out := wire.Committed{Divided: &wire.Divided{Division: name, Groups: n, Files: 20 * n, Redo: len(r.Merged) > 0}}
+		if len(r.Merged) > 0 {
+			out.Attempts, out.Conflicts, out.GroupsRedone = 1, 1, n
+		}
+		return out, nil
+	}
 	f.snapshots++
 	return wire.Committed{Snapshot: f.snapshots, Inserted: int64(10 * len(r.Parts)), FilesAdded: 1}, nil
+}
+
+func (f *fake) mergeGroup(ctx context.Context, r wire.MergeGroupRequest) (wire.MergedGroup, error) {
+	if err := f.called(wire.ActivityMergeGroup, tableOf(r.Job)); err != nil {
+		return wire.MergedGroup{}, err
+	}
+	if f.onMerge != nil {
+		return f.onMerge(ctx, r)
+	}
+	return wire.MergedGroup{Part: fmt.Sprintf("merge-%s-%05d", r.Division, r.Group), Files: 20}, nil
 }
 
 func (f *fake) cleanup(_ context.Context, r wire.CleanupRequest) error {
@@ -175,7 +200,7 @@ func (f *fake) register(r interface {
 	for name, fn := range map[string]any{
 		wire.ActivityCompile: f.compile, wire.ActivityRecall: f.recall, wire.ActivityPrepare: f.prepare,
 		wire.ActivityExtend: f.extend, wire.ActivityStageGroup: f.stage, wire.ActivityGather: f.gather,
-		wire.ActivityRefine: f.refine, wire.ActivityCommit: f.commit, wire.ActivityCleanup: f.cleanup,
+		wire.ActivityRefine: f.refine, wire.ActivityMergeGroup: f.mergeGroup, wire.ActivityCommit: f.commit, wire.ActivityCleanup: f.cleanup,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
