@@ -342,7 +342,9 @@ func (w *twins) match(m merge.Options, source merge.Source, d merge.Division) (o
 	return out, nil
 }
 
-func isMoved(err error) bool { return err != nil && strings.Contains(err.Error(), tables.ErrMoved.Error()) }
+func isMoved(err error) bool {
+	return err != nil && strings.Contains(err.Error(), tables.ErrMoved.Error())
+}
 
 // travelled is a value after it went through JSON.
 func travelled[T any](t *testing.T, v T) (out T) {

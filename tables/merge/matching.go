@@ -22,7 +22,10 @@ func Matching(ctx context.Context, head *table.Table, source Source, opts Option
 	if err != nil {
 		return nil, err
 	}
-	if err := plan.begin(ctx, head); err != nil {
+	if err := plan.begin(head); err != nil {
+		return nil, err
+	}
+	if err := plan.load(ctx, head, false); err != nil {
 		return nil, err
 	}
 	fields := make([]arrow.Field, len(columns))

@@ -46,7 +46,7 @@ type appetite int
 
 const (
 	nothing    appetite = iota
-	matching            // those that may hold one of the source's keys
+	candidates          // files that may hold one of the source's keys
 	everything          // for rows without a match too
 )
 
@@ -57,7 +57,7 @@ func (b *binding) wants(sourceRows int) appetite {
 	case len(b.matched) == 0 && len(b.notMatched) == 0 || sourceRows == 0:
 		return nothing
 	}
-	return matching
+	return candidates
 }
 
 // rangeFilter bounds the keys from both sides, so that whole manifests can be

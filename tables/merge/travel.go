@@ -254,7 +254,6 @@ func (p *Plan) found(meta table.Metadata, source *narrowed) (*Found, error) {
 	return out, nil
 }
 
-
 func describeChanges(meta table.Metadata, w *written) (FoundChanges, error) {
 	out := FoundChanges{Updated: w.updated, Deleted: w.deleted, Identical: w.identical, Carried: w.carried}
 	for _, l := range []struct {
