@@ -160,6 +160,7 @@ var trinoLanguage = define("trino", "A Trino cluster. Not yet supported.",
 var limitsLanguage = define("limits", "Bounds of a worker. What does not fit is spilled to disk.",
 	field("memory", aSize, func(l *Limits) *int64 { return &l.Memory }, "Memory that a worker keeps to, at least 256MiB; `--memory` goes before it.", auto("half of the machine's"), example("4GB")),
 	field("parallelism", anInteger(1, 1024), func(l *Limits) *int { return &l.Parallelism }, "Pieces of work at one time.", auto("the machine's cores"), example("8")),
+	field("fan_out", aSize, func(l *Limits) *int64 { return &l.FanOut }, "Size of the data files that a MERGE has to look through above which it is done in groups of files, each an activity for any worker of the task queue; `--fan-out` goes before it.", auto("2GiB"), example("16GiB")),
 )
 
 // DecodeProject reads a project file (varve.yaml). An empty one, or none, is a project with the local environment. What

@@ -90,6 +90,7 @@ type Trino struct {
 type Limits struct {
 	Memory      int64 // bytes
 	Parallelism int
+	FanOut      int64 // bytes
 }
 
 // Secret names where a secret is, never the secret itself: an environment variable or a file.

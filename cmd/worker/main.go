@@ -60,6 +60,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.env.Pipelines, "pipelines", "", "folder of pipelines (default: $VARVE_PIPELINES, then pipelines)")
 	f.StringVar(&o.env.Memory, "memory", "", "memory that the worker keeps to, such as 512MB; what does not fit is spilled to disk (default: limits.memory of varve.yaml, then half of the machine's)")
 	f.IntVar(&o.env.Parallelism, "parallelism", 0, "pieces of work at one time (default: limits.parallelism of varve.yaml, then the machine's cores)")
+	f.StringVar(&o.env.FanOut, "fan-out", "", "size of the data files that a MERGE looks through above which it is done in groups, by all workers of the task queue (default: limits.fan_out of varve.yaml, then 2GiB)")
 	f.StringVar(&o.conn.Address, "address", "", "Temporal server, host:port")
 	f.StringVar(&o.conn.Namespace, "namespace", "", "Temporal namespace")
 	f.StringVar(&o.conn.Profile, "profile", "", "profile of Temporal's configuration file")

@@ -34,9 +34,10 @@ type Options struct {
 	Root      string // "" is the working directory
 	Name      string // "" is VARVE_ENVIRONMENT, then "local"
 	Pipelines string // "" is VARVE_PIPELINES, then pipelines; a relative path begins at Root
-	// Memory and Parallelism go before the limits of varve.yaml; the zero values leave those as they are.
+	// Memory, Parallelism and FanOut go before the limits of varve.yaml; the zero values leave those as they are.
 	Memory      string // such as 512MB
 	Parallelism int
+	FanOut      string // such as 2GiB
 }
 
 // Load reads varve.yaml, if there is one, and selects the environment. Nothing is opened or created.

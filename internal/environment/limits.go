@@ -38,6 +38,13 @@ func (o Options) limits(configured spec.Limits) (spec.Limits, error) {
 	if o.Parallelism > 0 {
 		out.Parallelism = o.Parallelism
 	}
+	if o.FanOut != "" {
+		n, err := spec.ParseSize(o.FanOut)
+		if err != nil {
+			return out, fmt.Errorf("--fan-out: %w", err)
+		}
+		out.FanOut = n
+	}
 	return out, nil
 }
 

@@ -41,6 +41,7 @@ func Config(env environment.Environment) activities.Config {
 		WorkDir:      filepath.Join(env.Dir, "tmp"),
 		Memory:       env.Limits.Memory,
 		Parallelism:  env.Limits.Parallelism,
+		FanOut:       env.Limits.FanOut,
 	}
 }
 
