@@ -39,15 +39,15 @@ type TableResult struct {
 	DeleteFilesAdded int   `json:"delete_files_added,omitempty"`
 	BytesWritten     int64 `json:"bytes_written,omitempty"`
 
-	SnapshotID int64    `json:"snapshot_id,omitempty"` // the snapshot made, or the head if none was
-	Conflicts  int      `json:"conflicts,omitempty"`
+	SnapshotID int64 `json:"snapshot_id,omitempty"` // the snapshot made, or the head if none was
+	Conflicts  int   `json:"conflicts,omitempty"`
 	// MergeGroups counts the groups of a large MERGE, each an activity of its own, and GroupsRedone what a conflict with
 	// another commit made redo.
-	MergeGroups  int `json:"merge_groups,omitempty"`
-	GroupsRedone int `json:"groups_redone,omitempty"`
-	Seconds    float64  `json:"seconds"`
-	Changes    []string `json:"changes,omitempty"` // of the table's definition
-	Warnings   []string `json:"warnings,omitempty"`
+	MergeGroups  int      `json:"merge_groups,omitempty"`
+	GroupsRedone int      `json:"groups_redone,omitempty"`
+	Seconds      float64  `json:"seconds"`
+	Changes      []string `json:"changes,omitempty"` // of the table's definition
+	Warnings     []string `json:"warnings,omitempty"`
 }
 
 // Took puts the counts of the rows' way into the result.
