@@ -94,7 +94,8 @@ func Open(ctx context.Context, cfg Config) (*Activities, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the lake: %w", err)
 	}
-	return &Activities{cfg: cfg, lake: lake, store: sources.Local{Root: cfg.Root}, memory: newBudget(cfg.activityMemory())}, nil
+	files := sources.Anywhere{Local: sources.Local{Root: cfg.Root}, Objects: lake.Catalog().Stores().Objects()}
+	return &Activities{cfg: cfg, lake: lake, store: files, memory: newBudget(cfg.activityMemory())}, nil
 }
 
 // Lake is the open lake.

@@ -136,7 +136,7 @@ func classOf(err error) string {
 		return wire.ErrDenied
 	case errors.Is(err, tables.ErrConflict):
 		return wire.ErrConflict
-	case errors.Is(err, tables.ErrPassing), errors.Is(err, tables.ErrUnknownOutcome):
+	case errors.Is(err, tables.ErrPassing), errors.Is(err, tables.ErrUnknownOutcome), errors.Is(err, sources.ErrPassing):
 		return wire.ErrPassing
 	}
 	return wire.ErrInternal

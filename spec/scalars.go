@@ -243,17 +243,17 @@ var aTimezone = plain(textLike("an IANA time zone", "", func(s string) *problem 
 	return nil
 }))
 
-// laterStores are the schemes of stores that a later issue brings.
-var laterStores = map[string]bool{"s3": true, "s3a": true, "gs": true, "hdfs": true, "abfs": true, "abfss": true, "http": true, "https": true}
+// laterStores are the schemes of stores that are not read yet.
+var laterStores = map[string]bool{"gs": true, "hdfs": true, "abfs": true, "abfss": true, "http": true, "https": true}
 
 var aGlob = textLike("a glob of files", "", func(s string) *problem {
 	rest := s
 	if scheme, after, found := strings.Cut(s, "://"); found {
 		switch {
 		case laterStores[scheme]:
-			return &problem{message: fmt.Sprintf("store %s:// is not yet supported: files are read from the local file system", scheme)}
-		case scheme != "file":
-			return &problem{message: fmt.Sprintf("unknown store %q: expected a path, or file://", shorten(scheme))}
+			return &problem{message: fmt.Sprintf("store %s:// is not yet supported: files are read from the local file system and from S3", scheme)}
+		case !haveStore(scheme):
+			return &problem{message: fmt.Sprintf("unknown store %q: expected a path, file:// or s3://", shorten(scheme))}
 		}
 		rest = after
 	}

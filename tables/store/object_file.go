@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -41,15 +40,7 @@ func (f *objectFile) ReadAt(p []byte, off int64) (int, error) {
 	if n, ok := f.fromTail(want, off); ok {
 		return n, short(n, len(p))
 	}
-	r, _, err := f.bucket.Read(f.ctx, f.key, off, int64(len(want)))
-	if err != nil {
-		return 0, classifyObject("read", f.uri, err)
-	}
-	defer r.Close()
-	n, err := io.ReadFull(r, want)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("%w: %d of %d bytes at %d", objects.ErrPassing, n, len(want), off)
-	}
+	n, err := objects.ReadAt(f.ctx, f.bucket, f.key, want, off)
 	if err != nil {
 		return n, classifyObject("read", f.uri, err)
 	}
@@ -85,17 +76,10 @@ func (f *objectFile) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	if f.stream == nil {
-		r, _, err := f.bucket.Read(f.ctx, f.key, f.position, -1)
-		if err != nil {
-			return 0, classifyObject("read", f.uri, err)
-		}
-		f.stream = r
+		f.stream = objects.Stream(f.ctx, f.bucket, f.described, f.position)
 	}
 	n, err := f.stream.Read(p)
 	f.position += int64(n)
-	if err == io.EOF && f.position < f.described.Size {
-		err = fmt.Errorf("%w: the stream ended at %d of %d bytes", objects.ErrPassing, f.position, f.described.Size)
-	}
 	if err != nil && err != io.EOF {
 		err = classifyObject("read", f.uri, err)
 	}

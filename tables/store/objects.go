@@ -64,17 +64,12 @@ func (o Objects) Open(uri string) (iceio.File, error) {
 
 // ReadFile reads a whole object.
 func (o Objects) ReadFile(uri string) ([]byte, error) {
-	b, key, err := o.at("read", uri)
+	f, err := o.Open(uri)
 	if err != nil {
 		return nil, err
 	}
-	r, _, err := b.Read(o.ctx, key, 0, -1)
-	if err != nil {
-		return nil, classifyObject("read", uri, err)
-	}
-	defer r.Close()
-	content, err := io.ReadAll(r)
-	return content, classifyObject("read", uri, err)
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // Create returns a writer whose object appears, whole and durable, when it is closed.

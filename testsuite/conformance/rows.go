@@ -113,3 +113,10 @@ func texts(rows ...row) []string {
 func by(writer string, token any) tables.CommitOptions {
 	return tables.CommitOptions{ID: commit.ID{Writer: writer, Token: fmt.Sprint(token)}}
 }
+
+func sumOf(a arrow.Array) (sum int64) {
+	for _, v := range a.(*array.Int64).Int64Values() {
+		sum += v
+	}
+	return sum
+}

@@ -16,7 +16,10 @@ func TestStoreLocal(t *testing.T) {
 func TestStoreS3(t *testing.T) {
 	s3 := servers.VersityGW(t)
 	cfg := s3Store(s3)
-	RunStore(t, store.NewStores(*cfg), "s3://"+s3.Bucket+"/files")
+	stores := store.NewStores(*cfg)
+	defer stores.Close()
+	RunStore(t, stores, "s3://"+s3.Bucket+"/files")
+	t.Run("sources", func(t *testing.T) { runSources(t, stores, "s3://"+s3.Bucket+"/landing") })
 	t.Run("lake", func(t *testing.T) {
 		lake := catalog.Config{Type: "sql", URI: t.TempDir() + "/catalog.db", Warehouse: "s3://" + s3.Bucket + "/lake", Store: cfg}
 		Run(t, Subject{Config: lake, DeniedStore: wrongKey(lake)})

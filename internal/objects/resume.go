@@ -1,0 +1,147 @@
+package objects
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// A body that breaks off is asked for again from where it broke: the stores' own clients try a request again, but not the
+// reading of its answer.
+const (
+	resumes      = 5
+	longestPause = 2 * time.Second
+)
+
+var firstPause = 50 * time.Millisecond // four times as long after each failure; tests shorten it
+
+// Stream reads an object from offset to the end of what was described, over breaks of the connection. It is an error if
+// the object is not that one any more.
+func Stream(ctx context.Context, b Bucket, described Object, offset int64) io.ReadCloser {
+	return &stream{ctx: ctx, bucket: b, object: described, at: offset}
+}
+
+type stream struct {
+	ctx    context.Context
+	bucket Bucket
+	object Object
+	at     int64
+	body   io.ReadCloser
+	failed int // in a row
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	if s.at >= s.object.Size {
+		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		n, err := s.step(p)
+		s.at += int64(n)
+		if n > 0 {
+			s.failed = 0
+			return n, nil // what else there was comes again with the next call
+		}
+		if err == nil {
+			continue
+		}
+		s.drop()
+		if !errors.Is(err, ErrPassing) {
+			return 0, err
+		}
+		if s.failed++; s.failed > resumes {
+			return 0, fmt.Errorf("at byte %d of %d: %w", s.at, s.object.Size, err)
+		}
+		if err := pause(s.ctx, s.failed); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (s *stream) step(p []byte) (int, error) {
+	if s.body == nil {
+		body, now, err := s.bucket.Read(s.ctx, s.object.Key, s.at, -1)
+		if err != nil {
+			return 0, err
+		}
+		if now.ETag != s.object.ETag || now.Size != s.object.Size {
+			body.Close()
+			return 0, fmt.Errorf("%s is not the object that was opened: it was replaced", s.object.Key)
+		}
+		s.body = body
+	}
+	n, err := s.body.Read(p)
+	if err == io.EOF && s.at+int64(n) < s.object.Size {
+		err = fmt.Errorf("%w: the answer ended early", ErrPassing)
+	}
+	if err == io.EOF {
+		s.drop()
+	}
+	return n, err
+}
+
+func (s *stream) drop() {
+	if s.body != nil {
+		_ = s.body.Close()
+		s.body = nil
+	}
+}
+
+func (s *stream) Close() error {
+	s.drop()
+	return nil
+}
+
+// ReadAt fills p from offset on, over breaks of the connection. The caller sees to it that the object has as many bytes.
+func ReadAt(ctx context.Context, b Bucket, key string, p []byte, offset int64) (int, error) {
+	done := 0
+	for failed := 0; done < len(p); {
+		n, err := readOnce(ctx, b, key, p[done:], offset+int64(done))
+		done += n
+		if err == nil {
+			continue
+		}
+		if n > 0 {
+			failed = 0
+		}
+		if failed++; !errors.Is(err, ErrPassing) || failed > resumes {
+			return done, err
+		}
+		if err := pause(ctx, failed); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+func readOnce(ctx context.Context, b Bucket, key string, p []byte, offset int64) (int, error) {
+	body, _, err := b.Read(ctx, key, offset, int64(len(p)))
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
+	n, err := io.ReadFull(body, p)
+	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%w: %d of %d bytes at %d came", ErrPassing, n, len(p), offset)
+	}
+	return n, err
+}
+
+func pause(ctx context.Context, failed int) error {
+	d := firstPause
+	for range failed - 1 {
+		d *= 4
+	}
+	timer := time.NewTimer(min(d, longestPause))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
