@@ -45,8 +45,8 @@ test-kill: ## kill -9 at ten points of a run, over activities and commits; the r
 test-kill-all: ## the same at every point
 	VARVE_KILL=all go test -timeout 60m -count=1 -parallel 4 ./testsuite/kill/...
 
-test-catalogs: ## every catalog through one conformance suite, on servers that it starts (installs them; JDK 17 and 25, Maven, Python)
-	VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 20m -count=1 ./testsuite/conformance -run 'TestCatalog'
+test-catalogs: build ## every catalog through one conformance suite, on servers that it starts (installs them; JDK 17 and 25, Maven, Python)
+	VARVE_BIN=$(CURDIR)/bin VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 20m -count=1 ./testsuite/conformance -run 'TestCatalog|TestLake'
 
 test-stores: ## every store through one conformance suite, on servers that it starts
 	VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 20m -count=1 ./testsuite/conformance -run 'TestStore'

@@ -39,7 +39,7 @@ func Nessie(t testing.TB, s3 S3) REST {
 	port, management := Port(t), Port(t)
 	const options = "-Dnessie.catalog.service.s3.default-options."
 	p := start(t, "Nessie", nil, java(t, 25), "-Xmx512m", "-XX:TieredStopAtLevel=1",
-		"-Dquarkus.http.host=127.0.0.1", fmt.Sprintf("-Dquarkus.http.port=%d", port), fmt.Sprintf("-Dquarkus.management.port=%d", management),
+		"-Dquarkus.http.host=127.0.0.1", "-Dquarkus.http.access-log.enabled=false", fmt.Sprintf("-Dquarkus.http.port=%d", port), fmt.Sprintf("-Dquarkus.management.port=%d", management),
 		"-Dnessie.catalog.default-warehouse=lake", "-Dnessie.catalog.warehouses.lake.location=s3://"+s3.Bucket+"/nessie",
 		options+"endpoint="+s3.Endpoint, options+"region="+s3.Region, options+"path-style-access=true",
 		options+"request-signing-enabled=false", options+"access-key=urn:nessie-secret:quarkus:store",

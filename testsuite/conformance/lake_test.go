@@ -1,0 +1,111 @@
+package conformance
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/tables/store"
+	"github.com/varve-lake/varve/testsuite/lab"
+	"github.com/varve-lake/varve/testsuite/reference"
+	"github.com/varve-lake/varve/testsuite/servers"
+)
+
+// TestLakeOnNessieAndS3 runs the example pipeline, as it is, where catalog, tables and deliveries are all elsewhere, in
+// portions, and looks for secrets in everything that was kept of it.
+func TestLakeOnNessieAndS3(t *testing.T) {
+	s3 := servers.VersityGW(t)
+	nessie := servers.Nessie(t, s3)
+	l := lab.New(t, lab.Build(t))
+	const token = "planted-token-of-the-catalog"
+	l.Write("token", []byte(token+"\n"))
+	l.Write("varve.yaml", fmt.Appendf(nil, `
+environments:
+  prod:
+    catalog: {type: rest, uri: %q, warehouse: %s, credential: {file: token}}
+    store: {s3: {region: %s, endpoint: %q, path_style: true, access_key: {env: VARVE_TEST_KEY}, secret_key: {env: VARVE_TEST_SECRET}}}
+`, nessie.URI, nessie.Warehouse, s3.Region, s3.Endpoint))
+	l.Env = []string{"VARVE_ENVIRONMENT=prod", "VARVE_TEST_KEY=" + s3.AccessKey, "VARVE_TEST_SECRET=" + s3.SecretKey}
+
+	stores := store.NewStores(*s3Store(s3))
+	defer stores.Close()
+	landing := "s3://" + s3.Bucket + "/landing"
+	made, err := iceio.LoadFS(t.Context(), stores.Props(), landing)
+	require.NoError(t, err)
+	all := reference.Deliveries(t, l)
+	all = all[slices.IndexFunc(all, func(name string) bool { return name >= reference.WiderFrom })-2:]
+	var said strings.Builder
+	for _, portion := range [][]string{all[:12], all[12 : len(all)-1], all[len(all)-1:]} {
+		reference.Deliver(t, l, "landing", portion...) // for DuckDB's view of them
+		for _, name := range portion {
+			content, err := os.ReadFile(l.Path("landing", name))
+			require.NoError(t, err)
+			require.NoError(t, made.(files).WriteFile(landing+"/"+name, content))
+		}
+		out := l.Trigger("run", "flights", "-p", "landing="+landing)
+		require.Zero(t, out.Code, "%s%s", out.Stdout, out.Stderr)
+		said.WriteString(out.Stdout + out.Stderr)
+		reference.Check(t, l, "landing")
+	}
+	for _, table := range l.Run("flights", "-p", "landing="+landing).Tables {
+		if table.State != wire.StateUnchanged {
+			t.Errorf("nothing is new, but %s: %s: %s", table.Table, table.State, table.Reason)
+		}
+	}
+
+	back := l.Trigger("table", "rollback", "silver.flights", "--to", "1234567890", "--yes")
+	require.NotZero(t, back.Code)
+	require.Contains(t, back.Stderr, "Nessie shows the current snapshot alone")
+	out := l.Trigger("run", "flights", "-p", "landing=s3://"+s3.Bucket+"/nowhere/at-all")
+	said.WriteString(out.Stdout + out.Stderr)
+	l.Env[2] = "VARVE_TEST_SECRET=planted-wrong-secret"
+	out = l.Trigger("table", "head", "silver.flights")
+	require.NotZero(t, out.Code)
+	said.WriteString(out.Stdout + out.Stderr)
+
+	for _, secret := range []string{token, s3.SecretKey, "planted-wrong-secret"} {
+		require.NotContains(t, said.String(), secret)
+		for _, kept := range []string{l.Path(".varve"), filepath.Join(s3.Folder, "buckets")} { // histories; tables, plans, checkpoints
+			require.Empty(t, holding(t, kept, secret))
+		}
+	}
+	require.Empty(t, staged(t, filepath.Join(s3.Folder, "buckets")), "nothing is left staged")
+}
+
+// holding lists the files that hold a text.
+func holding(t *testing.T, folder, text string) (out []string) {
+	t.Helper()
+	n := 0
+	require.NoError(t, filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if n++; bytes.Contains(content, []byte(text)) {
+			out = append(out, path)
+		}
+		return err
+	}))
+	require.NotZero(t, n, "nothing was looked at in %s", folder)
+	return out
+}
+
+func staged(t *testing.T, folder string) (out []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.Contains(path, "/_staging/") {
+			out = append(out, path)
+		}
+		return err
+	}))
+	return out
+}
