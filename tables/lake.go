@@ -44,6 +44,8 @@ func Local(dir string) Config {
 type Lake struct {
 	cfg Config
 	cat *catalog.Catalog
+	// committer is what changes of tables are committed to: the catalog, or what tests put before it.
+	committer commit.Catalog
 }
 
 // OpenLake opens the catalog and creates it where there is none.
@@ -52,7 +54,7 @@ func OpenLake(ctx context.Context, cfg Config) (*Lake, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lake{cfg: cfg, cat: cat}, nil
+	return &Lake{cfg: cfg, cat: cat, committer: cat}, nil
 }
 
 // Close releases the catalog's connections.

@@ -278,7 +278,7 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 	}
 	options := t.lake.cfg.Commit
 	options.Observe = observers(options.Observe, opts.Observe)
-	out, err := commit.Commit(ctx, t.lake.cat, t.tbl.Identifier(), opts.ID, whole, options)
+	out, err := commit.Commit(ctx, t.lake.committer, t.tbl.Identifier(), opts.ID, whole, options)
 	if out.Table != nil {
 		t.tbl = out.Table
 	}

@@ -130,12 +130,12 @@ func (d *differ) check() {
 // merge runs one random merge in both.
 func (d *differ) merge() {
 	m := d.randomMerge()
-	ref := &reference{target: d.target, source: &random.Relation{DB: d.target.DB, Name: "s", Columns: m.source.columns}, opts: m.opts, on: m.on}
-	d.Note("%s, %d bytes: %s\n  source %s", m.opts.Strategy, m.opts.MemoryLimit, ref.text(), random.Describe(m.source.columns))
-	for _, row := range m.source.rows {
+	ref := &reference{target: d.target, source: &random.Relation{DB: d.target.DB, Name: "s", Columns: m.source.Columns}, opts: m.opts, on: m.on}
+	d.Note("%s, %d bytes: %s\n  source %s", m.opts.Strategy, m.opts.MemoryLimit, ref.text(), random.Describe(m.source.Columns))
+	for _, row := range m.source.Rows {
 		d.Note("    %s", random.Text(random.List(row)))
 	}
-	require.NoError(d.t, ref.source.Create(m.source.rows))
+	require.NoError(d.t, ref.source.Create(m.source.Rows))
 	ambiguous := ref.prepare(d.t)
 	before := d.w.load().CurrentSnapshot()
 	stats, out, err := d.w.merge(m.source, m.opts)
@@ -150,7 +150,7 @@ func (d *differ) merge() {
 	want := ref.run(d.t)
 	d.Note("  %+v, identical %d", want, stats.Identical)
 	require.Equal(d.t, want, counts{stats.Inserted, stats.Updated, stats.Deleted, stats.Unchanged})
-	require.Equal(d.t, int64(len(m.source.rows)), stats.SourceRows)
+	require.Equal(d.t, int64(len(m.source.Rows)), stats.SourceRows)
 	if stats.Inserted+stats.Updated+stats.Deleted == stats.Identical {
 		require.False(d.t, out.Committed, "nothing changed: no snapshot")
 		require.Equal(d.t, before, d.w.load().CurrentSnapshot())

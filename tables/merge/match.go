@@ -36,6 +36,8 @@ type matches struct {
 	verdicts []verdict
 	// rows holds the position of each of source's matches.
 	rows []uint32
+	// also holds source rows to which a clause applied, beside those of verdicts: several may delete a row.
+	also []uint32
 }
 
 // pair is a source row that may match a target row.
@@ -396,6 +398,9 @@ func (m *matcher) differs(ctx context.Context, f *frame) [][]bool {
 func (m *matcher) checkCardinality(ctx context.Context, out *matches) error {
 	slices.SortStableFunc(out.verdicts, byPosition)
 	if m.unconditionalDelete {
+		for _, v := range out.verdicts {
+			out.also = append(out.also, v.source)
+		}
 		out.verdicts = slices.CompactFunc(out.verdicts, func(a, b verdict) bool { return a.position == b.position })
 		return nil
 	}

@@ -151,7 +151,7 @@ func (p *Plan) match(ctx context.Context, r *reader, tasks []table.FileScanTask)
 	log := newVerdictLog(p.opts.TempDir, p.opts.MemoryLimit/16)
 	var mu sync.Mutex
 	found := func(file int, m *matches) error {
-		var applied []uint32
+		applied := slices.Clone(m.also)
 		for _, v := range m.verdicts {
 			if v.source != noSource {
 				applied = append(applied, v.source)

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
 	iceio "github.com/apache/iceberg-go/io"
@@ -152,39 +150,4 @@ func (w *world) rows() []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// source is a merge.Source of rows in memory, in batches of a given size.
-type source struct {
-	columns []random.Column
-	rows    [][]any
-	batch   int
-}
-
-func (s *source) Schema() *arrow.Schema { return random.Schema(s.columns) }
-
-func (s *source) Open(_ context.Context, names []string) (array.RecordReader, error) {
-	columns := s.columns
-	if names != nil {
-		columns = nil
-		for _, n := range names {
-			i := slices.IndexFunc(s.columns, func(c random.Column) bool { return c.Name == n })
-			if i < 0 {
-				return nil, fmt.Errorf("no column %s", n)
-			}
-			columns = append(columns, s.columns[i])
-		}
-	}
-	var batches []arrow.RecordBatch
-	for part := range slices.Chunk(s.rows, max(s.batch, 1)) {
-		picked := make([][]any, len(part))
-		for r, row := range part {
-			for _, c := range columns {
-				i := slices.IndexFunc(s.columns, func(x random.Column) bool { return x.Name == c.Name })
-				picked[r] = append(picked[r], row[i])
-			}
-		}
-		batches = append(batches, random.Batch(columns, picked))
-	}
-	return array.NewRecordReader(random.Schema(columns), batches)
 }

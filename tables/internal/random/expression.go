@@ -27,6 +27,9 @@ func (e *Expression) Columns() []string { return e.columns }
 // Type implements merge.Expression.
 func (e *Expression) Type() arrow.DataType { return e.Kind.Type }
 
+// Value is the expression's value where get gives those of its columns.
+func (e *Expression) Value(get func(name string) any) any { return e.eval(get) }
+
 // Eval implements merge.Expression.
 func (e *Expression) Eval(_ context.Context, batch arrow.RecordBatch) (arrow.Array, error) {
 	at := map[string]arrow.Array{}

@@ -60,7 +60,9 @@ func (l leaf) scalar(v parquet.Value) any {
 	}
 	if l.decimal {
 		switch l.kind {
-		case parquet.Int32, parquet.Int64:
+		case parquet.Int32:
+			return big.NewInt(int64(v.Int32()))
+		case parquet.Int64:
 			return big.NewInt(v.Int64())
 		}
 		return twosComplement(v.ByteArray())
