@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -37,10 +38,32 @@ func main() {
 		os.Exit(2)
 	}
 	b := &bench{strategy: map[string]merge.Strategy{"cow": merge.CopyOnWrite, "mor": merge.MergeOnRead}[os.Args[1]], data: os.Args[2], work: os.Args[3]}
-	if err := b.serve(context.Background()); err != nil {
+	profiled, err := profile(os.Getenv("PROFILE"))
+	if err == nil {
+		err = errors.Join(b.serve(context.Background()), profiled())
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "merge:", err)
 		os.Exit(1)
 	}
+}
+
+// profile writes a CPU profile of all commands to a file, where one is named.
+func profile(path string) (end func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 type bench struct {
