@@ -19,7 +19,20 @@ type fragment struct {
 }
 
 // encodeFragment encodes the rows of batches, whose schema is the layout's, as one row group. It does not release them.
-func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch) (f fragment) {
+func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch) fragment {
+	columns := make([][]arrow.Array, l.arrow.NumFields())
+	rows := int64(0)
+	for _, b := range batches {
+		rows += b.NumRows()
+		for i, c := range b.Columns() {
+			columns[i] = append(columns[i], c)
+		}
+	}
+	return l.encodeColumns(ctx, columns, rows)
+}
+
+// encodeColumns is encodeFragment of columns in chunks.
+func (l *layout) encodeColumns(ctx context.Context, columns [][]arrow.Array, rows int64) (f fragment) {
 	defer func() {
 		if r := recover(); r != nil { // arrow-go panics on what it cannot encode
 			f = fragment{err: fmt.Errorf("encode row group: %v", r)}
@@ -28,14 +41,7 @@ func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch
 	if err := ctx.Err(); err != nil {
 		return fragment{err: err}
 	}
-	columns := make([][]arrow.Array, l.arrow.NumFields())
-	for _, b := range batches {
-		f.rows += b.NumRows()
-		for i, c := range b.Columns() {
-			columns[i] = append(columns[i], c)
-		}
-	}
-	f.nans = countNaNs(l.arrow, columns)
+	f.rows, f.nans = rows, countNaNs(l.arrow, columns)
 	var out bytes.Buffer
 	options := []pqarrow.WriterOption{pqarrow.WithAllocator(allocator)}
 	if l.storeSchema {

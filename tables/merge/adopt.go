@@ -102,7 +102,7 @@ func stateOf(f FoundFile) (*fileState, error) {
 }
 
 func (d *decoder) changes(g FoundChanges) (*groupState, error) {
-	w := &written{updated: g.Updated, deleted: g.Deleted, identical: g.Identical, carried: g.Carried}
+	w := &written{updated: g.Updated, deleted: g.Deleted, identical: g.Identical, carried: g.Carried, carriedBytes: g.CarriedBytes}
 	for _, l := range []struct {
 		to    *[]iceberg.DataFile
 		forms []FileForm

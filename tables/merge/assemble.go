@@ -11,7 +11,7 @@ import (
 func (p *Plan) change() *commit.Change {
 	out := &commit.Change{Operation: commit.Append}
 	s := &p.stats
-	s.Updated, s.Deleted, s.Identical, s.Carried = 0, 0, 0, 0
+	s.Updated, s.Deleted, s.Identical, s.Carried, s.CarriedBytes = 0, 0, 0, 0, 0
 	for g := range p.groups {
 		out.AddData = append(out.AddData, g.out.addData...)
 		out.RemoveData = append(out.RemoveData, g.out.removeData...)
@@ -21,6 +21,7 @@ func (p *Plan) change() *commit.Change {
 		s.Deleted += g.out.deleted
 		s.Identical += g.out.identical
 		s.Carried += g.out.carried
+		s.CarriedBytes += g.out.carriedBytes
 	}
 	out.AddData = append(out.AddData, p.inserts.files...)
 	applied := roaring.New()

@@ -57,7 +57,7 @@ func (r *reader) deletedByValue(ctx context.Context, task table.FileScanTask, de
 	}
 	var vector keys.Vector
 	values := keys.NewTable(layout)
-	err = by.scanFile(ctx, &targetFile{task: table.FileScanTask{File: deletes}}, "", columns, nil, func(b block) error {
+	err = by.scanFile(ctx, &targetFile{task: table.FileScanTask{File: deletes}}, "", columns, datafile.ReadOptions{}, func(b block) error {
 		if err := layout.Encode(&vector, b.columns); err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (r *reader) deletedByValue(ctx context.Context, task table.FileScanTask, de
 	}
 	values.Build(nil)
 	var prober keys.Prober
-	return by.scanFile(ctx, &targetFile{task: task}, "", columns, nil, func(b block) error {
+	return by.scanFile(ctx, &targetFile{task: task}, "", columns, datafile.ReadOptions{}, func(b block) error {
 		if err := layout.Encode(&vector, b.columns); err != nil {
 			return err
 		}

@@ -67,24 +67,34 @@ type block struct {
 // prefix; rows, if not nil, are the only positions that are read. A column may
 // be asked for twice. What do gets is valid during the call.
 func (r *reader) scan(ctx context.Context, f *targetFile, prefix string, columns []string, rows *roaring64.Bitmap, do func(block) error) error {
-	err := r.scanFile(ctx, f, prefix, columns, rows, do)
+	err := r.scanFile(ctx, f, prefix, columns, datafile.ReadOptions{Rows: rows}, do)
+	return readError(f, err)
+}
+
+// scanGroup is scan of one row group. Other ones are read at the same time, so
+// its columns are not.
+func (r *reader) scanGroup(ctx context.Context, f *targetFile, group int, prefix string, columns []string, do func(block) error) error {
+	err := r.scanFile(ctx, f, prefix, columns, datafile.ReadOptions{RowGroups: []int{group}, Parallelism: 1}, do)
+	return readError(f, err)
+}
+
+func readError(f *targetFile, err error) error {
 	if err != nil && !errors.As(err, new(*CardinalityError)) {
 		return fmt.Errorf("read %s: %w", f.task.File.FilePath(), err)
 	}
 	return err
 }
 
-func (r *reader) scanFile(ctx context.Context, f *targetFile, prefix string, columns []string, rows *roaring64.Bitmap, do func(block) error) error {
+func (r *reader) scanFile(ctx context.Context, f *targetFile, prefix string, columns []string, opts datafile.ReadOptions, do func(block) error) error {
 	var once []string
 	for _, c := range columns {
 		if !slices.Contains(once, c) {
 			once = append(once, c)
 		}
 	}
-	rd, err := datafile.Open(ctx, r.fs, f.task.File, datafile.ReadOptions{
-		Schema: r.schema, Columns: once, Deleted: f.deleted, Rows: rows,
-		BatchRows: batchRows, NameMapping: r.meta.NameMapping(), Spec: r.meta.PartitionSpecByID(int(f.task.File.SpecID())),
-	})
+	opts.Schema, opts.Columns, opts.Deleted = r.schema, once, f.deleted
+	opts.BatchRows, opts.NameMapping, opts.Spec = batchRows, r.meta.NameMapping(), r.meta.PartitionSpecByID(int(f.task.File.SpecID()))
+	rd, err := datafile.Open(ctx, r.fs, f.task.File, opts)
 	if err != nil {
 		return err
 	}

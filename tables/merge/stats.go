@@ -20,8 +20,10 @@ type Stats struct {
 	Unchanged int64
 	// Identical counts the updates that would have changed no column's value.
 	Identical int64
-	// Carried counts the rows that copy-on-write copied without a change.
-	Carried int64
+	// Carried counts the rows that copy-on-write copied without a change, and
+	// CarriedBytes what of their files was copied as bytes, not decoded.
+	Carried      int64
+	CarriedBytes int64
 
 	FilesScanned     int // data files whose keys were read
 	FilesPruned      int // data files that could not hold a matching key

@@ -64,10 +64,11 @@ type FoundChanges struct {
 	RemoveDeletes []FileForm `json:"remove_deletes,omitempty"`
 	Paths         []string   `json:"paths,omitempty"` // of what was added
 
-	Updated   int64 `json:"updated,omitempty"`
-	Deleted   int64 `json:"deleted,omitempty"`
-	Identical int64 `json:"identical,omitempty"`
-	Carried   int64 `json:"carried,omitempty"`
+	Updated      int64 `json:"updated,omitempty"`
+	Deleted      int64 `json:"deleted,omitempty"`
+	Identical    int64 `json:"identical,omitempty"`
+	Carried      int64 `json:"carried,omitempty"`
+	CarriedBytes int64 `json:"carried_bytes,omitempty"`
 }
 
 // Paths are the files that were written.
@@ -255,7 +256,7 @@ func (p *Plan) found(meta table.Metadata, source *narrowed) (*Found, error) {
 }
 
 func describeChanges(meta table.Metadata, w *written) (FoundChanges, error) {
-	out := FoundChanges{Updated: w.updated, Deleted: w.deleted, Identical: w.identical, Carried: w.carried}
+	out := FoundChanges{Updated: w.updated, Deleted: w.deleted, Identical: w.identical, Carried: w.carried, CarriedBytes: w.carriedBytes}
 	for _, l := range []struct {
 		to    *[]FileForm
 		files []iceberg.DataFile

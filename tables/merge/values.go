@@ -218,14 +218,15 @@ func (b *binding) needs(columns []int) (source, target []string) {
 	return s.of(b.source), t.of(b.target)
 }
 
-// changing lists the columns that some update clause assigns, those first that
-// are cheap to compare.
+// changing lists the columns that some update clause may change, those first
+// that are cheap to compare. A key that takes the value of the source column that
+// it was matched by is not among them, if keys that match are equal bit for bit.
 func (b *binding) changing() []int {
 	var out []int
 	for c := range b.target.NumFields() {
 		for _, clauses := range [][]clause{b.matched, b.bySource} {
 			for i := range clauses {
-				if _, ok := clauses[i].assignOf(c); ok && !slices.Contains(out, c) {
+				if a, ok := clauses[i].assignOf(c); ok && !b.matchedBy(a) && !slices.Contains(out, c) {
 					out = append(out, c)
 				}
 			}
@@ -247,4 +248,15 @@ func (b *binding) changing() []int {
 	}
 	slices.SortStableFunc(out, func(x, y int) int { return cost(x) - cost(y) })
 	return out
+}
+
+// matchedBy tells whether an assignment gives a key column the value that the row
+// was matched by.
+func (b *binding) matchedBy(a assign) bool {
+	for i, k := range b.keys {
+		if a.from != "" && k.source == a.from && k.target == b.target.Field(a.column).Name && b.layout.Bitwise(i) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,433 @@
+package datafile
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+)
+
+const (
+	// A file whose row groups are mostly smaller than this part of the table's is better written anew as a whole: carried
+	// groups stay as small as they are.
+	smallGroup    = 8
+	maxFooterSize = 256 << 20
+)
+
+// Carried is a data file being written anew. Encode may be called by several goroutines at once; Add, Close and Abort are for
+// one.
+type Carried struct {
+	carrier *Carrier
+	ctx     context.Context
+	df      iceberg.DataFile
+	source  iceio.File
+	footer  *metadata.FileMetaData
+	end     int64       // of what is before the footer
+	columns []leafRange // where the file has each of the table's columns; none where it has it in another form
+	starts  []int64     // first position of each row group, and the end
+
+	id    string
+	open  *carriedFile
+	files []*carriedFile
+	bytes int64 // copied
+}
+
+// carriedFile is a file that takes the place of a Carried one, or of a part of it.
+type carriedFile struct {
+	uri       string
+	sink      iceio.FileWriter
+	out       *bufio.Writer
+	assembler *assembler
+	nans      map[int]int64
+	described iceberg.DataFile
+}
+
+// readFooter reads the footer once, instead of by Parquet reader: its chunks' descriptions will be changed.
+func (f *Carried) readFooter() error {
+	size, err := f.source.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	tail := make([]byte, 8)
+	if size < 12 {
+		return errNotParquet
+	}
+	if _, err := f.source.ReadAt(tail, size-8); err != nil && err != io.EOF {
+		return err
+	}
+	if string(tail[4:]) != parquetMagic { // "PARE": the footer is encrypted
+		return fmt.Errorf("it does not end as a Parquet file: %w", errNotParquet)
+	}
+	length := int64(binary.LittleEndian.Uint32(tail))
+	if length > maxFooterSize || length > size-12 {
+		return fmt.Errorf("footer of %d bytes in a file of %d: %w", length, size, errNotParquet)
+	}
+	f.end = size - 8 - length
+	raw := make([]byte, length)
+	if _, err := f.source.ReadAt(raw, f.end); err != nil && err != io.EOF {
+		return err
+	}
+	if f.footer, err = metadata.NewFileMetaData(raw, nil); err != nil {
+		return fmt.Errorf("decode footer: %w", err)
+	}
+	f.starts = []int64{0}
+	for i, rg := range f.footer.RowGroups {
+		if rg.NumRows < 0 || len(rg.Columns) != f.footer.Schema.NumColumns() {
+			return fmt.Errorf("row group %d has %d rows and %d columns: %w", i, rg.NumRows, len(rg.Columns), errNotParquet)
+		}
+		f.starts = append(f.starts, f.starts[i]+rg.NumRows)
+	}
+	return nil
+}
+
+// faultyPages are writers whose pages need readers that know of their faults, which go by the footer's created_by; a carried
+// page would lie under another one. PARQUET-246 and PARQUET-251 were mended before this version.
+var faultyPages = metadata.NewAppVersionExplicit("parquet-mr", 1, 10, 0)
+
+// match finds the columns whose bytes fit, and says whether it is worth while.
+func (f *Carried) match() (bool, error) {
+	groups := int64(len(f.footer.RowGroups))
+	if groups == 0 || groups > math.MaxInt16 || f.starts[groups] != f.df.Count() {
+		return false, nil
+	}
+	if !f.footer.IsSetColumnOrders() { // bounds of such a file mean nothing
+		return false, nil
+	}
+	if f.footer.IsSetEncryptionAlgorithm() || f.footer.WriterVersion().LessThan(faultyPages) {
+		return false, nil
+	}
+	total := int64(0)
+	for _, rg := range f.footer.RowGroups {
+		total += rg.TotalByteSize
+	}
+	l := f.carrier.layout
+	if f.starts[groups] < groups*max(l.rowGroupRows/smallGroup, 1) && total < groups*l.rowGroupBytes/(2*smallGroup) {
+		return false, nil
+	}
+	any := false
+	own := leafRanges(f.footer)
+	target, root := f.carrier.shape.Schema.Root(), f.footer.Schema.Root()
+	f.columns = make([]leafRange, target.NumFields())
+	for i := range f.columns {
+		if at := root.FieldIndexByName(target.Field(i).Name()); at >= 0 && root.Field(at).Equals(target.Field(i)) {
+			f.columns[i], any = own[at], true
+		}
+	}
+	return any, nil
+}
+
+// RowGroups is the number of row groups in the file.
+func (f *Carried) RowGroups() int { return len(f.starts) - 1 }
+
+// Positions are those of a row group's rows: from first to before end.
+func (f *Carried) Positions(group int) (first, end int64) { return f.starts[group], f.starts[group+1] }
+
+// DecodedBytes estimates what some columns of a row group take in memory; dictionaries may hide more.
+func (f *Carried) DecodedBytes(group int, columns []int) int64 {
+	rg, total := f.footer.RowGroups[group], int64(0)
+	for _, c := range columns {
+		for leaf := f.columns[c].from; leaf < f.columns[c].to; leaf++ {
+			total += max(rg.Columns[leaf].MetaData.GetTotalUncompressedSize(), rg.NumRows*8)
+		}
+		if f.columns[c].to == 0 { // in another form
+			total += max(rg.TotalByteSize/int64(len(rg.Columns)), rg.NumRows*8)
+		}
+	}
+	return total
+}
+
+// Fits says whether the bytes of a column (by index in the table's schema; with row lineage, its two columns follow) can be
+// carried in a row group: what a manifest says of them is known then.
+func (f *Carried) Fits(group, column int) bool {
+	leaves := f.columns[column]
+	for i := leaves.from; i < leaves.to; i++ {
+		if !f.chunkFits(group, i) {
+			return false
+		}
+	}
+	return leaves.to > leaves.from
+}
+
+func (f *Carried) chunkFits(group, leaf int) bool {
+	chunk, column := f.footer.RowGroups[group].Columns[leaf], f.footer.Schema.Column(leaf)
+	m := chunk.MetaData
+	if m == nil || chunk.FilePath != nil && *chunk.FilePath != "" || chunk.CryptoMetadata != nil || len(chunk.EncryptedColumnMetadata) > 0 || m.IndexPageOffset != nil {
+		return false
+	}
+	if _, _, err := f.piece(group, leaf).extent(); err != nil {
+		return false // the reader says what is wrong with it
+	}
+	if column.MaxRepetitionLevel() == 0 && m.NumValues != f.footer.RowGroups[group].NumRows {
+		return false
+	}
+	s := m.Statistics
+	if s == nil || s.NullCount == nil {
+		return false
+	}
+	id := int(column.SchemaNode().FieldID())
+	if iceberg.IsMetadataColumn(id) {
+		return *s.NullCount == 0 // nulls of these follow from the file's entry in the manifest, which changes
+	}
+	switch column.PhysicalType() {
+	case parquet.Types.Float, parquet.Types.Double:
+		// NaNs are counted in manifests, but not in footers; and some writers take them for bounds.
+		nans, counted := f.df.NaNValueCounts()[id]
+		if column.MaxRepetitionLevel() == 0 && (!counted || nans > 0) || !notNaN(s.MinValue) || !notNaN(s.MaxValue) {
+			return false
+		}
+	case parquet.Types.ByteArray:
+		return true // values may be too long for bounds
+	}
+	return s.MinValue != nil && s.MaxValue != nil || *s.NullCount == m.NumValues
+}
+
+// notNaN says whether a bound of floating-point numbers is a number.
+func notNaN(bound []byte) bool {
+	switch len(bound) {
+	case 4:
+		v := math.Float32frombits(binary.LittleEndian.Uint32(bound))
+		return v == v
+	case 8:
+		v := math.Float64frombits(binary.LittleEndian.Uint64(bound))
+		return v == v
+	}
+	return true
+}
+
+func (f *Carried) piece(group, leaf int) piece {
+	return piece{from: f.source, size: f.end, meta: f.footer, group: group, leaf: leaf}
+}
+
+// CarriedGroup is a new version of a row group, encoded as far as it changed.
+type CarriedGroup struct {
+	row     *metadata.FileMetaData
+	pieces  []piece
+	rows    int64
+	size    int64 // in the file, about
+	carried int64 // bytes that are copied
+	nans    map[int]int64
+}
+
+// Encode makes a new version of a row group of so many rows. columns has the values of each of the table's columns, in chunks;
+// those that are nil are carried, which takes that they fit and that no row is gone.
+func (f *Carried) Encode(group int, columns [][]arrow.Array, rows int64) (out *CarriedGroup, err error) {
+	err = protect(func() error {
+		out, err = f.encode(group, columns, rows)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rewrite %s: row group %d: %w", f.df.FilePath(), group, err)
+	}
+	return out, nil
+}
+
+func (f *Carried) encode(group int, columns [][]arrow.Array, rows int64) (*CarriedGroup, error) {
+	out := &CarriedGroup{rows: rows, nans: map[int]int64{}}
+	var given []int
+	for i, c := range columns {
+		if c != nil {
+			given = append(given, i)
+		} else if !f.Fits(group, i) || rows != f.starts[group+1]-f.starts[group] {
+			return nil, fmt.Errorf("column %s cannot be carried", f.carrier.layout.arrow.Field(i).Name)
+		}
+	}
+	var err error
+	if out.row, err = f.carrier.blank(); err != nil {
+		return nil, err
+	}
+	var fresh []piece
+	if len(given) > 0 {
+		fragment, pieces, err := f.carrier.encode(f.ctx, given, columns, rows)
+		if err != nil {
+			return nil, err
+		}
+		fresh, out.nans = pieces, fragment.nans
+	}
+	for i, leaves := range f.carrier.leaves {
+		n := leaves.to - leaves.from
+		if columns[i] != nil {
+			out.pieces, fresh = append(out.pieces, fresh[:n]...), fresh[n:]
+			continue
+		}
+		f.addNoNaNs(out.nans, i)
+		for leaf := f.columns[i].from; leaf < f.columns[i].to; leaf++ {
+			p := f.piece(group, leaf)
+			out.pieces = append(out.pieces, p)
+			out.carried += f.footer.RowGroups[group].Columns[leaf].MetaData.TotalCompressedSize
+		}
+	}
+	for _, p := range out.pieces {
+		out.size += p.meta.RowGroups[p.group].Columns[p.leaf].MetaData.TotalCompressedSize
+	}
+	return out, nil
+}
+
+// addNoNaNs counts no NaN for the floating-point columns below a column that is carried: with one, it would not fit.
+func (f *Carried) addNoNaNs(nans map[int]int64, column int) {
+	countFieldNaNs(nans, f.carrier.layout.arrow.Field(column), array.MakeArrayOfNull(allocator, f.carrier.layout.arrow.Field(column).Type, 0), nil)
+}
+
+// encode encodes some columns of a row group.
+func (c *Carrier) encode(ctx context.Context, given []int, columns [][]arrow.Array, rows int64) (fragment, []piece, error) {
+	part := *c.layout
+	fields := make([]arrow.Field, len(given))
+	chunks := make([][]arrow.Array, len(given))
+	defer func() {
+		for _, c := range chunks {
+			releaseAll(c)
+		}
+	}()
+	for i, column := range given {
+		fields[i] = c.layout.arrow.Field(column)
+		for _, a := range columns[column] {
+			conformed, err := conformArray(ctx, a, fields[i].Type)
+			if err != nil {
+				return fragment{}, nil, fmt.Errorf("column %s: %w", fields[i].Name, err)
+			}
+			chunks[i] = append(chunks[i], conformed)
+			if path, ok := nullInRequired(fields[i].Name, fields[i], conformed, nil); !ok {
+				return fragment{}, nil, fmt.Errorf("column %s is required and holds a null", path)
+			}
+		}
+	}
+	part.arrow = arrow.NewSchema(fields, nil)
+	f := part.encodeColumns(ctx, chunks, rows)
+	if f.err != nil {
+		return fragment{}, nil, f.err
+	}
+	meta, end, err := parseFooter(f.file)
+	if err != nil {
+		return fragment{}, nil, err
+	}
+	pieces := make([]piece, meta.Schema.NumColumns())
+	for leaf := range pieces {
+		pieces[leaf] = piece{from: bytes.NewReader(f.file), size: end, meta: meta, leaf: leaf}
+	}
+	return f, pieces, nil
+}
+
+// Add lays a row group into the file; they are to be added in order. A file that grew beyond the table's target is ended before.
+func (f *Carried) Add(g *CarriedGroup) error {
+	if f.open != nil && f.open.assembler.size()+g.size/2 > f.carrier.layout.targetBytes {
+		if err := f.finish(); err != nil {
+			return err
+		}
+	}
+	if f.open == nil {
+		if err := f.create(); err != nil {
+			return err
+		}
+	}
+	if err := f.ctx.Err(); err != nil {
+		return context.Cause(f.ctx)
+	}
+	if err := f.open.assembler.splice(g.row, g.pieces, g.rows); err != nil {
+		return fmt.Errorf("write %s: copy from %s: %w", f.open.uri, f.df.FilePath(), err)
+	}
+	for id, n := range g.nans {
+		f.open.nans[id] += n
+	}
+	f.bytes += g.carried
+	return nil
+}
+
+func (f *Carried) create() error {
+	l := f.carrier.layout
+	name := fmt.Sprintf("%s%s-%05d.parquet", prefixed(f.carrier.prefix), f.id, len(f.files))
+	uri := l.place(f.partitionPath(), name)
+	sink, err := f.carrier.fs.Create(uri)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", uri, err)
+	}
+	f.open = &carriedFile{uri: uri, sink: sink, out: bufio.NewWriterSize(sink, 256<<10), nans: map[int]int64{}}
+	f.files = append(f.files, f.open)
+	f.open.assembler, err = newAssembler(f.open.out)
+	return err
+}
+
+// partitionPath is the folder of a partition, which only helps the eye: for values that it cannot name there is none.
+func (f *Carried) partitionPath() (path string) {
+	l := f.carrier.layout
+	if l.spec.NumFields() == 0 {
+		return ""
+	}
+	values := f.df.Partition()
+	record := make(partitionRecord, l.spec.NumFields())
+	for i := range record {
+		record[i] = values[l.spec.Field(i).FieldID]
+	}
+	_ = protect(func() error {
+		path = l.spec.PartitionToPath(record, l.schema) + "/"
+		return nil
+	})
+	return path
+}
+
+// finish ends the file at hand, makes sure that its bytes are on disk, and describes it.
+func (f *Carried) finish() error {
+	o := f.open
+	f.open = nil
+	footer, err := o.assembler.finish(f.carrier.layout.keyValues)
+	if err == nil {
+		err = o.out.Flush()
+	}
+	sink := o.sink
+	o.sink = nil
+	if err := conclude(sink, err); err != nil {
+		return fmt.Errorf("write %s: %w", o.uri, err)
+	}
+	order := table.UnsortedSortOrderID
+	if !f.carrier.layout.order.IsUnsorted() {
+		order = f.carrier.layout.order.OrderID()
+	}
+	o.described, err = f.carrier.layout.describe(described{
+		uri: o.uri, size: o.assembler.size(), footer: footer, partition: presentValues(f.df.Partition()), sortOrderID: order, nans: o.nans,
+	})
+	return err
+}
+
+// Close ends the new file and describes what takes the old one's place: usually one file, none if no row group was added.
+// carried is the number of bytes copied. After an error call Abort.
+func (f *Carried) Close() (files []iceberg.DataFile, carried int64, err error) {
+	if f.open != nil {
+		if err := f.finish(); err != nil {
+			return nil, 0, err
+		}
+	}
+	uris := make([]string, 0, len(f.files))
+	for _, o := range f.files {
+		files, uris = append(files, o.described), append(uris, o.uri)
+	}
+	if err := errors.Join(f.source.Close(), syncDirectories(uris, f.carrier.layout.location)); err != nil {
+		return nil, 0, fmt.Errorf("rewrite %s: %w", f.df.FilePath(), err)
+	}
+	return files, f.bytes, nil
+}
+
+// Abort removes what was written.
+func (f *Carried) Abort() error {
+	_ = f.source.Close()
+	var errs []error
+	for _, o := range f.files {
+		if o.sink != nil {
+			abandon(o.sink)
+		}
+		if err := removeIfThere(f.carrier.fs, o.uri); err != nil {
+			errs = append(errs, fmt.Errorf("remove %s: %w", o.uri, err))
+		}
+	}
+	f.files, f.open = nil, nil
+	return errors.Join(errs...)
+}
