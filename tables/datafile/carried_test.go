@@ -350,7 +350,7 @@ func TestCarrierRefuses(t *testing.T) {
 		{"another partition spec", plain, otherSpec},
 		{"a sort order", newTable(t, schema, nil, sortOrder(t, asc(1)), small), df},
 		{"small row groups", newTable(t, schema, nil, table.UnsortedSortOrder, nil), df},
-		{"other columns", newTable(t, iceberg.NewSchema(0, nested(3, "id", p.Int64), nested(4, "s", p.String)), nil, table.UnsortedSortOrder, small), df},
+		{"other columns", newTable(t, iceberg.NewSchema(0, nested(1, "more", p.Int64), nested(2, "id", p.Int64), nested(3, "s", p.String)), nil, table.UnsortedSortOrder, small), df},
 		{"other types", newTable(t, iceberg.NewSchema(0, nested(1, "id", p.String), nested(2, "s", p.Int64)), nil, table.UnsortedSortOrder, small), df},
 	} {
 		carrier, err := NewCarrier(context.Background(), c.meta, localFS, WriterOptions{})

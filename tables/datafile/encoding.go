@@ -184,6 +184,9 @@ func (l *layout) columnProperties(opts []parquet.WriterProperty, path string, t 
 	default:
 		dictionary = repeats(chunks)
 	}
+	if dictionary && holdNaN(chunks) {
+		dictionary = false // arrow-go's makes one NaN of all, whatever their bits
+	}
 	opts = append(opts, parquet.WithDictionaryFor(path, dictionary))
 	if dictionary {
 		opts = append(opts, parquet.WithDictionaryCostFallbackFor(path, !chosen))
@@ -192,6 +195,22 @@ func (l *layout) columnProperties(opts []parquet.WriterProperty, path string, t 
 		opts = append(opts, parquet.WithEncodingFor(path, parquet.Encodings.DeltaBinaryPacked))
 	}
 	return opts
+}
+
+func holdNaN(chunks []arrow.Array) bool {
+	for _, c := range chunks {
+		switch c := c.(type) {
+		case *array.Float32:
+			if countNaN(c.Float32Values(), c, nil) > 0 {
+				return true
+			}
+		case *array.Float64:
+			if countNaN(c.Float64Values(), c, nil) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func children(chunks []arrow.Array, child func(arrow.Array) arrow.Array) []arrow.Array {

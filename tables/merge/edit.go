@@ -128,8 +128,12 @@ func (e *edit) tooLarge() bool {
 			read = append(read, c)
 		}
 	}
-	return len(read) > 0 && e.file.DecodedBytes(e.number, read) > max(e.c.options.MemoryLimit, minGroupBytes)
+	return len(read) > 0 && e.file.DecodedBytes(e.number, read) > maxDecoded(e.c.options.MemoryLimit)
 }
+
+// maxDecoded is how many bytes of a row group may be decoded at once, where a
+// writer may hold limit. Tests make it small.
+var maxDecoded = func(limit int64) int64 { return max(limit, minGroupBytes) }
 
 // read decodes columns of all live rows.
 func (e *edit) read(columns []int) error {
