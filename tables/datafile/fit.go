@@ -86,7 +86,10 @@ func (f *Carried) chunkFits(group, leaf int) bool {
 	if _, _, err := f.piece(group, leaf).extent(); err != nil {
 		return false // the reader says what is wrong with it
 	}
-	if column.MaxRepetitionLevel() == 0 && m.NumValues != f.footer.RowGroups[group].NumRows {
+	if column.MaxRepetitionLevel() > 0 {
+		return true // manifests say no more of it than how many values there are
+	}
+	if m.NumValues != f.footer.RowGroups[group].NumRows {
 		return false
 	}
 	s := m.Statistics
@@ -101,7 +104,7 @@ func (f *Carried) chunkFits(group, leaf int) bool {
 	case parquet.Types.Float, parquet.Types.Double:
 		// NaNs are counted in manifests, but not in footers; and some writers take them for bounds.
 		nans, counted := f.df.NaNValueCounts()[id]
-		if column.MaxRepetitionLevel() == 0 && (!counted || nans > 0) || !notNaN(s.MinValue) || !notNaN(s.MaxValue) {
+		if !counted || nans > 0 || !notNaN(s.MinValue) || !notNaN(s.MaxValue) {
 			return false
 		}
 	case parquet.Types.ByteArray:

@@ -75,6 +75,9 @@ func (a *assembler) spliceChunk(p piece) error {
 	if err != nil {
 		return fmt.Errorf("offset index: %w", err)
 	}
+	if p.meta.Schema.Column(p.leaf).MaxRepetitionLevel() > 0 { // as the writer, which has none there: see columnProperties
+		column, chunk.MetaData.Statistics = nil, nil
+	}
 	if column == nil || offset == nil { // one without the other is of no use, and some readers expect both
 		column, offset = nil, nil
 	}
