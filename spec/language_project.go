@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 
@@ -62,18 +63,26 @@ var aSecret = shape[Secret]{secretLanguage.kind, func(d *decoder, n *yaml.Node, 
 var catalogLanguage = define("catalog",
 	"An Iceberg catalog. Without one it is SQLite in `.varve/catalog.db`, with the tables of the JDBC catalog, so that other engines can share it.",
 	field("type", enum(
-		value{name: "sql", doc: "a database: SQLite; PostgreSQL is not yet supported"},
+		value{name: "sql", doc: "a database, SQLite or PostgreSQL, with the tables of the JDBC catalog, which Spark and PyIceberg share"},
 		value{name: "rest", doc: "Iceberg's REST protocol: Nessie, Polaris, Unity and others"},
 		value{name: "glue", doc: "AWS Glue; not yet supported"},
 	), func(c *Catalog) *string { return &c.Type }, "The kind of catalog.", required, example("sql")),
 	field("name", plain(aName), func(c *Catalog) *string { return &c.Name }, "sql: the catalog's name in the database's tables.", initial("varve")),
-	field("uri", aURI, func(c *Catalog) *string { return &c.URI }, "sql: `sqlite:///absolute/path` or `sqlite:relative/path`; rest: the server's address.", example("https://nessie.example/iceberg")),
+	field("uri", aURI, func(c *Catalog) *string { return &c.URI }, "sql: `sqlite:///absolute/path`, `sqlite:relative/path` or `postgresql://host:5432/database?user=name`; rest: the server's address.", example("https://nessie.example/iceberg")),
 	field("warehouse", plain(textLike("a warehouse", "", nil)), func(c *Catalog) *string { return &c.Warehouse }, "sql: the folder or URI under which tables lie; rest: the warehouse's name.", example("lake")),
 	field("branch", plain(textLike("a branch", "", nil)), func(c *Catalog) *string { return &c.Branch }, "rest, on Nessie: the branch that is read and written.", auto("the server's default branch"), example("main")),
 	field("staging", aURI, func(c *Catalog) *string { return &c.Staging }, "rest: the folder in which what belongs to no one table is staged, such as a large plan.", auto("where the server says that its warehouse lies"), example("s3://lake/_runs")),
-	field("credential", aSecret, func(c *Catalog) *Secret { return &c.Credential }, "rest: a token, or client credentials as `id:secret`, which are changed into tokens at the property `oauth2-server-uri`, or else at the catalog itself.", example("{env: NESSIE_TOKEN}")),
+	field("credential", aSecret, func(c *Catalog) *Secret { return &c.Credential }, "sql on PostgreSQL: the password; without it, PostgreSQL's usual files and variables. rest: a token, or client credentials as `id:secret`, which are changed into tokens at the property `oauth2-server-uri`, or else at the catalog itself.", example("{env: NESSIE_TOKEN}")),
 	field("properties", plainProperties, func(c *Catalog) *map[string]string { return &c.Properties }, "Further properties, as the catalog knows them; rest: `prefix`, `oauth2-server-uri`, `scope`, `audience`, `resource`, `header.*` among them. None may hold a secret."),
 ).at(func(c *Catalog) *Pos { return &c.Pos }).checked(func(d *decoder, m keys, c *Catalog) {
+	if at, err := url.Parse(c.URI); err == nil {
+		for key := range at.Query() {
+			if secretName(key) {
+				d.secret[m.pos(d, "uri").Line] = true
+				d.fail(m.pos(d, "uri"), "parameter %q of the uri looks like a secret: secrets are named, never inlined, by the key credential", key)
+			}
+		}
+	}
 	switch {
 	case c.Type == "rest" && c.URI == "" && !m.has("uri"):
 		d.fail(m.owner, "a catalog of type rest needs a key \"uri\"")
@@ -202,11 +211,8 @@ func (e *Environment) later() Diagnostics {
 	add := func(at Pos, what string) {
 		out = append(out, Diagnostic{Pos: at, Message: fmt.Sprintf("environment %q needs %s, which is not yet supported", e.Name.Value, what)})
 	}
-	switch {
-	case e.Catalog.Type == "glue":
+	if e.Catalog.Type == "glue" {
 		add(e.Catalog.Pos, "a catalog of type "+e.Catalog.Type)
-	case strings.HasPrefix(e.Catalog.URI, "postgres"):
-		add(e.Catalog.Pos, "a catalog in PostgreSQL")
 	}
 	if scheme, _, found := strings.Cut(e.Catalog.Warehouse, "://"); found && !haveStore(scheme) && e.Catalog.Type == "sql" {
 		add(e.Catalog.Pos, "a warehouse in "+scheme)

@@ -93,7 +93,7 @@ func (l *Lake) Ensure(ctx context.Context, def Definition) (*Table, Changes, err
 		if t, err = l.create(ctx, ident, def); err == nil {
 			return t, Changes{Created: true}, nil
 		}
-		if !errors.Is(err, icebergcatalog.ErrTableAlreadyExists) {
+		if !errors.Is(err, ErrConflict) {
 			return nil, Changes{}, err
 		}
 		t, err = l.Table(ctx, def.Name) // another caller was first

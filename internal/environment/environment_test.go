@@ -30,12 +30,15 @@ environments:
     catalog: {type: sql, uri: "sqlite:lake/catalog.db", warehouse: lake/warehouse}
   absolute:
     catalog: {type: sql, uri: "sqlite:////srv/catalog.db", warehouse: "file:///srv/warehouse"}
+  database:
+    catalog: {type: sql, uri: "postgresql://db.example:5432/lake?user=me", warehouse: "s3://lake/tables"}
   server:
     temporal: {address: "localhost:7233", tls: {cert: {file: tls/cert.pem}, key: {file: /etc/key.pem}}}
 `)
 	for _, c := range []struct{ name, uri, warehouse string }{
 		{"local", "sqlite:///" + root + "/.varve/catalog.db", "file://" + root + "/.varve/warehouse"},
 		{"relative", "sqlite:" + root + "/lake/catalog.db", root + "/lake/warehouse"},
+		{"database", "postgresql://db.example:5432/lake?user=me", "s3://lake/tables"},
 		{"absolute", "sqlite:////srv/catalog.db", "file:///srv/warehouse"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

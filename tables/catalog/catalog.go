@@ -25,8 +25,8 @@ const Name = "varve"
 type Config struct {
 	// Type is the kind of catalog: sql or rest. glue is a name that a later version knows.
 	Type string
-	// URI is where the catalog is. For sql it is an SQLite file: sqlite:///path/catalog.db, or a plain path; for rest the
-	// server's address, without /v1.
+	// URI is where the catalog is. For sql it is an SQLite file, sqlite:///path/catalog.db or a plain path, or a PostgreSQL
+	// database, postgresql://user@host/database; for rest the server's address, without /v1.
 	URI string
 	// Warehouse is the folder under which tables are created, as a URI or a plain path; for rest it is the warehouse's name.
 	Warehouse string
@@ -37,7 +37,8 @@ type Config struct {
 	Staging string
 	// Name is the catalog's name; empty means Name.
 	Name string
-	// Credential is, for rest, a token, or client credentials as id:secret. It stands in no error and no log.
+	// Credential is, for rest, a token, or client credentials as id:secret; for PostgreSQL the password. It stands in no
+	// error and no log.
 	Credential string
 	// Props are passed on to the catalog and its file IO.
 	Props map[string]string
@@ -73,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	}
 	open, ok := kinds[strings.ToLower(cfg.Type)]
 	if !ok {
-		return nil, &UnsupportedError{What: "catalog type", Value: cfg.Type, Want: "sql (on SQLite) and rest"}
+		return nil, &UnsupportedError{What: "catalog type", Value: cfg.Type, Want: "sql and rest"}
 	}
 	if cfg.Secrets != nil {
 		if err := cfg.Secrets(&cfg); err != nil {

@@ -5,13 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/apache/iceberg-go"
 	icebergsql "github.com/apache/iceberg-go/catalog/sql"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -19,12 +17,8 @@ import (
 	"github.com/varve-lake/varve/tables/fault"
 )
 
-func openSQL(ctx context.Context, cfg Config) (*Catalog, error) {
+func openSQLite(ctx context.Context, cfg Config) (*Catalog, error) {
 	path, err := sqlitePath(cfg.URI)
-	if err != nil {
-		return nil, err
-	}
-	warehouse, err := warehouseURI(cfg.Warehouse)
 	if err != nil {
 		return nil, err
 	}
@@ -36,47 +30,7 @@ func openSQL(ctx context.Context, cfg Config) (*Catalog, error) {
 	if err != nil {
 		return nil, classifySQLite(op, err, false)
 	}
-	props := iceberg.Properties{"init_catalog_tables": "false"}
-	maps.Copy(props, cfg.stores.WithProps(cfg.Props))
-	props["warehouse"] = warehouse
-	inner, err := createAndOpen(ctx, cfg.Name, db, props)
-	if err != nil {
-		return nil, classifySQLite(op, errors.Join(err, db.Close()), false)
-	}
-	return &Catalog{
-		inner:     inner,
-		warehouse: warehouse,
-		classify:  classifySQLite,
-		close:     func() error { return errors.Join(inner.Close(), db.Close()) },
-	}, nil
-}
-
-// createAndOpen creates the JDBC catalog's tables as Iceberg's Java code does (its primary keys, its lengths, the
-// iceberg_type column of schema version 1), which iceberg-go's own DDL does not quite.
-func createAndOpen(ctx context.Context, name string, db *sql.DB, props iceberg.Properties) (*icebergsql.Catalog, error) {
-	for _, ddl := range []string{
-		`CREATE TABLE IF NOT EXISTS iceberg_tables (
-			catalog_name VARCHAR(255) NOT NULL,
-			table_namespace VARCHAR(255) NOT NULL,
-			table_name VARCHAR(255) NOT NULL,
-			metadata_location VARCHAR(1000),
-			previous_metadata_location VARCHAR(1000),
-			iceberg_type VARCHAR(5),
-			PRIMARY KEY (catalog_name, table_namespace, table_name))`,
-		`CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (
-			catalog_name VARCHAR(255) NOT NULL,
-			namespace VARCHAR(255) NOT NULL,
-			property_key VARCHAR(255) NOT NULL,
-			property_value VARCHAR(1000),
-			PRIMARY KEY (catalog_name, namespace, property_key))`,
-	} {
-		if _, err := db.ExecContext(ctx, ddl); err != nil {
-			return nil, err
-		}
-	}
-	// A file that another engine made with schema version 0 is brought to 1, as Spark does with the same property.
-	props[icebergsql.SchemaVersionKey] = icebergsql.SchemaVersionV1
-	return icebergsql.NewCatalog(name, db, icebergsql.SQLite, props)
+	return openDatabase(ctx, cfg, op, db, icebergsql.SQLite, classifySQLite)
 }
 
 // sqlitePath takes the path out of the ways in which people write an SQLite file: sqlite:///a/b.db (and SQLAlchemy's
@@ -96,10 +50,10 @@ func sqlitePath(uri string) (string, error) {
 		}
 		rest = u.Path
 	case strings.Contains(rest, "://") || strings.HasPrefix(rest, "postgresql:"):
-		return "", &UnsupportedError{What: "sql catalog", Value: redacted(uri), Want: "SQLite files (sqlite:///path/catalog.db)"}
+		return "", &UnsupportedError{What: "sql catalog", Value: redacted(uri), Want: "SQLite files (sqlite:///path/catalog.db) and PostgreSQL (postgresql://host/database)"}
 	}
 	if rest == "" || rest == "/" || strings.Contains(rest, ":memory:") {
-		return "", &UnsupportedError{What: "sql catalog", Value: uri, Want: "SQLite files (sqlite:///path/catalog.db)"}
+		return "", &UnsupportedError{What: "sql catalog", Value: uri, Want: "SQLite files (sqlite:///path/catalog.db) and PostgreSQL (postgresql://host/database)"}
 	}
 	return filepath.Abs(filepath.Clean(rest))
 }

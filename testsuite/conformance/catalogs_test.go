@@ -1,6 +1,8 @@
 package conformance
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,6 +17,15 @@ func s3Store(s3 servers.S3) *store.Config {
 	return &store.Config{S3: objects.S3{
 		Region: s3.Region, Endpoint: s3.Endpoint, PathStyle: true, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey,
 	}}
+}
+
+// peer adds how PyIceberg reaches the store.
+func peer(s3 servers.S3, properties map[string]string) map[string]string {
+	maps.Copy(properties, map[string]string{
+		"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", "s3.endpoint": s3.Endpoint, "s3.region": s3.Region,
+		"s3.access-key-id": s3.AccessKey, "s3.secret-access-key": s3.SecretKey,
+	})
+	return properties
 }
 
 // wrongKey is the same store with a secret that is not the one.
@@ -54,6 +65,7 @@ func restSubject(r servers.REST, s3 servers.S3) Subject {
 			return cfg
 		},
 		DeniedStore: wrongKey(cfg),
+		PyIceberg:   peer(s3, map[string]string{"type": "rest", "uri": r.URI, "warehouse": r.Warehouse}),
 	}
 }
 
@@ -72,4 +84,31 @@ func TestCatalogNessie(t *testing.T) {
 	s := restSubject(servers.Nessie(t, s3), s3)
 	s.HeadOnly = true
 	Run(t, s)
+}
+
+func TestCatalogPostgreSQL(t *testing.T) {
+	s3 := servers.VersityGW(t)
+	pg := servers.PostgreSQL(t)
+	cfg := catalog.Config{
+		Type: "sql", URI: pg.URI(), Credential: pg.Password, Warehouse: "s3://" + s3.Bucket + "/postgres", Store: s3Store(s3),
+	}
+	Run(t, Subject{
+		Config: cfg,
+		Lossy: func(t *testing.T) (catalog.Config, func(int)) {
+			p := servers.NewPostgresProxy(t, fmt.Sprintf("127.0.0.1:%d", pg.Port))
+			cfg := cfg
+			cfg.URI = pg.At(p.Address)
+			return cfg, p.DropAnswers
+		},
+		Denied: func(*testing.T) catalog.Config {
+			cfg := cfg
+			cfg.Credential = "not-the-password"
+			return cfg
+		},
+		DeniedStore: wrongKey(cfg),
+		PyIceberg: peer(s3, map[string]string{
+			"type": "sql", "warehouse": cfg.Warehouse,
+			"uri": fmt.Sprintf("postgresql+psycopg2://%s:%s@127.0.0.1:%d/%s", pg.User, pg.Password, pg.Port, pg.Database),
+		}),
+	})
 }

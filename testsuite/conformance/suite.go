@@ -21,6 +21,7 @@ import (
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/fault"
 	"github.com/varve-lake/varve/tables/merge"
+	"github.com/varve-lake/varve/testsuite/servers"
 )
 
 // Subject is a catalog with a store, and what can be done to it.
@@ -33,6 +34,8 @@ type Subject struct {
 	Denied func(t *testing.T) catalog.Config
 	// DeniedStore, when set, is the same catalog with a store whose credentials are refused.
 	DeniedStore func(t *testing.T) catalog.Config
+	// PyIceberg, when set, are the properties by which PyIceberg opens the same catalog.
+	PyIceberg map[string]string
 	// HeadOnly says that only the current snapshot is shown.
 	HeadOnly bool
 	// Formats are the table formats that the catalog takes; empty is 2 and 3.
@@ -60,6 +63,7 @@ func Run(t *testing.T, s Subject) {
 		test func(*testing.T, Subject)
 	}{
 		{"create and evolve", testEnsure},
+		{"eight creators at once", testCreators},
 		{"append, replace and checkpoints", testWrites},
 		{"merge", testMerge},
 		{"what is new since", testAddedSince},
@@ -68,6 +72,7 @@ func Run(t *testing.T, s Subject) {
 		{"sixteen first writers", testFirstWriters},
 		{"an answer that is lost", testLostAnswer},
 		{"rollback and time travel", testRollback},
+		{"PyIceberg reads the same rows", testPyIceberg},
 		{"absent and dropped", testAbsent},
 		{"credentials that are refused", testDenied},
 	} {
@@ -118,6 +123,36 @@ func testEnsure(t *testing.T, s Subject) {
 	_, err = tbl.Append(ctx, by("w", 1), stage(t, tbl, row{"a", 1}, row{"b", 2}, row{"c", 3}))
 	require.NoError(t, err)
 	require.Equal(t, texts(row{"a", 1}, row{"b", 2}, row{"c", 3}), contents(t, tbl, tables.Version{}))
+}
+
+// testCreators has eight processes create one table in one namespace, and the catalog's own tables where it is a database.
+func testCreators(t *testing.T, s Subject) {
+	var wg sync.WaitGroup
+	created := make(chan bool, 8)
+	for range 8 {
+		wg.Go(func() {
+			lake, err := tables.OpenLake(ctx, tables.Config{Catalog: s.Config})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer lake.Close()
+			_, changes, err := lake.Ensure(ctx, tables.Definition{Name: "together.t", Schema: columns, Evolve: true})
+			if err != nil {
+				t.Error(err)
+			}
+			created <- changes.Created
+		})
+	}
+	wg.Wait()
+	close(created)
+	n := 0
+	for c := range created {
+		if c {
+			n++
+		}
+	}
+	require.Equal(t, 1, n, "one of them created it")
 }
 
 func testWrites(t *testing.T, s Subject) {
@@ -384,6 +419,25 @@ func testRollback(t *testing.T, s Subject) {
 	_, err = fresh.Append(ctx, by("w", 2), stage(t, fresh, row{"c", 3}))
 	require.NoError(t, err)
 	require.Equal(t, texts(row{"a", 1}, row{"c", 3}), contents(t, fresh, tables.Version{}))
+}
+
+func testPyIceberg(t *testing.T, s Subject) {
+	if s.PyIceberg == nil {
+		t.Skip("held by the interop suite, or not at all")
+	}
+	lake := s.open(t, s.Config)
+	tbl := s.ensure(t, lake, "peers.t", 2)
+	_, err := tbl.Append(ctx, by("w", 0), stage(t, tbl, row{"a", 1}, row{"b", 1}))
+	require.NoError(t, err)
+	_, err = tbl.Merge(ctx, by("m", 0), merge.Options{
+		On: []string{"id"}, Strategy: merge.MergeOnRead,
+		Matched:    []merge.Clause{{Action: merge.Update, All: true}},
+		NotMatched: []merge.Clause{{Action: merge.Insert, All: true}},
+	}, rowSource{{"b", 2}, {"c", 2}})
+	require.NoError(t, err)
+	properties, err := json.Marshal(s.PyIceberg)
+	require.NoError(t, err)
+	require.Equal(t, texts(row{"a", 1}, row{"b", 2}, row{"c", 2}), servers.PyIceberg(t, catalog.Name, string(properties), "peers.t"))
 }
 
 func testAbsent(t *testing.T, s Subject) {

@@ -1,9 +1,16 @@
 package servers
 
 import (
+	_ "embed"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -79,4 +86,114 @@ func java(t testing.TB, version int) string {
 func executable(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && !info.IsDir() && info.Mode()&0o111 != 0
+}
+
+// Postgres is a running PostgreSQL server with one database.
+type Postgres struct {
+	Port                     int
+	User, Password, Database string
+}
+
+// URI names the database as libpq does, without the password.
+func (p Postgres) URI() string { return p.At(fmt.Sprintf("127.0.0.1:%d", p.Port)) }
+
+// At is the URI of the same database by another address.
+func (p Postgres) At(address string) string {
+	return fmt.Sprintf("postgresql://%s/%s?user=%s&sslmode=disable", address, p.Database, p.User)
+}
+
+// PostgreSQL starts a server that asks for a password, on a cluster of its own.
+func PostgreSQL(t testing.TB) Postgres {
+	t.Helper()
+	Folder(t)
+	// The server refuses to run as root, and its user cannot enter the test's own folders.
+	data, err := os.MkdirTemp("", "varve-postgres-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(data) })
+	pg := Postgres{Port: Port(t), User: "lake", Password: "varve-password-of-postgres", Database: "lake"}
+	as := unprivileged(t)
+	if err := os.WriteFile(filepath.Join(data, "password"), []byte(pg.Password+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if as != nil {
+		if err := os.Chown(data, int(as.Uid), int(as.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cluster := filepath.Join(data, "cluster")
+	init := exec.Command(postgresTool(t, "initdb"), "-D", cluster, "-U", pg.User, "--pwfile", filepath.Join(data, "password"),
+		"--auth", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale", "C")
+	init.Dir, init.SysProcAttr = data, &syscall.SysProcAttr{Credential: as}
+	if out, err := init.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	p := startAs(t, "PostgreSQL", as, data, nil, postgresTool(t, "postgres"), "-D", cluster, "-p", fmt.Sprint(pg.Port),
+		"-h", "127.0.0.1", "-k", data, "-c", "fsync=off", "-c", "log_min_messages=fatal")
+	create := func() error {
+		c := exec.Command(postgresTool(t, "psql"), "-h", "127.0.0.1", "-p", fmt.Sprint(pg.Port), "-U", pg.User, "-d", "postgres", "-c", "CREATE DATABASE "+pg.Database)
+		c.Env = append(os.Environ(), "PGPASSWORD="+pg.Password)
+		out, err := c.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+	p.await(t, create)
+	return pg
+}
+
+func postgresTool(t testing.TB, name string) string {
+	t.Helper()
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if len(found) > 0 {
+		return found[len(found)-1]
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("PostgreSQL's %s is not installed: %v", name, err)
+	}
+	return path
+}
+
+// unprivileged is who runs what refuses to run as root; nil where this process is not root's.
+func unprivileged(t testing.TB) *syscall.Credential {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	t.Fatal("neither postgres nor nobody is a user here")
+	return nil
+}
+
+//go:embed read_pyiceberg.py
+var readPyIceberg string
+
+// PyIceberg reads a table of the suite by PyIceberg: its rows as sorted texts. properties are the catalog's, as JSON.
+func PyIceberg(t testing.TB, name, properties, table string) (rows []string) {
+	t.Helper()
+	dir := Folder(t)
+	c := exec.Command(filepath.Join(dir, "venv", "bin", "python"), "-c", readPyIceberg, name, properties, table)
+	out, err := c.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		t.Fatalf("PyIceberg: %v\n%s", err, exit.Stderr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out, &rows); err != nil {
+		t.Fatalf("PyIceberg printed %q: %v", out, err)
+	}
+	return rows
 }

@@ -82,10 +82,17 @@ func (l *log) String() string {
 // start runs a command until the test ends. env comes on top of this process's own.
 func start(t testing.TB, name string, env []string, path string, args ...string) *process {
 	t.Helper()
+	return startAs(t, name, nil, "", env, path, args...)
+}
+
+// startAs is start as another user, in a folder.
+func startAs(t testing.TB, name string, as *syscall.Credential, dir string, env []string, path string, args ...string) *process {
+	t.Helper()
 	p := &process{cmd: exec.Command(path, args...), name: name, done: make(chan struct{})}
+	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: as}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
