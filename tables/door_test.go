@@ -357,6 +357,8 @@ func (w *writes) do(t *testing.T, c *script.Command) string {
 		return hidden(resultText(result, err))
 	case "merge":
 		return w.merge(t, c)
+	case "delete":
+		return w.delete(t, c)
 	case "checkpoint":
 		result, err := w.table(t).SetCheckpoint(ctx, options(c))
 		return resultText(result, err)

@@ -55,6 +55,9 @@ type matcher struct {
 // file matches one file.
 func (m *matcher) file(ctx context.Context, f *targetFile) (*matches, error) {
 	out := &matches{}
+	if m.loaded.rows == 0 && len(m.bySource) > 0 {
+		return out, m.judgeEvery(ctx, f, out)
+	}
 	var unmatched *roaring64.Bitmap
 	if len(m.bySource) > 0 {
 		unmatched = roaring64.New()

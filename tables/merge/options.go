@@ -6,6 +6,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
 )
 
 // Expression is a typed, vectorised expression over the columns of a source
@@ -136,6 +137,12 @@ type Options struct {
 	Matched            []Clause // Update, Delete; over s and t
 	NotMatched         []Clause // Insert; over s
 	NotMatchedBySource []Clause // Update, Delete; over t
+
+	// Within, when set, holds for every row that a NotMatchedBySource clause may
+	// apply to, and Skip tells files that are not to be looked at for them: so a
+	// merge without source rows, a delete, need not look into every file.
+	Within iceberg.BooleanExpression
+	Skip   func(iceberg.DataFile) bool
 
 	// MemoryLimit bounds, roughly, what a merge holds in memory: source keys
 	// beyond it are spilled to TempDir by key hash. Default 1 GiB.

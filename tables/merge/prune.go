@@ -27,11 +27,17 @@ func (b *binding) candidates(ctx context.Context, head *table.Table, l *loaded) 
 	if filter := b.rangeFilter(l); filter != nil && wanted != everything {
 		options = append(options, table.WithRowFilter(filter))
 	}
+	if len(b.bySource) > 0 && b.opts.Within != nil && l.rows == 0 {
+		options = append(options, table.WithRowFilter(b.opts.Within))
+	}
 	all, err := head.Scan(options...).PlanFiles(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	for _, t := range all {
+		if b.opts.Skip != nil && b.opts.Skip(t.File) {
+			continue
+		}
 		if wanted == everything || b.mayHold(t.File, l) {
 			tasks = append(tasks, t)
 		} else {
