@@ -139,6 +139,12 @@ func (a *Activities) writeStaged(ctx context.Context, table *tables.Table, j *jo
 		return table.Replace(ctx, options, staged...)
 	case "replace_partitions":
 		return table.ReplacePartitions(ctx, options, w.Partitions, staged...)
+	case "replace_where":
+		rows, err := rowsWhere(w.Where, table)
+		if err != nil {
+			return tables.Result{}, err
+		}
+		return table.ReplaceWhere(ctx, options, rows, staged...)
 	}
 	return tables.Result{}, fmt.Errorf("write of %s: unknown mode %q", j.Table.Name, j.Table.Write.Mode)
 }

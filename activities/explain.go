@@ -117,6 +117,8 @@ func Writes(t *plan.Table) string {
 		fmt.Fprintf(&b, "merge on %s (%s)", on, w.Merge.Strategy)
 	case w.Mode == "replace_partitions":
 		b.WriteString("replace the partitions that it has rows for")
+	case w.Where != "":
+		fmt.Fprintf(&b, "replace the rows where %s", w.Where)
 	default:
 		b.WriteString(w.Mode)
 	}

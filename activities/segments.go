@@ -43,6 +43,9 @@ func chain(t *plan.Table, n int, in *arrow.Schema) (*transforms.Chain, error) {
 		for _, e := range t.Expect {
 			expect = append(expect, transforms.Expectation{Name: e.Name, That: e.That, Otherwise: e.Otherwise})
 		}
+		if t.Write.Where != "" {
+			expect = append(expect, transforms.Expectation{Name: "new rows are those that replace_where names", That: t.Write.Where, Otherwise: "fail"})
+		}
 	}
 	c, err := transforms.NewChain(in, all[n].steps, expect)
 	if err != nil {

@@ -127,8 +127,9 @@ type Expectation struct {
 
 // Write says how rows reach the table.
 type Write struct {
-	Mode       string   `json:"mode"` // append | replace | replace_partitions | merge | cdc
+	Mode       string   `json:"mode"` // append | replace | replace_partitions | replace_where | merge | cdc
 	Partitions []string `json:"partitions,omitempty"`
+	Where      string   `json:"where,omitempty"`
 	Merge      *Merge   `json:"merge,omitempty"` // of cdc: what it expands to
 	CDC        *CDC     `json:"cdc,omitempty"`
 }

@@ -113,7 +113,7 @@ func (d *decoder) inherited(m keys, name string) bool {
 
 // settleWrite sets what depends on how the table is written, and warns of what repeats or loses rows.
 func settleWrite(d *decoder, m keys, t *Table) {
-	replaces := t.Write.Mode == "replace" || t.Write.Mode == "replace_partitions"
+	replaces := t.Write.Mode == "replace" || t.Write.Mode == "replace_partitions" || t.Write.Mode == "replace_where"
 	if t.From != nil {
 		switch {
 		case t.From.Read == "" && replaces:

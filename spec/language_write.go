@@ -7,7 +7,7 @@ import (
 )
 
 // writeShape reads a mode alone, or a map with one of the modes that have settings.
-var writeShape = union("append, replace, replace_partitions, or a map with merge, replace_partitions or cdc",
+var writeShape = union("append, replace, replace_partitions, or a map with merge, replace_partitions, replace_where or cdc",
 	as(yaml.ScalarNode, writeModes, func(out *Write, v Write) { *out = v }),
 	as(yaml.MappingNode, writeLanguage.shape(), func(out *Write, v Write) { *out = v }),
 )
@@ -20,8 +20,12 @@ var writeModes = func() shape[Write] {
 	)
 	return shape[Write]{modes.kind, func(d *decoder, n *yaml.Node, out *Write) {
 		out.Pos = d.pos(n)
-		if text := n.Value; text == "merge" || text == "cdc" {
-			d.failHint(out.Pos, "write: {"+text+": {...}}", "%s needs its settings", text)
+		if text := n.Value; text == "merge" || text == "cdc" || text == "replace_where" {
+			form := map[string]string{"replace_where": "day >= ..."}[text]
+			if form == "" {
+				form = "{...}"
+			}
+			d.failHint(out.Pos, "write: {"+text+": "+form+"}", "%s needs its settings", text)
 			return
 		}
 		modes.decode(d, n, &out.Mode)
@@ -33,11 +37,15 @@ var writeLanguage = define("write",
 	field("merge", optional(mergeLanguage.shape()), func(w *Write) **Merge { return &w.Merge }, "SQL's MERGE."),
 	field("replace_partitions", nonEmpty(list("a list of columns", aColumn)), func(w *Write) *[]Text { return &w.Partitions },
 		"The new rows replace those that agree with them in these columns, which the table must be partitioned by. Without a list, as `write: replace_partitions`, it is the table's own partitions.", example("[day]")),
+	field("replace_where", optional(anExpression), func(w *Write) **Text { return &w.Where },
+		"The new rows replace those of the table for which a condition over its columns holds, in one snapshot, as Spark's `overwrite(condition)` and Delta's `replaceWhere`; without new rows it deletes them. "+
+			"The condition has to hold for the new rows too, or the run stops: they would not be replaced the next time. Where it is unknown, a row stays. A file whose statistics say that it holds for all of its rows is removed unread.",
+		example(`day >= date("2024-01-01")`)),
 	field("cdc", optional(cdcLanguage.shape()), func(w *Write) **CDC { return &w.CDC }, "Change data, in a short form of merge.", example("{keys: [customer_id], sequence_by: [lsn]}")),
 ).at(func(w *Write) *Pos { return &w.Pos }).
-	rule(exactlyOne, "merge", "replace_partitions", "cdc").
+	rule(exactlyOne, "merge", "replace_partitions", "replace_where", "cdc").
 	checked(func(d *decoder, m keys, w *Write) {
-		for _, mode := range []string{"merge", "replace_partitions", "cdc"} {
+		for _, mode := range []string{"merge", "replace_partitions", "replace_where", "cdc"} {
 			if m.has(mode) {
 				w.Mode = mode
 			}

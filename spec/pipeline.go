@@ -161,8 +161,9 @@ type Expectation struct {
 
 // Write says how rows reach the table.
 type Write struct {
-	Mode       string // append | replace | replace_partitions | merge | cdc
+	Mode       string // append | replace | replace_partitions | replace_where | merge | cdc
 	Partitions []Text // replace_partitions by these columns; none: the table's own partitioning
+	Where      *Text  // replace_where: a condition over the table's columns
 	Merge      *Merge
 	CDC        *CDC
 	Pos        Pos

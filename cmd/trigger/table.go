@@ -19,14 +19,14 @@ import (
 )
 
 func newTable(g *global) *cobra.Command {
-	c := &cobra.Command{Use: "table", Short: "Look into tables and roll them back",
+	c := &cobra.Command{Use: "table", Short: "Look into tables, roll them back, delete rows",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 { // which cobra would answer with the help, as if all were well
 				return usageError{fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())}
 			}
 			return c.Help()
 		}}
-	c.AddCommand(newTableList(g), newTableShow(g), newTableHead(g), newTableSnapshots(g), newTableRollback(g))
+	c.AddCommand(newTableList(g), newTableShow(g), newTableHead(g), newTableSnapshots(g), newTableRollback(g), newTableDelete(g))
 	return c
 }
 
