@@ -65,15 +65,15 @@ var catalogLanguage = define("catalog",
 	field("type", enum(
 		value{name: "sql", doc: "a database, SQLite or PostgreSQL, with the tables of the JDBC catalog, which Spark and PyIceberg share"},
 		value{name: "rest", doc: "Iceberg's REST protocol: Nessie, Polaris, Unity and others"},
-		value{name: "glue", doc: "AWS Glue; not yet supported"},
+		value{name: "glue", doc: "AWS Glue's data catalog"},
 	), func(c *Catalog) *string { return &c.Type }, "The kind of catalog.", required, example("sql")),
 	field("name", plain(aName), func(c *Catalog) *string { return &c.Name }, "sql: the catalog's name in the database's tables.", initial("varve")),
-	field("uri", aURI, func(c *Catalog) *string { return &c.URI }, "sql: `sqlite:///absolute/path`, `sqlite:relative/path` or `postgresql://host:5432/database?user=name`; rest: the server's address.", example("https://nessie.example/iceberg")),
-	field("warehouse", plain(textLike("a warehouse", "", nil)), func(c *Catalog) *string { return &c.Warehouse }, "sql: the folder or URI under which tables lie; rest: the warehouse's name.", example("lake")),
+	field("uri", aURI, func(c *Catalog) *string { return &c.URI }, "sql: `sqlite:///absolute/path`, `sqlite:relative/path` or `postgresql://host:5432/database?user=name`; rest: the server's address; glue: an address that is not Amazon's.", example("https://nessie.example/iceberg")),
+	field("warehouse", plain(textLike("a warehouse", "", nil)), func(c *Catalog) *string { return &c.Warehouse }, "sql, glue: the folder or URI under which tables lie; rest: the warehouse's name.", example("lake")),
 	field("branch", plain(textLike("a branch", "", nil)), func(c *Catalog) *string { return &c.Branch }, "rest, on Nessie: the branch that is read and written.", auto("the server's default branch"), example("main")),
 	field("staging", aURI, func(c *Catalog) *string { return &c.Staging }, "rest: the folder in which what belongs to no one table is staged, such as a large plan.", auto("where the server says that its warehouse lies"), example("s3://lake/_runs")),
-	field("credential", aSecret, func(c *Catalog) *Secret { return &c.Credential }, "sql on PostgreSQL: the password; without it, PostgreSQL's usual files and variables. rest: a token, or client credentials as `id:secret`, which are changed into tokens at the property `oauth2-server-uri`, or else at the catalog itself.", example("{env: NESSIE_TOKEN}")),
-	field("properties", plainProperties, func(c *Catalog) *map[string]string { return &c.Properties }, "Further properties, as the catalog knows them; rest: `prefix`, `oauth2-server-uri`, `scope`, `audience`, `resource`, `header.*` among them. None may hold a secret."),
+	field("credential", aSecret, func(c *Catalog) *Secret { return &c.Credential }, "sql on PostgreSQL: the password; without it, PostgreSQL's usual files and variables. rest: a token, or client credentials as `id:secret`, which are changed into tokens at the property `oauth2-server-uri`, or else at the catalog itself. glue: an access key as `id:secret`; without it, AWS's usual chain.", example("{env: NESSIE_TOKEN}")),
+	field("properties", plainProperties, func(c *Catalog) *map[string]string { return &c.Properties }, "Further properties, as the catalog knows them; rest: `prefix`, `oauth2-server-uri`, `scope`, `audience`, `resource`, `header.*` among them; glue: `glue.region`, `glue.id`, `glue.skip-archive`. None may hold a secret."),
 ).at(func(c *Catalog) *Pos { return &c.Pos }).checked(func(d *decoder, m keys, c *Catalog) {
 	if at, err := url.Parse(c.URI); err == nil {
 		for key := range at.Query() {
@@ -86,6 +86,8 @@ var catalogLanguage = define("catalog",
 	switch {
 	case c.Type == "rest" && c.URI == "" && !m.has("uri"):
 		d.fail(m.owner, "a catalog of type rest needs a key \"uri\"")
+	case c.Type == "glue" && c.Warehouse == "" && !m.has("warehouse"):
+		d.fail(m.owner, "a catalog of type glue needs a key \"warehouse\"")
 	case c.Type != "rest" && (m.has("branch") || m.has("staging")):
 		for _, key := range []string{"branch", "staging"} {
 			if m.has(key) {
@@ -211,10 +213,7 @@ func (e *Environment) later() Diagnostics {
 	add := func(at Pos, what string) {
 		out = append(out, Diagnostic{Pos: at, Message: fmt.Sprintf("environment %q needs %s, which is not yet supported", e.Name.Value, what)})
 	}
-	if e.Catalog.Type == "glue" {
-		add(e.Catalog.Pos, "a catalog of type "+e.Catalog.Type)
-	}
-	if scheme, _, found := strings.Cut(e.Catalog.Warehouse, "://"); found && !haveStore(scheme) && e.Catalog.Type == "sql" {
+	if scheme, _, found := strings.Cut(e.Catalog.Warehouse, "://"); found && !haveStore(scheme) && e.Catalog.Type != "rest" {
 		add(e.Catalog.Pos, "a warehouse in "+scheme)
 	}
 	switch {

@@ -30,11 +30,11 @@ type Environment struct {
 type Catalog struct {
 	Type       string // sql | rest | glue; "" is the local one
 	Name       string // sql: the catalog's name in the JDBC tables; varve by default
-	URI        string // sql: sqlite:///absolute/path or sqlite:relative/path, or postgresql://...; rest: https://...
-	Warehouse  string // sql: the folder or URI under which tables lie; rest: the warehouse's name
+	URI        string // sql: sqlite:///absolute/path or sqlite:relative/path, or postgresql://...; rest, glue: https://...
+	Warehouse  string // sql, glue: the folder or URI under which tables lie; rest: the warehouse's name
 	Branch     string // rest, on Nessie: the branch; "" is its default
 	Staging    string // rest: the folder for what belongs to no one table; "" is the server's word
-	Credential Secret // rest: client credentials or token
+	Credential Secret // rest: client credentials or token; PostgreSQL: the password; glue: an access key as id:secret
 	Properties map[string]string
 	Pos        Pos
 }

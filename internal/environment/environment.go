@@ -94,8 +94,11 @@ func lakeConfig(e Environment, selected spec.Environment) tables.Config {
 	if cfg.Type == "" {
 		cfg.Type = "sql"
 	}
-	if cfg.Type == "sql" { // a rest catalog's warehouse is a name
-		cfg.URI, cfg.Warehouse = below(e.Root, cfg.URI), below(e.Root, cfg.Warehouse)
+	if cfg.Type != "rest" { // whose warehouse is a name
+		cfg.Warehouse = below(e.Root, cfg.Warehouse)
+	}
+	if cfg.Type == "sql" {
+		cfg.URI = below(e.Root, cfg.URI)
 	}
 	if cfg.URI == "" && cfg.Type == "sql" {
 		cfg.URI = "sqlite:///" + filepath.ToSlash(filepath.Join(e.Dir, "catalog.db"))

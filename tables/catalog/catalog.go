@@ -23,10 +23,11 @@ const Name = "varve"
 
 // Config says where the catalog is.
 type Config struct {
-	// Type is the kind of catalog: sql or rest. glue is a name that a later version knows.
+	// Type is the kind of catalog: sql, rest or glue.
 	Type string
 	// URI is where the catalog is. For sql it is an SQLite file, sqlite:///path/catalog.db or a plain path, or a PostgreSQL
-	// database, postgresql://user@host/database; for rest the server's address, without /v1.
+	// database, postgresql://user@host/database; for rest the server's address, without /v1; for glue an address that is not
+	// Amazon's, if any.
 	URI string
 	// Warehouse is the folder under which tables are created, as a URI or a plain path; for rest it is the warehouse's name.
 	Warehouse string
@@ -37,8 +38,8 @@ type Config struct {
 	Staging string
 	// Name is the catalog's name; empty means Name.
 	Name string
-	// Credential is, for rest, a token, or client credentials as id:secret; for PostgreSQL the password. It stands in no
-	// error and no log.
+	// Credential is, for rest, a token, or client credentials as id:secret; for PostgreSQL the password; for
+	// glue an access key as id:secret. It stands in no error and no log.
 	Credential string
 	// Props are passed on to the catalog and its file IO.
 	Props map[string]string
@@ -74,7 +75,7 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	}
 	open, ok := kinds[strings.ToLower(cfg.Type)]
 	if !ok {
-		return nil, &UnsupportedError{What: "catalog type", Value: cfg.Type, Want: "sql and rest"}
+		return nil, &UnsupportedError{What: "catalog type", Value: cfg.Type, Want: "sql, rest and glue"}
 	}
 	if cfg.Secrets != nil {
 		if err := cfg.Secrets(&cfg); err != nil {
@@ -95,6 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 var kinds = map[string]func(context.Context, Config) (*Catalog, error){
 	"": openSQL, "sql": openSQL, "sqlite": openSQL, "jdbc": openSQL,
 	"rest": openREST, "nessie": openREST,
+	"glue": openGlue,
 }
 
 // warehouseURI makes the warehouse a URI that every engine opens alike.

@@ -112,3 +112,22 @@ func TestCatalogPostgreSQL(t *testing.T) {
 		}),
 	})
 }
+
+func TestCatalogGlue(t *testing.T) {
+	s3 := servers.VersityGW(t)
+	glue := servers.NewGlue(t, servers.Moto(t))
+	cfg := catalog.Config{
+		Type: "glue", URI: glue.URI, Credential: glue.Key, Warehouse: "s3://" + s3.Bucket + "/glue",
+		Props: map[string]string{"glue.region": "eu-west-1"}, Store: s3Store(s3),
+	}
+	Run(t, Subject{
+		Config: cfg,
+		Lossy:  func(*testing.T) (catalog.Config, func(int)) { return cfg, glue.DropAnswers },
+		Denied: func(*testing.T) catalog.Config {
+			cfg := cfg
+			cfg.Credential = "someone:not-the-secret-of-glue"
+			return cfg
+		},
+		DeniedStore: wrongKey(cfg),
+	})
+}
