@@ -90,7 +90,7 @@ func (f File) weight() int {
 }
 
 // describe is a task as it travels, without the statistics that nobody asks for
-// any more.
+// any more: what was read of a file, its footer says too.
 func (p *Plan) describe(meta table.Metadata, t table.FileScanTask) (File, error) {
 	out := File{FirstRowID: t.FirstRowID, Sequence: t.DataSequenceNumber}
 	data, err := p.slim(meta, t.File)
@@ -128,7 +128,8 @@ func (p *Plan) slim(meta table.Metadata, f iceberg.DataFile) (iceberg.DataFile, 
 			high[k.field.ID] = v
 		}
 	}
-	b.LowerBoundValues(low).UpperBoundValues(high)
+	// NaNs are counted nowhere else: who copies column chunks asks for them.
+	b.LowerBoundValues(low).UpperBoundValues(high).NaNValueCounts(f.NaNValueCounts())
 	if id := f.FirstRowID(); id != nil {
 		b.FirstRowID(*id)
 	}
