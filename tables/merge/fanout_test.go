@@ -15,12 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// noRows is a source without any.
-type noRows struct{ schema *arrow.Schema }
+// emptySource is a source without any.
+type emptySource struct{ schema *arrow.Schema }
 
-func (s noRows) Schema() *arrow.Schema { return s.schema }
+func (s emptySource) Schema() *arrow.Schema { return s.schema }
 
-func (s noRows) Open(context.Context, []string) (array.RecordReader, error) {
+func (s emptySource) Open(context.Context, []string) (array.RecordReader, error) {
 	return array.NewRecordReader(s.schema, nil)
 }
 
@@ -39,7 +39,7 @@ func wideTable(t *testing.T, columns int) (*table.Table, *Plan) {
 		func(context.Context) (iceio.IO, error) { return iceio.LocalFS{}, nil }, nil)
 	target, err := table.SchemaToArrowSchema(head.Schema(), nil, true, false)
 	require.NoError(t, err)
-	p, err := New(noRows{target}, Options{On: []string{"c0"}, Matched: []Clause{{Action: Delete}}})
+	p, err := New(emptySource{target}, Options{On: []string{"c0"}, Matched: []Clause{{Action: Delete}}})
 	require.NoError(t, err)
 	require.NoError(t, p.bind(head))
 	require.NoError(t, p.load(t.Context(), head, true))
