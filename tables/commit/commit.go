@@ -1,6 +1,6 @@
 // Package commit is the protocol by which a change reaches a table exactly once.
 //
-// There is one way for every change: append, replace, MERGE, compaction, rollback, schema and properties. The library's
+// There is one way for every change: append, replace, MERGE, compaction, expiry, rollback, schema and properties. The library's
 // own retries are never entered, since they replay row-level changes that no longer hold; here every attempt is decided
 // anew, from one freshly loaded head, by the planner that knows what the change means. Steps are numbered where they
 // happen, each with the fault that it survives.
@@ -68,8 +68,11 @@ type Outcome struct {
 	SnapshotID int64
 	// Committed says that this call changed the table.
 	Committed bool
-	// AlreadyCommitted says that an earlier call with the same ID did, and this one changed nothing.
+	// AlreadyCommitted says that another call with the same ID did, and this one changed nothing.
 	AlreadyCommitted bool
+	// Sent says that this call sent its change and that the commit was found afterwards, not confirmed: the files are the
+	// table's, or a twin's are. Either way they are not to be removed.
+	Sent bool
 
 	Attempts        int // times that something was sent to the catalog
 	Conflicts       int
@@ -84,7 +87,7 @@ func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, pla
 	if id.Writer == "" || id.Token == "" {
 		return Outcome{}, fmt.Errorf("commit %s: writer and token must be given", strings.Join(ident, "."))
 	}
-	p := &protocol{cat: cat, ident: ident, id: id, plan: plan, opts: opts.withDefaults()}
+	p := &protocol{cat: cat, ident: ident, id: id, plan: plan, opts: opts.withDefaults(), snapshots: map[int64]bool{}}
 	p.began = p.opts.Now()
 	for {
 		done, err := p.attempt(ctx)
@@ -120,9 +123,13 @@ type protocol struct {
 	// doubt, after an unknown outcome, holds the head that was pinned: while it is still the head, the lost commit could
 	// land late.
 	doubt *pinned
-	tries int // attempts begun, whether or not they came to send something
-	out   Outcome
-	lost  *staged
+	// unknown holds the files of every change whose answer was lost. Planners cannot remove them.
+	unknown keptFiles
+	// snapshots are the ids that this call has sent.
+	snapshots map[int64]bool
+	tries     int // attempts begun, whether or not they came to send something
+	out       Outcome
+	lost      *staged
 }
 
 type pinned struct{ snapshot *table.Snapshot }
@@ -154,9 +161,7 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	// was killed after the commit, or if the same activity runs twice. It is looked for in the writer's property, which
 	// outlives later snapshots and their expiry, and then in the snapshots, which outlive later commits of the writer.
 	if snapshot, found := Find(head.Metadata(), p.id); found {
-		p.out.SnapshotID = snapshot
-		p.out.Committed = p.out.UnknownOutcomes > 0
-		p.out.AlreadyCommitted = !p.out.Committed
+		p.found(snapshot)
 		return true, nil
 	}
 	p.removeLost(ctx)
@@ -168,9 +173,9 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	}
 
 	// Step 3: plan at this very head. A crash in here, or in step 4, leaves files that no snapshot names.
-	change, err := p.plan(ctx, head, p.tries)
+	change, err := p.plan(ctx, p.guarded(head), p.tries)
 	if err != nil {
-		return !errors.Is(err, ErrPassing), err
+		return p.unplanned(ctx, head, err)
 	}
 	if change.empty() {
 		return true, nil
@@ -180,21 +185,50 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	// head pinned and the token beside the rows. Two writers at once: the catalog lets the first one in.
 	next, err := stage(ctx, head, p.id, change)
 	if err != nil {
-		return !errors.Is(err, ErrPassing), fmt.Errorf("stage commit of %s: %w", p.name(), err)
+		return p.unplanned(ctx, head, fmt.Errorf("stage commit of %s: %w", p.name(), err))
 	}
 
-	// Step 5: send it, once.
+	// Step 5: send it, once. Below us, a client or a proxy may send it again: then the answer is that of the second copy,
+	// a conflict with the first, and step 2 finds the token.
 	p.out.Attempts++
+	for _, id := range next.snapshots {
+		p.snapshots[id] = true
+	}
 	meta, location, err := p.cat.CommitTable(ctx, p.ident, next.requirements, next.updates)
 	if err == nil {
 		p.succeed(ctx, head, next, meta, location)
 		return true, nil
 	}
-	return p.refused(ctx, head, next, err)
+	return p.refused(ctx, head, next, change, err)
+}
+
+// found is a commit of this ID that is in the table. It is this call's if the snapshot is one that it sent, or if nobody
+// can tell any more.
+func (p *protocol) found(snapshot int64) {
+	p.out.SnapshotID = snapshot
+	p.out.Sent = p.out.Attempts > 0
+	p.out.Committed = p.out.Sent && (snapshot == 0 || p.snapshots[snapshot])
+	p.out.AlreadyCommitted = !p.out.Committed
+}
+
+// unplanned decides about an attempt that sent nothing. A file of the head that is gone, when the head is another one by
+// now, was removed by an expiry that outran this attempt: it is planned again, as after a conflict.
+func (p *protocol) unplanned(ctx context.Context, head *table.Table, err error) (done bool, _ error) {
+	if !errors.Is(err, ErrAbsent) {
+		return !errors.Is(err, ErrPassing), err
+	}
+	now, loadErr := p.cat.LoadTable(ctx, p.ident)
+	if loadErr != nil || (&pinned{head.CurrentSnapshot()}).isHead(now) {
+		return true, err
+	}
+	p.out.Conflicts++
+	err = &fault.Error{Class: ErrConflict, Op: "plan at a head that has expired meanwhile", Err: errors.New(err.Error())}
+	p.observe(err)
+	return ctx.Err() != nil, err
 }
 
 // refused is step 6: what became of it?
-func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged, err error) (done bool, _ error) {
+func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged, change *Change, err error) (done bool, _ error) {
 	switch {
 	case errors.Is(err, ErrConflict):
 		// The head moved, and nothing of ours is in the table. The planner decides what of its work still holds.
@@ -207,6 +241,7 @@ func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged,
 		// change still be under way and land later, then the pinned head lets only one of the two in.
 		p.out.UnknownOutcomes++
 		p.doubt = &pinned{head.CurrentSnapshot()}
+		p.unknown.add(change)
 	default:
 		next.remove(ctx)
 		return true, err

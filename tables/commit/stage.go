@@ -15,6 +15,7 @@ import (
 type staged struct {
 	requirements []table.Requirement
 	updates      []table.Update
+	snapshots    []int64 // that it makes
 	base         table.Metadata
 	written      *recorder
 }
@@ -63,6 +64,7 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *st
 	if err != nil {
 		return nil, err
 	}
+	next.snapshots = madeBy(now.Metadata(), head.Metadata())
 	out, err := tx.TableCommit()
 	if err != nil {
 		return nil, err
@@ -70,9 +72,19 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *st
 	if err := mendSummaries(now.Metadata(), written); err != nil {
 		return nil, err
 	}
-	next.requirements = out.Requirements
+	next.requirements = append(slices.Clone(out.Requirements), change.Requirements...)
 	next.updates = append(slices.Clone(out.Updates), change.Updates...)
 	return next, nil
+}
+
+// madeBy lists the snapshots that came between two versions of the metadata.
+func madeBy(after, base table.Metadata) (ids []int64) {
+	for _, s := range after.Snapshots() {
+		if base.SnapshotByID(s.SnapshotID) == nil {
+			ids = append(ids, s.SnapshotID)
+		}
+	}
+	return ids
 }
 
 // present drops keys that are being set: setting wins.
