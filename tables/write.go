@@ -302,6 +302,9 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 func (r *Result) replaced(c *commit.Change) {
 	r.FilesAdded, r.FilesRemoved, r.DeleteFilesAdded = len(c.AddData), len(c.RemoveData), len(c.AddDeletes)
 	r.Deleted = 0
+	if c.Operation == commit.Rewrite { // its rows are all still there
+		return
+	}
 	for _, f := range c.RemoveData {
 		r.Deleted += f.Count()
 	}

@@ -110,8 +110,8 @@ func Safe(err error) bool {
 
 // protocol is one call of Commit.
 //
-// Between attempts: lost holds the metadata files of the last attempt if the catalog refused it, and only then; they are
-// removed once a fresh head has shown that the token is not there.
+// Between attempts: lost holds the metadata files of the last attempt that met a conflict. They are removed once a newer
+// head has shown that the token is not there: the conflict may have been with a first copy of the same request.
 type protocol struct {
 	cat   Catalog
 	ident table.Identifier
@@ -120,9 +120,9 @@ type protocol struct {
 	opts  Options
 	began time.Time
 
-	// doubt, after an unknown outcome, holds the head that was pinned: while it is still the head, the lost commit could
-	// land late.
-	doubt *pinned
+	// doubt, after an unknown outcome, is the table as it was when the commit was sent: while its head is still the head,
+	// the lost commit could land late.
+	doubt table.Metadata
 	// unknown holds the files of every change whose answer was lost. Planners cannot remove them.
 	unknown keptFiles
 	// snapshots are the ids that this call has sent.
@@ -132,14 +132,14 @@ type protocol struct {
 	lost      *staged
 }
 
-type pinned struct{ snapshot *table.Snapshot }
+// newer tells that rows were committed since base, so that a commit pinned to base's head is in the table by now or never
+// will be. An equal head is no proof, and neither is another one that a stale read may show; sequence numbers only grow.
+func newer(head *table.Table, base table.Metadata) bool {
+	return head.Metadata().LastSequenceNumber() > base.LastSequenceNumber()
+}
 
-func (p *pinned) isHead(t *table.Table) bool {
-	now := t.CurrentSnapshot()
-	if now == nil || p.snapshot == nil {
-		return now == nil && p.snapshot == nil
-	}
-	return now.SnapshotID == p.snapshot.SnapshotID
+func sameHead(a, b *table.Snapshot) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.SnapshotID == b.SnapshotID
 }
 
 func (p *protocol) name() string { return strings.Join(p.ident, ".") }
@@ -164,8 +164,10 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 		p.found(snapshot)
 		return true, nil
 	}
-	p.removeLost(ctx)
-	if p.doubt != nil && !p.doubt.isHead(head) {
+	if p.lost != nil && newer(head, p.lost.base) {
+		p.removeLost(ctx)
+	}
+	if p.doubt != nil && newer(head, p.doubt) {
 		p.doubt = nil // what it was pinned to is gone: it can no longer land
 	}
 	if p.id.After != nil && LastToken(head.Metadata(), p.id.Writer) != *p.id.After {
@@ -218,7 +220,7 @@ func (p *protocol) unplanned(ctx context.Context, head *table.Table, err error) 
 		return !errors.Is(err, ErrPassing), err
 	}
 	now, loadErr := p.cat.LoadTable(ctx, p.ident)
-	if loadErr != nil || (&pinned{head.CurrentSnapshot()}).isHead(now) {
+	if loadErr != nil || sameHead(head.CurrentSnapshot(), now.CurrentSnapshot()) {
 		return true, err
 	}
 	p.out.Conflicts++
@@ -235,12 +237,12 @@ func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged,
 		p.out.Conflicts++
 		p.lost = next
 	case errors.Is(err, ErrPassing):
-		p.lost = next
+		next.remove(ctx) // it never got there
 	case errors.Is(err, ErrUnknownOutcome):
 		// The answer was lost, by either side's fault. Step 2 finds out; until it has, no file is removed. Should the
 		// change still be under way and land later, then the pinned head lets only one of the two in.
 		p.out.UnknownOutcomes++
-		p.doubt = &pinned{head.CurrentSnapshot()}
+		p.doubt = head.Metadata()
 		p.unknown.add(change)
 	default:
 		next.remove(ctx)
