@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,8 +111,8 @@ func Safe(err error) bool {
 
 // protocol is one call of Commit.
 //
-// Between attempts: lost holds the metadata files of the last attempt that met a conflict. They are removed once a newer
-// head has shown that the token is not there: the conflict may have been with a first copy of the same request.
+// Between attempts: lost holds the metadata files of attempts that met a conflict. They are removed once a newer head has
+// shown that the token is not there: the conflict may have been with a first copy of the same request.
 type protocol struct {
 	cat   Catalog
 	ident table.Identifier
@@ -129,7 +130,7 @@ type protocol struct {
 	snapshots map[int64]bool
 	tries     int // attempts begun, whether or not they came to send something
 	out       Outcome
-	lost      *staged
+	lost      []*staged
 }
 
 // newer tells that rows were committed since base, so that a commit pinned to base's head is in the table by now or never
@@ -138,8 +139,10 @@ func newer(head *table.Table, base table.Metadata) bool {
 	return head.Metadata().LastSequenceNumber() > base.LastSequenceNumber()
 }
 
-func sameHead(a, b *table.Snapshot) bool {
-	return a == nil && b == nil || a != nil && b != nil && a.SnapshotID == b.SnapshotID
+// moved tells whether the table is another one than head by now.
+func (p *protocol) moved(ctx context.Context, head *table.Table) bool {
+	now, err := p.cat.LoadTable(ctx, p.ident)
+	return err == nil && now.MetadataLocation() != head.MetadataLocation()
 }
 
 func (p *protocol) name() string { return strings.Join(p.ident, ".") }
@@ -164,9 +167,7 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 		p.found(snapshot)
 		return true, nil
 	}
-	if p.lost != nil && newer(head, p.lost.base) {
-		p.removeLost(ctx)
-	}
+	p.removeLost(ctx, head)
 	if p.doubt != nil && newer(head, p.doubt) {
 		p.doubt = nil // what it was pinned to is gone: it can no longer land
 	}
@@ -219,8 +220,7 @@ func (p *protocol) unplanned(ctx context.Context, head *table.Table, err error) 
 	if !errors.Is(err, ErrAbsent) {
 		return !errors.Is(err, ErrPassing), err
 	}
-	now, loadErr := p.cat.LoadTable(ctx, p.ident)
-	if loadErr != nil || sameHead(head.CurrentSnapshot(), now.CurrentSnapshot()) {
+	if !p.moved(ctx, head) {
 		return true, err
 	}
 	p.out.Conflicts++
@@ -235,7 +235,7 @@ func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged,
 	case errors.Is(err, ErrConflict):
 		// The head moved, and nothing of ours is in the table. The planner decides what of its work still holds.
 		p.out.Conflicts++
-		p.lost = next
+		p.lost = append(p.lost, next)
 	case errors.Is(err, ErrPassing):
 		next.remove(ctx) // it never got there
 	case errors.Is(err, ErrUnknownOutcome):
@@ -244,6 +244,12 @@ func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged,
 		p.out.UnknownOutcomes++
 		p.doubt = head.Metadata()
 		p.unknown.add(change)
+	case fault.Class(err) == nil && p.moved(ctx, head):
+		// It was refused for a reason that is none by now: a sequence number that another took, after which the head was
+		// rolled back to where it was.
+		p.out.Conflicts++
+		p.lost = append(p.lost, next)
+		err = &fault.Error{Class: ErrConflict, Op: "commit to a table that has changed", Err: err}
 	default:
 		next.remove(ctx)
 		return true, err
@@ -257,14 +263,18 @@ func (p *protocol) succeed(ctx context.Context, head *table.Table, next *staged,
 	p.out.SnapshotID = next.snapshotID(meta)
 	tableIO, _ := p.cat.(table.CatalogIO)
 	p.out.Table = table.New(p.ident, meta, location, head.FS, tableIO)
+	p.removeLost(ctx, p.out.Table)
 	removeOldMetadata(ctx, head, p.out.Table)
 }
 
-func (p *protocol) removeLost(ctx context.Context) {
-	if p.lost != nil {
-		p.lost.remove(ctx)
-		p.lost = nil
-	}
+func (p *protocol) removeLost(ctx context.Context, head *table.Table) {
+	p.lost = slices.DeleteFunc(p.lost, func(s *staged) bool {
+		certain := newer(head, s.base)
+		if certain {
+			s.remove(ctx)
+		}
+		return certain
+	})
 }
 
 func (p *protocol) observe(err error) {

@@ -72,6 +72,13 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *st
 	if err := mendSummaries(now.Metadata(), written); err != nil {
 		return nil, err
 	}
+	merged, err := written.unnamed()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range merged {
+		_ = written.Remove(name)
+	}
 	next.requirements = append(slices.Clone(out.Requirements), change.Requirements...)
 	next.updates = append(slices.Clone(out.Updates), change.Updates...)
 	return next, nil
