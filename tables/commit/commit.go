@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -97,10 +96,7 @@ func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, pla
 				continue
 			}
 		}
-		if err != nil && p.doubt != nil && Safe(err) {
-			err = &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
-		}
-		return p.out, err
+		return p.out, p.settle(ctx, err)
 	}
 }
 
@@ -110,9 +106,6 @@ func Safe(err error) bool {
 }
 
 // protocol is one call of Commit.
-//
-// Between attempts: lost holds the metadata files of attempts that met a conflict. They are removed once a newer head has
-// shown that the token is not there: the conflict may have been with a first copy of the same request.
 type protocol struct {
 	cat   Catalog
 	ident table.Identifier
@@ -121,22 +114,10 @@ type protocol struct {
 	opts  Options
 	began time.Time
 
-	// doubt, after an unknown outcome, is the table as it was when the commit was sent: while its head is still the head,
-	// the lost commit could land late.
-	doubt table.Metadata
-	// unknown holds the files of every change whose answer was lost. Planners cannot remove them.
-	unknown keptFiles
-	// snapshots are the ids that this call has sent.
-	snapshots map[int64]bool
-	tries     int // attempts begun, whether or not they came to send something
+	unproven  unproven
+	snapshots map[int64]bool // that this call has sent
+	tries     int            // attempts begun, whether or not they came to send something
 	out       Outcome
-	lost      []*staged
-}
-
-// newer tells that rows were committed since base, so that a commit pinned to base's head is in the table by now or never
-// will be. An equal head is no proof, and neither is another one that a stale read may show; sequence numbers only grow.
-func newer(head *table.Table, base table.Metadata) bool {
-	return head.Metadata().LastSequenceNumber() > base.LastSequenceNumber()
 }
 
 // moved tells whether the table is another one than head by now.
@@ -167,10 +148,7 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 		p.found(snapshot)
 		return true, nil
 	}
-	p.removeLost(ctx, head)
-	if p.doubt != nil && newer(head, p.doubt) {
-		p.doubt = nil // what it was pinned to is gone: it can no longer land
-	}
+	p.tidy(ctx, head)
 	if p.id.After != nil && LastToken(head.Metadata(), p.id.Writer) != *p.id.After {
 		return true, fmt.Errorf("commit %s: writer %s: %w", p.name(), p.id.Writer, ErrSuperseded)
 	}
@@ -181,6 +159,9 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 		return p.unplanned(ctx, head, err)
 	}
 	if change.empty() {
+		if p.unproven.any() {
+			return false, errDoubt
+		}
 		return true, nil
 	}
 
@@ -233,22 +214,21 @@ func (p *protocol) unplanned(ctx context.Context, head *table.Table, err error) 
 func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged, change *Change, err error) (done bool, _ error) {
 	switch {
 	case errors.Is(err, ErrConflict):
-		// The head moved, and nothing of ours is in the table. The planner decides what of its work still holds.
+		// The head moved. The planner decides what of its work still holds.
 		p.out.Conflicts++
-		p.lost = append(p.lost, next)
+		p.unproven.add(next, change)
 	case errors.Is(err, ErrPassing):
 		next.remove(ctx) // it never got there
 	case errors.Is(err, ErrUnknownOutcome):
 		// The answer was lost, by either side's fault. Step 2 finds out; until it has, no file is removed. Should the
 		// change still be under way and land later, then the pinned head lets only one of the two in.
 		p.out.UnknownOutcomes++
-		p.doubt = head.Metadata()
-		p.unknown.add(change)
+		p.unproven.add(next, change)
 	case fault.Class(err) == nil && p.moved(ctx, head):
 		// It was refused for a reason that is none by now: a sequence number that another took, after which the head was
 		// rolled back to where it was.
 		p.out.Conflicts++
-		p.lost = append(p.lost, next)
+		p.unproven.add(next, change)
 		err = &fault.Error{Class: ErrConflict, Op: "commit to a table that has changed", Err: err}
 	default:
 		next.remove(ctx)
@@ -263,18 +243,8 @@ func (p *protocol) succeed(ctx context.Context, head *table.Table, next *staged,
 	p.out.SnapshotID = next.snapshotID(meta)
 	tableIO, _ := p.cat.(table.CatalogIO)
 	p.out.Table = table.New(p.ident, meta, location, head.FS, tableIO)
-	p.removeLost(ctx, p.out.Table)
+	p.tidy(ctx, p.out.Table)
 	removeOldMetadata(ctx, head, p.out.Table)
-}
-
-func (p *protocol) removeLost(ctx context.Context, head *table.Table) {
-	p.lost = slices.DeleteFunc(p.lost, func(s *staged) bool {
-		certain := newer(head, s.base)
-		if certain {
-			s.remove(ctx)
-		}
-		return certain
-	})
 }
 
 func (p *protocol) observe(err error) {
