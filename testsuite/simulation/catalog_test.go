@@ -45,7 +45,7 @@ func (c *registry) apply(r *request) error {
 	base := c.current()
 	for _, req := range r.reqs {
 		if err := req.Validate(base); err != nil {
-			return fault.New(fault.ErrConflict, "commit", err)
+			return fault.New(fault.ErrConflict, "commit", fmt.Errorf("%w: %w", table.ErrCommitFailed, err))
 		}
 	}
 	next, err := table.UpdateTableMetadata(base, r.updates, locationOf(len(c.versions)-1))

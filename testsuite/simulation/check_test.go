@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/commit"
@@ -52,28 +51,9 @@ func (s *sim) checkTags(meta table.Metadata) {
 // checkFiles: every file that a snapshot names is there; and those that none names are such as the removal of orphans
 // finds by their place, and in a run without faults there are none.
 func (s *sim) checkFiles(meta table.Metadata) {
-	var fs iceio.IO = view{s.store, nil}
-	named := map[string]bool{}
-	for _, snap := range meta.Snapshots() {
-		named[snap.ManifestList] = true
-		manifests, err := snap.Manifests(fs)
-		if err != nil {
-			s.violate("snapshot %d: %v", snap.SequenceNumber, err)
-			continue
-		}
-		for _, m := range manifests {
-			if named[m.FilePath()] {
-				continue
-			}
-			named[m.FilePath()] = true
-			for entry, err := range m.Entries(fs, true) {
-				if err != nil {
-					s.violate("snapshot %d: %v", snap.SequenceNumber, err)
-					break
-				}
-				named[entry.DataFile().FilePath()] = true
-			}
-		}
+	named, err := s.references.of(meta)
+	if err != nil {
+		s.violate("%v", err)
 	}
 	for name := range named {
 		if s.store.get(name) == nil {
@@ -85,7 +65,7 @@ func (s *sim) checkFiles(meta table.Metadata) {
 		case named[name]:
 		case !strings.HasPrefix(name, location+"/data/") && !strings.HasPrefix(name, location+"/metadata/"):
 			s.violate("%s would not be found as an orphan", name)
-		case s.model.rolled && strings.HasSuffix(name, ".avro"): // of an attempt that met the rollback: it cannot be sure
+		case s.model.rolled: // an attempt that met the rollback cannot be sure that it is not in the table
 		case s.faultless && !s.catalog.currentOnly:
 			s.violate("%s of %s leaks, without any fault", kindOf(name), o.maker.name)
 		}

@@ -113,6 +113,7 @@ type operation struct {
 	kind, writer, token string
 	checkpoint          string
 	effect              func(state) state // on the rows; nil if there is none
+	changes             []change          // of a writer
 	do                  func(p *process) (committed bool, err error)
 	began               int // in the model's history
 

@@ -39,7 +39,7 @@ func (s *sim) programs() {
 	case 2:
 		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.evolve(name, i) }, 1)
 	}
-	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.tag(name, i) }, s.rng.IntN(2))
+	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.tag(name, i, rng) }, s.rng.IntN(3))
 }
 
 func (s *sim) program(next func(i int, name string, rng *rand.Rand) *operation, n int) {
@@ -48,9 +48,9 @@ func (s *sim) program(next func(i int, name string, rng *rand.Rand) *operation, 
 	rng := rand.New(rand.NewPCG(s.seed, uint64(100+s.actors)))
 	s.spawn(rng, func() {
 		for i := range n {
-			if op := next(i, name, rng); op != nil {
-				s.perform(op, rng)
-			}
+			op := next(i, name, rng)
+			s.mutate(op)
+			s.perform(op, rng)
 			time.Sleep(time.Duration(rng.Int64N(int64(100 * time.Millisecond))))
 		}
 	})
@@ -64,6 +64,7 @@ func (s *sim) write(writer string, i int, rng *rand.Rand) *operation {
 	for _, k := range rng.Perm(keys)[:1+rng.IntN(4)] {
 		rows = append(rows, change{k: int64(k), v: rng.Int64N(1 << 40)})
 	}
+	op.changes = rows
 	switch dice := rng.IntN(12); {
 	case dice < 4:
 		op.kind, op.effect = "append", func(now state) state { return now.with(append(slices.Clone(now.rows), inserted(rows)...)) }
@@ -140,7 +141,7 @@ func (p *process) add(rows []change) (bool, error) {
 	}
 	r, err := do(bg, p.commitOptions(), staged)
 	p.sim.attempts(r)
-	if unused := err != nil && commit.Safe(err) || r.AlreadyCommitted && !r.Sent; unused || err != nil && p.sim.mutant == "remove-after-unknown" {
+	if err != nil && commit.Safe(err) || r.AlreadyCommitted && !r.Sent {
 		_ = t.Discard(bg, staged)
 	}
 	return r.Committed || r.AlreadyCommitted, err
@@ -180,17 +181,19 @@ func (s *sim) compact(writer string, i int) *operation {
 }
 
 // olderThan is short beside how long builds take when much goes wrong, so that expiry sometimes outruns one.
-const olderThan = 400 * time.Millisecond
+const olderThan = 120 * time.Millisecond
 
 func (s *sim) expire(writer string, i int, rng *rand.Rand) *operation {
 	op := &operation{kind: "expire", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
 	keep := 1 + rng.IntN(2)
+	time.Sleep(time.Duration(rng.Int64N(int64(6 * olderThan))))
 	op.do = func(p *process) (bool, error) {
 		t, err := p.table()
 		if err != nil {
 			return false, err
 		}
 		r, err := t.Expire(bg, p.commitOptions(), maintain.ExpireOptions{OlderThan: olderThan, KeepLast: keep})
+		s.expired += r.Snapshots
 		return r.Committed || r.AlreadyCommitted, err
 	}
 	return op
@@ -231,7 +234,8 @@ func (s *sim) rollback(writer string, i int, rng *rand.Rand) *operation {
 }
 
 // tag keeps the head under a name.
-func (s *sim) tag(writer string, i int) *operation {
+func (s *sim) tag(writer string, i int, rng *rand.Rand) *operation {
+	time.Sleep(time.Duration(rng.Int64N(int64(2 * olderThan))))
 	op := &operation{kind: "tag", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
 	op.do = func(p *process) (bool, error) {
 		out, err := commit.Commit(bg, &client{p: p, c: s.catalog}, ident, p.commitID(), func(_ context.Context, head *table.Table, _ int) (*commit.Change, error) {

@@ -28,16 +28,16 @@ func TestSimulation(t *testing.T) {
 		return
 	}
 	first, last := seeds(t)
-	var steps, commits, attempts, failed int
+	var steps, commits, expired, attempts, failed int
 	for seed := first; seed < last && failed < 5; seed++ {
 		r := simulate(t, seed, "", false)
-		steps, commits, attempts = steps+r.steps, commits+r.commits, max(attempts, r.most)
+		steps, commits, expired, attempts = steps+r.steps, commits+r.commits, expired+r.expired, max(attempts, r.most)
 		if len(r.violations) > 0 {
 			failed++
 			report(t, seed, r)
 		}
 	}
-	t.Logf("%d seeds, %d steps, %d commits; at most %d attempts of one", last-first, steps, commits, attempts)
+	t.Logf("%d seeds, %d steps, %d commits, %d snapshots expired; at most %d attempts of one", last-first, steps, commits, expired, attempts)
 }
 
 // TestDeterminism: the same seed is the same run, step by step.

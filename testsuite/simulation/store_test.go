@@ -19,6 +19,8 @@ import (
 type store struct {
 	mu    sync.Mutex
 	files map[string]*object
+	// removing is told of every file just before it goes.
+	removing func(name string)
 }
 
 type object struct {
@@ -39,6 +41,7 @@ func (s *store) put(name string, content []byte, maker *process) {
 }
 
 func (s *store) remove(name string) bool {
+	s.removing(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, ok := s.files[name]

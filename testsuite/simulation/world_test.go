@@ -25,10 +25,11 @@ const location = "sim://lake/t"
 // sim is one run.
 type sim struct {
 	*scheduler
-	seed    uint64
-	catalog *registry
-	store   *store
-	model   *model
+	seed       uint64
+	catalog    *registry
+	store      *store
+	model      *model
+	references *references
 
 	format    int
 	strategy  merge.Strategy
@@ -42,6 +43,7 @@ type sim struct {
 	commits    int
 	violations []string
 	most       int // attempts of a commit
+	expired    int // snapshots
 }
 
 // entropy gives uuids, and so the names of files and the ids of snapshots, from the seed.
@@ -59,6 +61,8 @@ func newSim(seed uint64, mutant string) *sim {
 	s := &sim{scheduler: newScheduler(seed), seed: seed, store: &store{files: map[string]*object{}}, mutant: mutant}
 	s.model = newModel(s)
 	s.catalog = &registry{sim: s}
+	s.references = newReferences(s.store)
+	s.store.removing = s.checkRemoval
 	uuid.SetRand(entropy{rand.New(rand.NewPCG(seed, 2))})
 	s.format = 2 + s.rng.IntN(2)
 	s.strategy = []merge.Strategy{merge.CopyOnWrite, merge.MergeOnRead}[s.rng.IntN(2)]
@@ -66,14 +70,14 @@ func newSim(seed uint64, mutant string) *sim {
 	s.faultless = s.faultRate == 0
 	s.catalog.currentOnly = s.rng.IntN(8) == 0
 	props := iceberg.Properties{
-		table.PropertyFormatVersion:          fmt.Sprint(s.format),
-		"write.parquet.compression-codec":    "uncompressed",
-		table.ManifestMergeEnabledKey:        fmt.Sprint(s.rng.IntN(2) == 0),
-		table.ManifestMinMergeCountKey:       "3",
-		"write.parquet.page-index.enabled":   "false",
-		table.MetadataPreviousVersionsMaxKey: "2",
-		"read.manifest-list-cache.enabled":   "true",
-		table.MinSnapshotsToKeepKey:          "1",
+		table.PropertyFormatVersion:       fmt.Sprint(s.format),
+		"write.parquet.compression-codec": "uncompressed",
+		table.ManifestMergeEnabledKey:     fmt.Sprint(s.rng.IntN(2) == 0),
+		table.ManifestMinMergeCountKey:    "3",
+		// The library's own retries, which the protocol never enters.
+		table.CommitNumRetriesKey:     "5",
+		table.CommitMinRetryWaitMsKey: "1",
+		table.CommitMaxRetryWaitMsKey: "5",
 	}
 	schema := iceberg.NewSchema(0,
 		iceberg.NestedField{ID: 1, Name: "k", Type: iceberg.PrimitiveTypes.Int64},
@@ -98,7 +102,7 @@ type result struct {
 	trace          string
 	lines          []string
 	steps, commits int
-	most           int
+	most, expired  int
 }
 
 // simulate runs a seed in a bubble of its own.
@@ -110,7 +114,7 @@ func simulate(t *testing.T, seed uint64, mutant string, keep bool) (out result) 
 		s.programs()
 		s.run()
 		s.check()
-		out = result{s.violations, s.trace(), s.lines, s.steps, s.commits, s.most}
+		out = result{s.violations, s.trace(), s.lines, s.steps, s.commits, s.most, s.expired}
 	})
 	return out
 }
