@@ -42,7 +42,10 @@ func (t *Table) Compact(ctx context.Context, opts CommitOptions, c maintain.Comp
 // ExpireResult is what an expiry did.
 type ExpireResult struct {
 	Result
-	maintain.ExpireStats
+	Snapshots  int      `json:"snapshots"`            // expired
+	Refs       []string `json:"refs,omitempty"`       // branches and tags past their own age, removed
+	FilesSwept int      `json:"files_swept"`          // that only expired snapshots named
+	FilesLeft  []string `json:"files_left,omitempty"` // that could not be removed: orphans
 }
 
 // Expire removes old snapshots, and then the files that no snapshot names any more. Snapshots that a branch or tag points
@@ -63,5 +66,6 @@ func (t *Table) Expire(ctx context.Context, opts CommitOptions, e maintain.Expir
 			result.Warnings = append(result.Warnings, fmt.Sprintf("files of expired snapshots are left as orphans: %v", sweepErr))
 		}
 	}
-	return ExpireResult{Result: result, ExpireStats: expiry.Stats()}, err
+	s := expiry.Stats()
+	return ExpireResult{Result: result, Snapshots: s.Snapshots, Refs: s.Refs, FilesSwept: s.FilesRemoved, FilesLeft: s.FilesLeft}, err
 }
