@@ -70,8 +70,8 @@ type Outcome struct {
 	Committed bool
 	// AlreadyCommitted says that another call with the same ID did, and this one changed nothing.
 	AlreadyCommitted bool
-	// Sent says that this call sent its change and that the commit was found afterwards, not confirmed: the files are the
-	// table's, or a twin's are. Either way they are not to be removed.
+	// Sent says that this call sent a change whose commit was not confirmed: it was found afterwards, and is this call's or a
+	// twin's, or it is not there, and may be on its way. Either way the files are not to be removed.
 	Sent bool
 
 	Attempts        int // times that something was sent to the catalog
@@ -117,6 +117,7 @@ type protocol struct {
 	unproven  unproven
 	snapshots map[int64]bool // that this call has sent
 	tries     int            // attempts begun, whether or not they came to send something
+	doubts    int            // attempts with nothing to send after one that may have landed
 	out       Outcome
 }
 
@@ -159,10 +160,7 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 		return p.unplanned(ctx, head, err)
 	}
 	if change.empty() {
-		if p.unproven.any() {
-			return false, errDoubt
-		}
-		return true, nil
+		return p.idle()
 	}
 
 	// Step 4: stage the whole change as one update of the metadata, from the one handle that it was planned on, with the
@@ -216,7 +214,9 @@ func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged,
 	case errors.Is(err, ErrConflict):
 		// The head moved. The planner decides what of its work still holds.
 		p.out.Conflicts++
-		p.unproven.add(next, change)
+		if change.files() > 0 {
+			p.unproven.add(next, change)
+		}
 	case errors.Is(err, ErrPassing):
 		next.remove(ctx) // it never got there
 	case errors.Is(err, ErrUnknownOutcome):

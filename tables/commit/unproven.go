@@ -2,7 +2,7 @@ package commit
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"sync"
 
@@ -94,8 +94,16 @@ func (p *protocol) settle(ctx context.Context, err error) error {
 	return &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
 }
 
-// errDoubt is an attempt that has nothing to commit while an earlier one may still land.
-var errDoubt = &fault.Error{Class: ErrUnknownOutcome, Op: "plan", Err: fmt.Errorf("there is nothing to change at this head, and an earlier attempt may have changed it")}
+// idle is an attempt that has nothing to commit. If an earlier one was sent and is not disproved, then a stale read may be
+// why, and some more looks are worth it. After them the files stay, and there is nothing to commit all the same.
+func (p *protocol) idle() (done bool, err error) {
+	if p.unproven.any() && p.doubts < 3 {
+		p.doubts++
+		return false, &fault.Error{Class: ErrUnknownOutcome, Op: "plan", Err: errors.New("there is nothing to change at this head, and an earlier attempt may have changed it")}
+	}
+	p.out.Sent = p.unproven.any()
+	return true, nil
+}
 
 // guarded is the head as planners see it.
 func (p *protocol) guarded(head *table.Table) *table.Table {
