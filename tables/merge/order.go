@@ -11,7 +11,7 @@ import (
 
 func (p *Plan) groupsInOrder() []*groupState {
 	return slices.SortedFunc(maps.Keys(p.groups), func(a, b *groupState) int {
-		return cmp.Compare(a.files[0].task.File.FilePath(), b.files[0].task.File.FilePath())
+		return cmp.Compare(a.files[0].path, b.files[0].path)
 	})
 }
 

@@ -231,7 +231,7 @@ func decodeFiles(meta table.Metadata, shape Shape, files []File) ([]table.FileSc
 func (p *Plan) found(meta table.Metadata, source *narrowed) (*Found, error) {
 	out := &Found{Shape: p.shape, Spilled: p.stats.SpilledBytes, Stages: p.stats.Stages}
 	number := map[*groupState]int{}
-	for g := range p.groups {
+	for _, g := range p.groupsInOrder() {
 		changes, err := describeChanges(meta, g.out)
 		if err != nil {
 			return nil, fmt.Errorf("merge into %s: describe what was written: %w", p.binding.table, err)
