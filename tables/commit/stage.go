@@ -43,45 +43,61 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *st
 	if err := tx.AssertRefSnapshotID(table.MainBranch); err != nil {
 		return nil, err
 	}
+	if err := put(ctx, tx, id, change); err != nil {
+		return nil, err
+	}
+	if err := next.seal(tx, change); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// put stages the parts of a change, and the token beside them.
+func put(ctx context.Context, tx *table.Transaction, id ID, change *Change) error {
 	if change.Alter != nil {
 		if err := change.Alter(tx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	properties := iceberg.Properties{}
 	maps.Copy(properties, change.Properties)
 	properties[PropertyPrefix+id.Writer] = id.Token
 	if err := tx.SetProperties(properties); err != nil {
-		return nil, err
+		return err
 	}
 	if err := tx.RemoveProperties(present(change.RemoveProperties, properties)); err != nil {
-		return nil, err
+		return err
 	}
 	if err := applyFiles(ctx, tx, change, summaryOf(id, change)); err != nil {
-		return nil, fmt.Errorf("%s: %w", change.Operation, err)
+		return fmt.Errorf("%s: %w", change.Operation, err)
 	}
+	return nil
+}
+
+// seal takes over what the library would send, and puts what it has written in order.
+func (s *staged) seal(tx *table.Transaction, change *Change) error {
 	now, err := tx.StagedTable()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	next.snapshots = madeBy(now.Metadata(), head.Metadata())
+	s.snapshots = madeBy(now.Metadata(), s.base)
 	out, err := tx.TableCommit()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := mendSummaries(now.Metadata(), written); err != nil {
-		return nil, err
+	if err := mendSummaries(now.Metadata(), s.written); err != nil {
+		return err
 	}
-	merged, err := written.unnamed()
+	merged, err := s.written.unnamed()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, name := range merged {
-		_ = written.Remove(name)
+		_ = s.written.Remove(name)
 	}
-	next.requirements = append(slices.Clone(out.Requirements), change.Requirements...)
-	next.updates = append(slices.Clone(out.Updates), change.Updates...)
-	return next, nil
+	s.requirements = append(slices.Clone(out.Requirements), change.Requirements...)
+	s.updates = append(slices.Clone(out.Updates), change.Updates...)
+	return nil
 }
 
 // madeBy lists the snapshots that came between two versions of the metadata.
