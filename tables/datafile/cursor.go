@@ -9,7 +9,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 )
 
 // seekGap is the number of rows that are rather decoded and dropped than skipped by a seek, which opens the page anew. Tests
@@ -22,8 +21,8 @@ const maxPreallocated = 16 << 20
 // cursor reads one column of one row group.
 type cursor struct {
 	column *projected
-	reader *pqarrow.ColumnReader // nil for a column that is not in the file
-	at     int64                 // row of the group that is read next
+	reader columnReader // nil for a column that is not in the file
+	at     int64        // row of the group that is read next
 	// lineage completes a column of row lineage; nil for others.
 	lineage func(arrow.Array, []span) arrow.Array
 }
@@ -57,8 +56,19 @@ func (r *Reader) openCursors(group int) error {
 				return fmt.Errorf("column %s: its %d bytes at %d are not in a file of %d", c.field.Name, n, at, size)
 			}
 		}
+		general := func() (columnReader, error) {
+			reader, err := r.arrow.GetFieldReader(r.ctx, c.source, c.leaves, []int{group})
+			if err != nil {
+				return nil, err // not a nil reader in an interface that is not
+			}
+			return reader, nil
+		}
 		var err error
-		cur.reader, err = r.arrow.GetFieldReader(r.ctx, c.source, c.leaves, []int{group})
+		if r.plainText(group, c) {
+			cur.reader, err = r.newTextReader(group, c, general)
+		} else {
+			cur.reader, err = general()
+		}
 		if err != nil {
 			return fmt.Errorf("column %s: %w", c.field.Name, err)
 		}

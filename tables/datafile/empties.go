@@ -47,12 +47,27 @@ func withEmpties(schema *arrow.Schema, columns [][]arrow.Array) (leaves []bool, 
 }
 
 func hasEmpty(a arrow.Array) bool {
+	switch a := a.(type) {
+	case *array.String:
+		return hasEmptyAt(a, a.ValueOffsets())
+	case *array.Binary:
+		return hasEmptyAt(a, a.ValueOffsets())
+	}
 	text, ok := a.(array.BinaryLike)
 	if !ok {
 		return false
 	}
 	for i := range text.Len() {
 		if text.ValueLen(i) == 0 && text.IsValid(i) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasEmptyAt(a arrow.Array, offsets []int32) bool {
+	for i := range a.Len() {
+		if offsets[i+1] == offsets[i] && a.IsValid(i) {
 			return true
 		}
 	}

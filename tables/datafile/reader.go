@@ -112,6 +112,9 @@ func (r *Reader) open(df iceberg.DataFile) error {
 	if r.opts.BatchRows <= 0 {
 		r.opts.BatchRows = defaultBatchRows
 	}
+	if r.opts.Deleted != nil && r.opts.Deleted.IsEmpty() {
+		r.opts.Deleted = nil // not to be asked for each row
+	}
 	if r.opts.Parallelism <= 0 {
 		r.opts.Parallelism = runtime.GOMAXPROCS(0)
 	}
