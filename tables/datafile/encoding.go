@@ -128,8 +128,9 @@ func parquetPaths(schema *iceberg.Schema) map[int]string {
 	return out
 }
 
-// writerProperties chooses the encodings of one row group by what is in it.
-func (l *layout) writerProperties(columns [][]arrow.Array, rows int64) *parquet.WriterProperties {
+// writerProperties chooses the encodings of one row group by what is in it. The columns of the paths given come as indices into
+// dictionaries.
+func (l *layout) writerProperties(columns [][]arrow.Array, rows int64, indexed []string) *parquet.WriterProperties {
 	opts := []parquet.WriterProperty{
 		parquet.WithAllocator(allocator),
 		parquet.WithVersion(parquet.V2_LATEST),
@@ -147,6 +148,9 @@ func (l *layout) writerProperties(columns [][]arrow.Array, rows int64) *parquet.
 	}
 	for i, f := range l.arrow.Fields() {
 		opts = l.columnProperties(opts, f.Name, f.Type, columns[i], false)
+	}
+	for _, path := range indexed {
+		opts = append(opts, parquet.WithDictionaryFor(path, true), parquet.WithDictionaryCostFallbackFor(path, false))
 	}
 	for path, probability := range l.bloom {
 		opts = append(opts, parquet.WithBloomFilterEnabledFor(path, true),

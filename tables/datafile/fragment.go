@@ -47,11 +47,12 @@ func (l *layout) encodeColumns(ctx context.Context, columns [][]arrow.Array, row
 	if l.storeSchema {
 		options = append(options, pqarrow.WithStoreSchema())
 	}
-	w, err := pqarrow.NewFileWriter(l.arrow, &out, l.writerProperties(columns, f.rows), pqarrow.NewArrowWriterProperties(options...))
+	indexed, schema, paths := l.withDictionaries(columns, rows)
+	w, err := pqarrow.NewFileWriter(schema, &out, l.writerProperties(columns, f.rows, paths), pqarrow.NewArrowWriterProperties(options...))
 	if err != nil {
 		return fragment{err: fmt.Errorf("encode row group: %w", err)}
 	}
-	if err := writeColumns(ctx, w, l.arrow, columns, f.rows); err != nil {
+	if err := writeColumns(ctx, w, schema, indexed, f.rows); err != nil {
 		return fragment{err: err}
 	}
 	if err := w.Close(); err != nil {

@@ -1,0 +1,173 @@
+package datafile
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/zeebo/xxh3"
+)
+
+// maxDictionary is how many values a dictionary of ours may have: beyond that finding them costs what arrow-go's takes.
+const maxDictionary = 1 << 12
+
+// withDictionaries turns the columns of texts that get a dictionary into arrays of its indices: arrow-go, which looks up each
+// value in a general table, takes several times as long. It returns the columns and the schema to encode, and the paths of
+// the columns concerned.
+//
+// arrow-go notes the bounds of such an array once, for the page that comes next; so it is done only where the indices fit into
+// one page, and the page index stays right.
+func (l *layout) withDictionaries(columns [][]arrow.Array, rows int64) ([][]arrow.Array, *arrow.Schema, []string) {
+	if l.storeSchema || rows == 0 {
+		return columns, l.arrow, nil
+	}
+	out, fields := append([][]arrow.Array{}, columns...), l.arrow.Fields()
+	var paths []string
+	for i, f := range fields {
+		wanted, chosen := l.dictionary[f.Name]
+		if !chosen && l.dictionaryDefault != nil {
+			wanted, chosen = *l.dictionaryDefault, true
+		}
+		if f.Type.ID() != arrow.STRING && f.Type.ID() != arrow.BINARY || chosen && !wanted || !chosen && !repeats(columns[i]) {
+			continue
+		}
+		indices := indexed(columns[i], int(rows), l.pageBytes)
+		if indices == nil {
+			continue
+		}
+		out[i], fields[i].Type = []arrow.Array{indices}, indices.DataType()
+		paths = append(paths, f.Name)
+	}
+	if paths == nil {
+		return columns, l.arrow, nil
+	}
+	meta := l.arrow.Metadata()
+	return out, arrow.NewSchema(fields, &meta), paths
+}
+
+// indexed is texts as indices into a dictionary of them, in order of first appearance; nil if there are too many different ones
+// for a page of about pageBytes.
+func indexed(chunks []arrow.Array, rows int, pageBytes int64) arrow.Array {
+	d := newTextDictionary(chunks[0].DataType())
+	indices := memory.NewResizableBuffer(allocator)
+	defer indices.Release()
+	indices.Resize(4 * rows)
+	out := arrow.Int32Traits.CastFromBytes(indices.Bytes())
+	width := min(pageBytes*8/2/int64(rows), 12) // bits that an index may take
+	limit, nulls, at := 1<<width, 0, 0
+	var valid *memory.Buffer
+	for _, c := range chunks {
+		if c.NullN() > 0 && valid == nil {
+			valid = memory.NewResizableBuffer(allocator)
+			defer valid.Release()
+			valid.Resize(int(bitutil.BytesForBits(int64(rows))))
+			bitutil.SetBitsTo(valid.Bytes(), 0, int64(rows), true)
+		}
+		offsets, data := textsOf(c)
+		for i := range c.Len() {
+			if c.NullN() > 0 && c.IsNull(i) {
+				bitutil.ClearBit(valid.Bytes(), at)
+				out[at] = 0
+				nulls, at = nulls+1, at+1
+				continue
+			}
+			index := d.index(data[offsets[i]:offsets[i+1]])
+			if int(index) >= limit {
+				return nil
+			}
+			out[at] = index
+			at++
+		}
+	}
+	if len(d.ends) == 1 { // only nulls
+		return nil
+	}
+	values := d.array()
+	defer values.Release()
+	t := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: d.kind}
+	made := array.NewDataWithDictionary(t, rows, []*memory.Buffer{valid, indices}, nulls, 0, values.Data().(*array.Data))
+	defer made.Release()
+	return array.MakeFromData(made)
+}
+
+// textsOf gives the offsets and bytes of an array of texts or bytes.
+func textsOf(a arrow.Array) (offsets []int32, data []byte) {
+	if b := a.Data().Buffers()[2]; b != nil {
+		data = b.Bytes()
+	}
+	switch a := a.(type) {
+	case *array.String:
+		return a.ValueOffsets(), data
+	case *array.Binary:
+		return a.ValueOffsets(), data
+	}
+	return nil, nil
+}
+
+// textDictionary numbers different texts.
+type textDictionary struct {
+	kind  arrow.DataType
+	slots []textSlot // open addressing, at most half full
+	ends  []int32
+	data  []byte
+}
+
+// textSlot holds texts of up to eight bytes by value: word and length say all. Of longer ones, word is a hash.
+type textSlot struct {
+	word  uint64
+	size  int32
+	index int32 // plus one
+}
+
+func newTextDictionary(kind arrow.DataType) *textDictionary {
+	return &textDictionary{kind: kind, slots: make([]textSlot, 2*maxDictionary), ends: []int32{0}}
+}
+
+// index is the number of a text, which is new if it was not there yet. There is room for maxDictionary.
+func (d *textDictionary) index(text []byte) int32 {
+	word, size := shortWord(text), int32(len(text))
+	if size > 8 {
+		word = xxh3.Hash(text)
+	}
+	hi, lo := bits.Mul64(word^uint64(size)<<56, 0x9e3779b97f4a7c15)
+	for at := (hi ^ lo) & (2*maxDictionary - 1); ; at = (at + 1) & (2*maxDictionary - 1) {
+		s := &d.slots[at]
+		if s.index == 0 {
+			if len(d.ends) > maxDictionary {
+				return maxDictionary
+			}
+			d.data = append(d.data, text...)
+			d.ends = append(d.ends, int32(len(d.data)))
+			*s = textSlot{word, size, int32(len(d.ends) - 1)}
+			return s.index - 1
+		}
+		if s.word == word && s.size == size && (size <= 8 || string(d.data[d.ends[s.index-1]:d.ends[s.index]]) == string(text)) {
+			return s.index - 1
+		}
+	}
+}
+
+// shortWord is different for different texts of one length up to eight.
+func shortWord(b []byte) uint64 {
+	n := len(b)
+	switch {
+	case n >= 4 && n <= 8:
+		return uint64(binary.LittleEndian.Uint32(b))<<32 | uint64(binary.LittleEndian.Uint32(b[n-4:]))
+	case n > 0 && n < 4:
+		return uint64(b[0])<<16 | uint64(b[n>>1])<<8 | uint64(b[n-1])
+	}
+	return 0
+}
+
+func (d *textDictionary) array() arrow.Array {
+	starts := memory.NewResizableBuffer(allocator)
+	defer starts.Release()
+	starts.Resize(4 * len(d.ends))
+	copy(arrow.Int32Traits.CastFromBytes(starts.Bytes()), d.ends)
+	made := array.NewData(d.kind, len(d.ends)-1, []*memory.Buffer{nil, starts, memory.NewBufferBytes(d.data)}, nil, 0, 0)
+	defer made.Release()
+	return array.MakeFromData(made)
+}
