@@ -7,7 +7,7 @@ SOURCES     := $(shell find . -name '*.go' -not -path './.varve/*')
 # Packages that link the Temporal server take minutes to compile under the race detector and have no shared state of ours.
 RACE        := $(shell go list ./... 2>/dev/null | grep -vE '/cmd/|/internal/devserver|/testsuite')
 
-.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-all test-simulation test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend generate histories clean
+.PHONY: help demo build test vet lint race test-e2e test-interop test-differential test-kill test-kill-all test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend bench-merge-bounded bench-merge-bounded-smoke generate histories clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -39,6 +39,10 @@ test-interop: build ## PyIceberg and Spark read what Varve wrote, and the other 
 	testsuite/peers/install
 	VARVE_BIN=$(CURDIR)/bin VARVE_PEERS=1 go test -timeout 30m -count=1 ./testsuite/interop/...
 
+test-differential: ## random MERGEs beside Spark's; PyIceberg, Spark and DuckDB read the tables (installs them); VARVE_SEEDS=n for more
+	testsuite/peers/install
+	VARVE_PEERS=1 go test -timeout 60m -count=1 -run TestPeers ./tables/merge
+
 test-kill: ## kill -9 at ten points of a run, over activities and commits; the run completes after a restart
 	VARVE_KILL=few go test -timeout 30m -count=1 -parallel 4 ./testsuite/kill/...
 
@@ -50,9 +54,6 @@ test-catalogs: build ## every catalog through one conformance suite, on servers 
 
 test-stores: ## every store through one conformance suite, on servers that it starts
 	VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 20m -count=1 ./testsuite/conformance -run 'TestStore'
-
-test-simulation: ## the commit protocol under a seeded scheduler, long: VARVE_SEEDS=n or n-m seeds (20000), VARVE_SEED=n replays one
-	VARVE_SEEDS=$${VARVE_SEEDS-20000} go test -timeout 12h -count=1 -v -run 'TestSimulation' ./testsuite/simulation
 
 test-ui: build ## the Temporal UI in headless Chromium: start a run, make a schedule (needs Node and Chromium)
 	testsuite/ui/run
@@ -69,6 +70,14 @@ bench-merge-trend: ## 100k rows into 1M, 10M and 100M: does the time follow the 
 	@mkdir -p bench/out bin
 	@go build -o bin/bench-merge ./bench/merge
 	@$$(bench/install)/venv/bin/python bench/merge/trend.py $${BENCH_WORK:-.varve/bench} bin/bench-merge bench/out/merge-trend.json
+
+bench-merge-bounded: ## 20M rows with string keys into 5M under 512 MB, and with enough memory (some 8 GB of disk)
+	@mkdir -p bench/out bin
+	@go build -o bin/bench-merge ./bench/merge
+	@$$(bench/install)/venv/bin/python bench/merge/bounded.py $${BENCH_WORK:-.varve/bench} bin/bench-merge $${BENCH_OUT:-bench/out/merge-bounded.json}
+
+bench-merge-bounded-smoke: ## the same at a twentieth: fails when the rows differ or the memory is exceeded
+	@SCALE=0.05 BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/merge-bounded-smoke.json $(MAKE) --no-print-directory bench-merge-bounded
 
 generate: ## regenerate schema/ and docs/reference from the language's definition
 	go generate ./...

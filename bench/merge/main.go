@@ -11,9 +11,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
+	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -23,6 +24,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
+	"github.com/varve-lake/varve/activities"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/catalog"
 	"github.com/varve-lake/varve/tables/commit"
@@ -70,16 +72,52 @@ type bench struct {
 	strategy   merge.Strategy
 	data, work string
 	lake       *tables.Lake
+	limit      int64 // of the memory of a merge
 	commits    int
+}
+
+// mergeMemory is the memory of a merge: 400 MB, or what a worker gives one of the MEMORY that it has itself, in MB. Go's heap then
+// keeps to what a worker's does.
+func mergeMemory() (int64, error) {
+	text := os.Getenv("MEMORY")
+	if text == "" {
+		return 400 << 20, nil
+	}
+	mb, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || mb < 1 {
+		return 0, fmt.Errorf("MEMORY=%s: want a number of megabytes", text)
+	}
+	debug.SetMemoryLimit((activities.Config{Memory: mb << 20}).Heap())
+	return (mb << 20) / 4, nil
+}
+
+// peak is the process's greatest resident memory so far, in MB.
+func peak() (int, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		var kb int
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kb); n == 1 {
+			return kb / 1024, nil
+		}
+	}
+	return 0, errors.New("/proc/self/status has no VmHWM")
 }
 
 func (b *bench) serve(ctx context.Context) (err error) {
 	if err := os.MkdirAll(b.work, 0o755); err != nil {
 		return err
 	}
+	limit, err := mergeMemory()
+	if err != nil {
+		return err
+	}
+	b.limit = limit
 	b.lake, err = tables.OpenLake(ctx, tables.Config{Catalog: catalog.Config{
 		Type: "sql", URI: "sqlite:///" + filepath.Join(b.work, "catalog.db"), Warehouse: "file://" + filepath.Join(b.work, "warehouse"),
-	}, MemoryLimit: 400 << 20, TempDir: b.work})
+	}, MemoryLimit: limit, TempDir: b.work})
 	if err != nil {
 		return err
 	}
@@ -207,21 +245,21 @@ func (b *bench) merge(ctx context.Context, name string) (map[string]any, error) 
 		On: on, Strategy: b.strategy,
 		Matched:     []merge.Clause{{If: newer, Action: merge.Update, All: true}},
 		NotMatched:  []merge.Clause{{Action: merge.Insert, All: true}},
-		MemoryLimit: 400 << 20, TempDir: b.work,
+		MemoryLimit: b.limit, TempDir: b.work,
 	}, source)
 	if err != nil {
 		return nil, err
 	}
 	seconds := time.Since(began).Seconds()
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+	rss, err := peak()
+	if err != nil {
 		return nil, err
 	}
 	stages := map[string]float64{}
 	for k, v := range result.Stages {
 		stages[k] = v.Seconds()
 	}
-	return map[string]any{"seconds": seconds, "peak_rss_mb": usage.Maxrss / 1024, "detail": map[string]any{
+	return map[string]any{"seconds": seconds, "peak_rss_mb": rss, "detail": map[string]any{
 		"files_scanned": result.FilesScanned, "files_pruned": result.FilesPruned, "inserted": result.Inserted, "updated": result.Updated, "unchanged": result.Unchanged, "stages": stages,
 		"bytes_read": result.BytesRead, "bytes_written": result.BytesWritten, "files_added": result.FilesAdded, "files_removed": result.FilesRemoved,
 	}}, nil

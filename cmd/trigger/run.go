@@ -216,7 +216,6 @@ func (s *session) await(ctx context.Context, run client.WorkflowRun, p *progress
 	}()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
-	told := newDetails(s)
 	for {
 		select {
 		case o := <-done:
@@ -229,9 +228,7 @@ func (s *session) await(ctx context.Context, run client.WorkflowRun, p *progress
 			}
 			return result, o.err
 		case <-tick.C:
-			now := s.progress(ctx, run.GetID(), "")
-			told.add(ctx, now)
-			p.update(now)
+			p.update(s.progress(ctx, run.GetID(), ""))
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

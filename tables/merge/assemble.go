@@ -12,7 +12,7 @@ func (p *Plan) change() *commit.Change {
 	out := &commit.Change{Operation: commit.Append}
 	s := &p.stats
 	s.Updated, s.Deleted, s.Identical, s.Carried, s.CarriedBytes = 0, 0, 0, 0, 0
-	for _, g := range p.groupsInOrder() {
+	for g := range p.groups {
 		out.AddData = append(out.AddData, g.out.addData...)
 		out.RemoveData = append(out.RemoveData, g.out.removeData...)
 		out.AddDeletes = append(out.AddDeletes, g.out.addDeletes...)

@@ -128,15 +128,17 @@ func (d *differ) check() {
 }
 
 // merge runs one random merge in both.
-func (d *differ) merge() {
-	m := d.randomMerge()
+func (d *differ) merge() { d.carryOut(d.randomMerge()) }
+
+// carryOut runs a merge in both. It says how many target rows two source rows match, and would change.
+func (d *differ) carryOut(m *randomMerge) (twice, ambiguous int) {
 	ref := &reference{target: d.target, source: &random.Relation{DB: d.target.DB, Name: "s", Columns: m.source.Columns}, opts: m.opts, on: m.on}
 	d.Note("%s, %d bytes: %s\n  source %s", m.opts.Strategy, m.opts.MemoryLimit, ref.text(), random.Describe(m.source.Columns))
 	for _, row := range m.source.Rows {
 		d.Note("    %s", random.Text(random.List(row)))
 	}
 	require.NoError(d.t, ref.source.Create(m.source.Rows))
-	ambiguous := ref.prepare(d.t)
+	twice, ambiguous = ref.prepare(d.t)
 	before := d.w.load().CurrentSnapshot()
 	stats, out, err := d.w.merge(m.source, m.opts)
 	if ambiguous > 0 {
@@ -144,7 +146,7 @@ func (d *differ) merge() {
 		require.ErrorAs(d.t, err, &cardinality, "%d rows are changed twice", ambiguous)
 		require.Equal(d.t, before, d.w.load().CurrentSnapshot())
 		d.Note("  changed more than once: %v", err)
-		return
+		return twice, ambiguous
 	}
 	require.NoError(d.t, err)
 	want := ref.run(d.t)
@@ -157,4 +159,5 @@ func (d *differ) merge() {
 	} else {
 		require.True(d.t, out.Committed)
 	}
+	return twice, ambiguous
 }

@@ -37,17 +37,11 @@ func (k key) bounds(t table.FileScanTask) (keyBounds, bool) {
 	}
 	switch k.field.Type.(type) {
 	case iceberg.StringType, iceberg.BinaryType, iceberg.FixedType, iceberg.UUIDType:
-		if bytes.Compare(low, high) > 0 {
-			return keyBounds{}, false // some writers order UUIDs as signed numbers
-		}
-		return keyBounds{text: true, lowest: low, highest: high}, true
+		return keyBounds{text: true, lowest: low, highest: high}, bytes.Compare(low, high) <= 0
 	}
 	from, ok1 := boundWord(k.field.Type, low)
 	to, ok2 := boundWord(k.field.Type, high)
-	if !ok1 || !ok2 {
-		return keyBounds{}, false
-	}
-	return keyBounds{low: from, high: to}, true
+	return keyBounds{low: from, high: to}, ok1 && ok2
 }
 
 // boundsOf are the bounds of several files' keys.

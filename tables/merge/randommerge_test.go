@@ -9,12 +9,12 @@ import (
 	"github.com/varve-lake/varve/tables/merge"
 )
 
-// randomMerge is a merge as Varve takes it. Its expressions are *random.Expression, which DuckDB takes too; on is its ON
-// condition in SQL.
+// randomMerge is a merge as Varve takes it. Its expressions are *random.Expression, which DuckDB and Spark take too; on and
+// onSpark are its ON condition in their SQL.
 type randomMerge struct {
-	source *random.Source
-	opts   merge.Options
-	on     string
+	source      *random.Source
+	opts        merge.Options
+	on, onSpark string
 }
 
 func (d *differ) randomMerge() *randomMerge {
@@ -23,7 +23,7 @@ func (d *differ) randomMerge() *randomMerge {
 	m.opts.NullSafe = d.IntN(5) == 0
 	d.Limits(&m.opts)
 	m.opts.TempDir = d.temporary
-	m.on = d.randomOn(m)
+	d.randomOn(m)
 	d.distinct(m)
 	clauses := random.Clauses{Run: d.Run, Target: d.target.Columns, Source: m.source.Columns, Required: d.required}
 	clauses.All(&m.opts)
@@ -58,8 +58,8 @@ func (d *differ) narrower(k *random.Kind) *random.Kind {
 
 // randomOn makes the ON condition: mostly keys, sometimes with a predicate
 // beside them or alone.
-func (d *differ) randomOn(m *randomMerge) string {
-	var words []string
+func (d *differ) randomOn(m *randomMerge) {
+	var words, spark []string
 	equal := "="
 	if m.opts.NullSafe {
 		equal = "IS NOT DISTINCT FROM"
@@ -89,9 +89,12 @@ func (d *differ) randomOn(m *randomMerge) string {
 	if len(words) == 0 || d.IntN(5) == 0 {
 		p := random.Condition(d.Rand, map[string][]random.Column{"s": m.source.Columns, "t": d.target.Columns})
 		m.opts.Predicate = p
+		spark = append(slices.Clone(words), p.Spark)
 		words = append(words, p.SQL)
+	} else {
+		spark = words
 	}
-	return strings.Join(words, " AND ")
+	m.on, m.onSpark = strings.Join(words, " AND "), strings.Join(spark, " AND ")
 }
 
 // distinct leaves one source row a key, most of the time: else nearly all

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -204,9 +203,7 @@ func (p *Plan) forget(tasks []table.FileScanTask) (todo []table.FileScanTask, re
 	}
 	known := make(map[string]bool, len(p.files))
 	touchedGone := false
-	was := maps.Clone(p.files) // some are dropped with their group before their turn comes
-	for _, path := range p.filesInOrder() {
-		f := was[path]
+	for path, f := range p.files {
 		known[path] = true
 		if now[path] == f.signature {
 			continue
@@ -281,7 +278,7 @@ func (p *Plan) matchAndWrite(ctx context.Context, head *table.Table, r *reader, 
 // discard forgets everything, to begin anew. What was written stays: an attempt
 // whose answer was lost may still commit it.
 func (p *Plan) discard() {
-	for _, g := range p.groupsInOrder() {
+	for g := range p.groups {
 		if !g.elsewhere {
 			p.leftover = append(p.leftover, slices.Concat(g.out.addData, g.out.addDeletes)...)
 		}

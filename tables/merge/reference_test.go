@@ -24,20 +24,21 @@ type reference struct {
 // counts is what a merge did, as merge.Stats has it.
 type counts struct{ Inserted, Updated, Deleted, Unchanged int64 }
 
-// prepare pairs the rows that match, and says how many target rows two source rows would change.
+// prepare pairs the rows that match, and says how many target rows two source rows match, and how many they would change.
 //
 // A row that matches twice is no mistake by itself, only one that is changed twice. Spark is stricter: there it is an error
 // as soon as there is a WHEN MATCHED clause, whether that applies or not.
-func (r *reference) prepare(t testing.TB) (ambiguous int) {
+func (r *reference) prepare(t testing.TB) (twice, ambiguous int) {
 	t.Helper()
 	r.exec(t, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE pairs AS SELECT t.rowid AS t, s.rowid AS s, %s AS clause FROM t JOIN s ON (%s)",
 		firstOf(r.opts.Matched), r.on))
 	if len(r.opts.Matched) == 1 && r.opts.Matched[0].Action == merge.Delete && r.opts.Matched[0].If == nil {
-		return 0
+		return 0, 0
 	}
-	query := "SELECT count(*) FROM (SELECT t FROM pairs WHERE clause >= 0 GROUP BY t HAVING count(*) > 1)"
-	require.NoError(t, r.target.DB.QueryRow(query).Scan(&ambiguous))
-	return ambiguous
+	query := `SELECT (SELECT count(*) FROM (SELECT t FROM pairs GROUP BY t HAVING count(*) > 1)),
+		(SELECT count(*) FROM (SELECT t FROM pairs WHERE clause >= 0 GROUP BY t HAVING count(*) > 1))`
+	require.NoError(t, r.target.DB.QueryRow(query).Scan(&twice, &ambiguous))
+	return twice, ambiguous
 }
 
 func (r *reference) exec(t testing.TB, query string) {

@@ -90,7 +90,7 @@ func (f File) weight() int {
 }
 
 // describe is a task as it travels, without the statistics that nobody asks for
-// any more: what was read of a file, its footer says too.
+// any more.
 func (p *Plan) describe(meta table.Metadata, t table.FileScanTask) (File, error) {
 	out := File{FirstRowID: t.FirstRowID, Sequence: t.DataSequenceNumber}
 	data, err := p.slim(meta, t.File)
@@ -128,8 +128,7 @@ func (p *Plan) slim(meta table.Metadata, f iceberg.DataFile) (iceberg.DataFile, 
 			high[k.field.ID] = v
 		}
 	}
-	// NaNs are counted nowhere else: who copies column chunks asks for them.
-	b.LowerBoundValues(low).UpperBoundValues(high).NaNValueCounts(f.NaNValueCounts())
+	b.LowerBoundValues(low).UpperBoundValues(high)
 	if id := f.FirstRowID(); id != nil {
 		b.FirstRowID(*id)
 	}
@@ -231,7 +230,7 @@ func decodeFiles(meta table.Metadata, shape Shape, files []File) ([]table.FileSc
 func (p *Plan) found(meta table.Metadata, source *narrowed) (*Found, error) {
 	out := &Found{Shape: p.shape, Spilled: p.stats.SpilledBytes, Stages: p.stats.Stages}
 	number := map[*groupState]int{}
-	for _, g := range p.groupsInOrder() {
+	for g := range p.groups {
 		changes, err := describeChanges(meta, g.out)
 		if err != nil {
 			return nil, fmt.Errorf("merge into %s: describe what was written: %w", p.binding.table, err)

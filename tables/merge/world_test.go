@@ -30,7 +30,11 @@ type world struct {
 
 func openCatalog(t testing.TB) *catalog.Catalog {
 	t.Helper()
-	dir := t.TempDir()
+	return openCatalogIn(t, t.TempDir())
+}
+
+func openCatalogIn(t testing.TB, dir string) *catalog.Catalog {
+	t.Helper()
 	cat, err := catalog.Open(context.Background(), catalog.Config{URI: filepath.Join(dir, "catalog.db"), Warehouse: filepath.Join(dir, "warehouse")})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cat.Close()) })

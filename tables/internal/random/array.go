@@ -102,7 +102,11 @@ func ValueAt(a arrow.Array, i int) any {
 		return int64(a.Value(i))
 	case *array.String:
 		return a.Value(i)
+	case *array.LargeString:
+		return a.Value(i)
 	case *array.Binary:
+		return slices.Clone(a.Value(i))
+	case *array.LargeBinary:
 		return slices.Clone(a.Value(i))
 	case *array.FixedSizeBinary:
 		return slices.Clone(a.Value(i))
@@ -113,6 +117,13 @@ func ValueAt(a arrow.Array, i int) any {
 		from, to := a.ValueOffsets(i)
 		for e := from; e < to; e++ {
 			out = append(out, [2]any{ValueAt(a.Keys(), int(e)), ValueAt(a.Items(), int(e))})
+		}
+		return out
+	case *array.LargeList:
+		out := List{}
+		from, to := a.ValueOffsets(i)
+		for e := from; e < to; e++ {
+			out = append(out, ValueAt(a.ListValues(), int(e)))
 		}
 		return out
 	case *array.List:
@@ -130,6 +141,14 @@ func ValueAt(a arrow.Array, i int) any {
 		return out
 	}
 	panic(fmt.Sprintf("no values of %T", a))
+}
+
+// Normal is a value that another system wrote, as this package has it.
+func Normal(v any, k *Kind) any {
+	if b, ok := v.([]byte); ok && k.Name == "uuid" {
+		return uuid.UUID(b)
+	}
+	return v
 }
 
 // Schema is the Arrow schema of columns, those named required without nulls.

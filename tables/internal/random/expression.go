@@ -15,7 +15,8 @@ import (
 
 // Expression is a merge.Expression that is evaluated value by value, and can be written as SQL.
 type Expression struct {
-	SQL     string
+	SQL     string // DuckDB's
+	Spark   string // Spark's
 	Kind    *Kind
 	columns []string
 	eval    func(get func(string) any) any
@@ -50,18 +51,18 @@ func (e *Expression) Eval(_ context.Context, batch arrow.RecordBatch) (arrow.Arr
 // Ref is the column of a scope, "s" or "t".
 func Ref(scope string, c Column) *Expression {
 	name := scope + "." + c.Name
-	return &Expression{SQL: name, Kind: c.Kind, columns: []string{name}, eval: func(get func(string) any) any { return get(name) }}
+	return &Expression{SQL: name, Spark: name, Kind: c.Kind, columns: []string{name}, eval: func(get func(string) any) any { return get(name) }}
 }
 
 // Constant is the same value in each row.
 func Constant(k *Kind, v any) *Expression {
-	return &Expression{SQL: Literal(v, k), Kind: k, eval: func(func(string) any) any { return v }}
+	return &Expression{SQL: Literal(v, k), Spark: SparkLiteral(v, k), Kind: k, eval: func(func(string) any) any { return v }}
 }
 
 // both combines two expressions into one.
 func both(k *Kind, format string, a, b *Expression, eval func(x, y any) any) *Expression {
 	return &Expression{
-		SQL: fmt.Sprintf(format, a.SQL, b.SQL), Kind: k, columns: append(append([]string{}, a.columns...), b.columns...),
+		SQL: fmt.Sprintf(format, a.SQL, b.SQL), Spark: fmt.Sprintf(format, a.Spark, b.Spark), Kind: k, columns: append(append([]string{}, a.columns...), b.columns...),
 		eval: func(get func(string) any) any { return eval(a.eval(get), b.eval(get)) },
 	}
 }
@@ -123,7 +124,7 @@ func b2i(b bool) int {
 }
 
 func not(a *Expression) *Expression {
-	return &Expression{SQL: "(NOT " + a.SQL + ")", Kind: a.Kind, columns: a.columns, eval: func(get func(string) any) any {
+	return &Expression{SQL: "(NOT " + a.SQL + ")", Spark: "(NOT " + a.Spark + ")", Kind: a.Kind, columns: a.columns, eval: func(get func(string) any) any {
 		if v := a.eval(get); v != nil {
 			return !v.(bool)
 		}
@@ -132,7 +133,7 @@ func not(a *Expression) *Expression {
 }
 
 func isNull(a *Expression) *Expression {
-	return &Expression{SQL: "(" + a.SQL + " IS NULL)", Kind: KindNamed("boolean"), columns: a.columns,
+	return &Expression{SQL: "(" + a.SQL + " IS NULL)", Spark: "(" + a.Spark + " IS NULL)", Kind: KindNamed("boolean"), columns: a.columns,
 		eval: func(get func(string) any) any { return a.eval(get) == nil }}
 }
 

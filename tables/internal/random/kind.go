@@ -25,9 +25,11 @@ type (
 type Kind struct {
 	Name string // in Iceberg's notation
 	SQL  string // DuckDB's type
-	Type arrow.DataType
-	Key  bool                   // can be a merge key
-	Gen  func(r *rand.Rand) any // one of few values, so that rows match; never null
+	// Spark is Spark's type, "" where it has none or another one.
+	Spark string
+	Type  arrow.DataType
+	Key   bool                   // can be a merge key
+	Gen   func(r *rand.Rand) any // one of few values, so that rows match; never null
 	// Transforms are those that can partition by a column, in the specification's notation.
 	Transforms []string
 	// Promoted is the kind that a column may become, "" for none.
@@ -52,40 +54,40 @@ func recordType() *arrow.StructType {
 
 // Kinds are the types of random columns.
 var Kinds = []Kind{
-	{Name: "boolean", SQL: "BOOLEAN", Type: arrow.FixedWidthTypes.Boolean, Key: true,
+	{Name: "boolean", Spark: "BOOLEAN", SQL: "BOOLEAN", Type: arrow.FixedWidthTypes.Boolean, Key: true,
 		Gen: func(r *rand.Rand) any { return r.IntN(2) == 0 }, Transforms: []string{"identity"}},
-	{Name: "int", SQL: "INTEGER", Type: arrow.PrimitiveTypes.Int32, Key: true, Gen: small,
+	{Name: "int", Spark: "INT", SQL: "INTEGER", Type: arrow.PrimitiveTypes.Int32, Key: true, Gen: small,
 		Transforms: []string{"identity", "bucket[3]", "truncate[4]", "void"}, Promoted: "long"},
-	{Name: "long", SQL: "BIGINT", Type: arrow.PrimitiveTypes.Int64, Key: true, Gen: small,
+	{Name: "long", Spark: "BIGINT", SQL: "BIGINT", Type: arrow.PrimitiveTypes.Int64, Key: true, Gen: small,
 		Transforms: []string{"identity", "bucket[3]", "truncate[4]"}},
-	{Name: "float", SQL: "FLOAT", Type: arrow.PrimitiveTypes.Float32, Key: true, Gen: genFloat, Promoted: "double"},
-	{Name: "double", SQL: "DOUBLE", Type: arrow.PrimitiveTypes.Float64, Key: true, Gen: genFloat},
-	{Name: "decimal(9, 2)", SQL: "DECIMAL(9,2)", Type: &arrow.Decimal128Type{Precision: 9, Scale: 2}, Key: true,
+	{Name: "float", Spark: "FLOAT", SQL: "FLOAT", Type: arrow.PrimitiveTypes.Float32, Key: true, Gen: genFloat, Promoted: "double"},
+	{Name: "double", Spark: "DOUBLE", SQL: "DOUBLE", Type: arrow.PrimitiveTypes.Float64, Key: true, Gen: genFloat},
+	{Name: "decimal(9, 2)", Spark: "DECIMAL(9, 2)", SQL: "DECIMAL(9,2)", Type: &arrow.Decimal128Type{Precision: 9, Scale: 2}, Key: true,
 		Gen: genDecimal, Transforms: []string{"identity", "bucket[4]", "truncate[50]"}, Promoted: "decimal(20, 2)"},
-	{Name: "decimal(20, 2)", SQL: "DECIMAL(20,2)", Type: &arrow.Decimal128Type{Precision: 20, Scale: 2}, Key: true,
+	{Name: "decimal(20, 2)", Spark: "DECIMAL(20, 2)", SQL: "DECIMAL(20,2)", Type: &arrow.Decimal128Type{Precision: 20, Scale: 2}, Key: true,
 		Gen: genDecimal, Transforms: []string{"bucket[4]"}},
-	{Name: "date", SQL: "DATE", Type: arrow.FixedWidthTypes.Date32, Key: true,
+	{Name: "date", Spark: "DATE", SQL: "DATE", Type: arrow.FixedWidthTypes.Date32, Key: true,
 		Gen:        func(r *rand.Rand) any { return int64(r.IntN(70)) - 20 },
 		Transforms: []string{"identity", "day", "month", "year", "bucket[2]"}},
 	{Name: "time", SQL: "TIME", Type: arrow.FixedWidthTypes.Time64us, Key: true,
 		Gen: func(r *rand.Rand) any { return int64(r.IntN(5)) * 3_600_000_001 }},
-	{Name: "timestamp", SQL: "TIMESTAMP", Type: &arrow.TimestampType{Unit: arrow.Microsecond}, Key: true, Gen: genTime,
+	{Name: "timestamp", Spark: "TIMESTAMP_NTZ", SQL: "TIMESTAMP", Type: &arrow.TimestampType{Unit: arrow.Microsecond}, Key: true, Gen: genTime,
 		Transforms: []string{"day", "month", "hour", "bucket[2]"}},
-	{Name: "timestamptz", SQL: "TIMESTAMPTZ", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, Key: true, Gen: genTime,
+	{Name: "timestamptz", Spark: "TIMESTAMP", SQL: "TIMESTAMPTZ", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, Key: true, Gen: genTime,
 		Transforms: []string{"day", "year"}},
-	{Name: "string", SQL: "VARCHAR", Type: arrow.BinaryTypes.String, Key: true,
+	{Name: "string", Spark: "STRING", SQL: "VARCHAR", Type: arrow.BinaryTypes.String, Key: true,
 		Gen:        func(r *rand.Rand) any { return words[r.IntN(len(words))] },
 		Transforms: []string{"identity", "bucket[3]", "truncate[1]"}},
 	{Name: "uuid", SQL: "UUID", Type: extensions.NewUUIDType(), Key: true,
 		Gen:        func(r *rand.Rand) any { return uuid.UUID{0: byte(r.IntN(4) * 64), 15: byte(r.IntN(3))} },
 		Transforms: []string{"identity", "bucket[3]"}},
-	{Name: "binary", SQL: "BLOB", Type: arrow.BinaryTypes.Binary, Key: true,
+	{Name: "binary", Spark: "BINARY", SQL: "BLOB", Type: arrow.BinaryTypes.Binary, Key: true,
 		Gen: func(r *rand.Rand) any { return []byte{0xff, 0, byte(r.IntN(4))}[:r.IntN(4)] }},
 	{Name: "fixed(16)", SQL: "BLOB", Type: &arrow.FixedSizeBinaryType{ByteWidth: 16}, Key: true,
 		Gen: func(r *rand.Rand) any { return append(make([]byte, 15), byte(r.IntN(5))) }},
-	{Name: "list<int>", SQL: "INTEGER[]", Type: arrow.ListOf(arrow.PrimitiveTypes.Int32), Gen: genList},
-	{Name: "struct", SQL: "STRUCT(a INTEGER, b VARCHAR)", Type: recordType(), Gen: genRecord},
-	{Name: "map<string, long>", SQL: "MAP(VARCHAR, BIGINT)", Type: arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int64), Gen: genDict},
+	{Name: "list<int>", Spark: "ARRAY<INT>", SQL: "INTEGER[]", Type: arrow.ListOf(arrow.PrimitiveTypes.Int32), Gen: genList},
+	{Name: "struct", Spark: "STRUCT<a: INT, b: STRING>", SQL: "STRUCT(a INTEGER, b VARCHAR)", Type: recordType(), Gen: genRecord},
+	{Name: "map<string, long>", Spark: "MAP<STRING, BIGINT>", SQL: "MAP(VARCHAR, BIGINT)", Type: arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int64), Gen: genDict},
 }
 
 // KindNamed is the kind of a name; it panics if there is none.

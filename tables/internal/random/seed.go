@@ -55,7 +55,9 @@ func Seeds(t *testing.T, n uint64, do func(t *testing.T, run *Run)) {
 type Run struct {
 	*rand.Rand
 	Seed uint64
-	log  []string
+	// Allowed, when set, tells which kinds there may be.
+	Allowed func(*Kind) bool
+	log     []string
 }
 
 // Note remembers a line for the log of a failure.
@@ -64,7 +66,8 @@ func (r *Run) Note(format string, args ...any) { r.log = append(r.log, fmt.Sprin
 // Kind is a random kind; with key, one that can be a merge key.
 func (r *Run) Kind(key bool) *Kind {
 	for {
-		if k := &Kinds[r.IntN(len(Kinds))]; k.Key || !key {
+		k := &Kinds[r.IntN(len(Kinds))]
+		if (k.Key || !key) && (r.Allowed == nil || r.Allowed(k)) {
 			return k
 		}
 	}
