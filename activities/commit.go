@@ -162,7 +162,7 @@ func committed(r tables.Result) wire.Committed {
 		Snapshot: r.SnapshotID, Already: r.AlreadyCommitted,
 		Inserted: r.Inserted, Updated: r.Updated, Deleted: r.Deleted, Unchanged: r.Unchanged,
 		FilesAdded: r.FilesAdded, FilesRemoved: r.FilesRemoved, DeleteFiles: r.DeleteFilesAdded,
-		BytesWritten: r.BytesWritten, Attempts: r.Attempts, Conflicts: r.Conflicts, GroupsRedone: r.GroupsRedone,
+		BytesRead: r.BytesRead, BytesWritten: r.BytesWritten, Attempts: r.Attempts, Conflicts: r.Conflicts, GroupsRedone: r.GroupsRedone,
 		Warnings: slices.Clone(r.Warnings[:min(len(r.Warnings), maxWarnings)]),
 	}
 }

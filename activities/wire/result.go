@@ -38,6 +38,7 @@ type TableResult struct {
 	DataFilesRemoved int   `json:"data_files_removed"`
 	DeleteFilesAdded int   `json:"delete_files_added,omitempty"`
 	BytesWritten     int64 `json:"bytes_written,omitempty"`
+	TableBytesRead   int64 `json:"table_bytes_read,omitempty"` // of the table's own files, to find and change rows
 
 	SnapshotID int64 `json:"snapshot_id,omitempty"` // the snapshot made, or the head if none was
 	Conflicts  int   `json:"conflicts,omitempty"`
@@ -61,7 +62,7 @@ func (r *TableResult) Took(c Counts) {
 func (r *TableResult) Committed(c Committed) {
 	r.Inserted, r.Updated, r.Deleted, r.Unchanged = c.Inserted, c.Updated, c.Deleted, c.Unchanged
 	r.DataFilesAdded, r.DataFilesRemoved, r.DeleteFilesAdded = c.FilesAdded, c.FilesRemoved, c.DeleteFiles
-	r.BytesWritten, r.Conflicts, r.GroupsRedone = c.BytesWritten, c.Conflicts, c.GroupsRedone
+	r.TableBytesRead, r.BytesWritten, r.Conflicts, r.GroupsRedone = c.BytesRead, c.BytesWritten, c.Conflicts, c.GroupsRedone
 	r.Warnings = append(r.Warnings, c.Warnings...)
 	if c.Snapshot != 0 {
 		r.SnapshotID = c.Snapshot

@@ -215,6 +215,7 @@ type Committed struct {
 	FilesAdded   int      `json:"files_added,omitempty"`
 	FilesRemoved int      `json:"files_removed,omitempty"`
 	DeleteFiles  int      `json:"delete_files_added,omitempty"`
+	BytesRead    int64    `json:"bytes_read,omitempty"` // of the table's own files
 	BytesWritten int64    `json:"bytes_written,omitempty"`
 	Attempts     int      `json:"attempts,omitempty"`
 	Conflicts    int      `json:"conflicts,omitempty"`

@@ -81,6 +81,7 @@ func (p *Plan) adoptFound(meta table.Metadata, found *Found) error {
 		p.files[f.Path] = state
 	}
 	p.stats.SpilledBytes += found.Spilled
+	p.stats.BytesRead += found.Read
 	for stage, took := range found.Stages {
 		p.stats.add(stage, took)
 	}

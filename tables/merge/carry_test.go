@@ -154,7 +154,7 @@ func (w *carryWorld) round(db *sql.DB) int64 {
 	require.Zero(w.t, decoded.CarriedBytes)
 	carriedBytes := carried.CarriedBytes
 	for _, s := range []*Stats{&carried, &decoded} {
-		s.Carried, s.CarriedBytes, s.BytesWritten, s.FilesAdded, s.FilesRemoved, s.FilesScanned, s.FilesPruned, s.SpilledBytes, s.DeleteFilesAdded, s.Stages = 0, 0, 0, 0, 0, 0, 0, 0, 0, nil // files differ
+		s.Carried, s.CarriedBytes, s.BytesRead, s.BytesWritten, s.FilesAdded, s.FilesRemoved, s.FilesScanned, s.FilesPruned, s.SpilledBytes, s.DeleteFilesAdded, s.Stages = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, nil // files differ
 	}
 	require.Equal(w.t, decoded, carried)
 	w.check(before)

@@ -26,7 +26,7 @@ func (e *CardinalityError) Error() string {
 	for i, c := range e.Columns {
 		pairs[i] = c + " = " + e.Key[i]
 	}
-	return fmt.Sprintf("merge into %s: more than one source row for %s: deduplicate the source by its key",
+	return fmt.Sprintf("merge into %s: more than one source row for %s: deduplicate the source by its key, as by a dedupe step, or let sequence_by of a cdc choose the last",
 		e.Table, strings.Join(pairs, ", "))
 }
 

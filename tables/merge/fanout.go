@@ -231,7 +231,7 @@ func (p *Plan) Match(ctx context.Context, head *table.Table, d Division, g Group
 		}
 		p.source = kept
 	}
-	r, err := newReader(ctx, head)
+	r, err := newReader(ctx, head, &p.read)
 	if err != nil {
 		return nil, fmt.Errorf("merge into %s: %w", p.binding.table, err)
 	}

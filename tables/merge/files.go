@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/apache/arrow-go/v18/arrow"
@@ -26,12 +27,13 @@ type reader struct {
 	schema *iceberg.Schema // with row lineage where the format has it
 }
 
-func newReader(ctx context.Context, head *table.Table) (*reader, error) {
+// newReader reads from the table's store; the bytes are added to read.
+func newReader(ctx context.Context, head *table.Table, read *atomic.Int64) (*reader, error) {
 	fs, err := head.FS(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{fs: fs, meta: head.Metadata(), schema: head.Schema()}
+	r := &reader{fs: metered(fs, read), meta: head.Metadata(), schema: head.Schema()}
 	if r.meta.Version() >= 3 {
 		r.schema = iceberg.SchemaWithRowLineage(r.schema)
 	}

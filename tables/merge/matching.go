@@ -63,7 +63,7 @@ func (m *matching) stream(ctx context.Context, head *table.Table, yield func(arr
 	if err != nil {
 		return fmt.Errorf("plan files: %w", err)
 	}
-	r, err := newReader(ctx, head)
+	r, err := newReader(ctx, head, &m.plan.read)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -45,6 +46,7 @@ type Plan struct {
 	source Source
 	opts   Options
 	stats  Stats
+	read   atomic.Int64 // bytes of the table's files, by all attempts
 
 	// What depends on the table's schema and layout, and is made anew with them.
 	shape   Shape
@@ -332,6 +334,7 @@ func (p *Plan) insert(ctx context.Context, r *reader) error {
 // Stats is what the last call of Change came to.
 func (p *Plan) Stats() Stats {
 	out := p.stats
+	out.BytesRead += p.read.Load()
 	out.Stages = maps.Clone(p.stats.Stages)
 	return out
 }

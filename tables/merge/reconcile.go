@@ -38,7 +38,7 @@ func (p *Plan) plan(ctx context.Context, head *table.Table) (*commit.Change, err
 	if err != nil {
 		return nil, err
 	}
-	r, err := newReader(ctx, head)
+	r, err := newReader(ctx, head, &p.read)
 	if err != nil {
 		return nil, fmt.Errorf("merge into %s: %w", p.binding.table, err)
 	}

@@ -30,7 +30,7 @@ type Stats struct {
 	FilesAdded       int
 	FilesRemoved     int
 	DeleteFilesAdded int
-	BytesRead        int64
+	BytesRead        int64 // of the table's files, data and deletes, by all attempts
 	BytesWritten     int64
 	GroupsRedone     int // file groups done again after a conflict
 	SpilledBytes     int64

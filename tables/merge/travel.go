@@ -41,6 +41,7 @@ type Found struct {
 	Groups []FoundChanges `json:"groups,omitempty"`
 
 	Spilled int64                    `json:"spilled,omitempty"`
+	Read    int64                    `json:"read,omitempty"` // bytes of the table's files
 	Stages  map[string]time.Duration `json:"stages,omitempty"`
 }
 
@@ -228,7 +229,7 @@ func decodeFiles(meta table.Metadata, shape Shape, files []File) ([]table.FileSc
 // found is what this plan knows of its files, as it travels. Rows of a narrowed
 // source get the numbers that they have outside.
 func (p *Plan) found(meta table.Metadata, source *narrowed) (*Found, error) {
-	out := &Found{Shape: p.shape, Spilled: p.stats.SpilledBytes, Stages: p.stats.Stages}
+	out := &Found{Shape: p.shape, Spilled: p.stats.SpilledBytes, Read: p.read.Load(), Stages: p.stats.Stages}
 	number := map[*groupState]int{}
 	for g := range p.groups {
 		changes, err := describeChanges(meta, g.out)
