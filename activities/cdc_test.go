@@ -3,6 +3,7 @@ package activities
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -245,4 +246,67 @@ tables:
 	_, err = l.begin(compiled, "silver.customers").run()
 	requireClass(t, err, wire.ErrData)
 	require.ErrorContains(t, err, "column name is required")
+}
+
+// The MERGE that change data expands to is divided among workers as any other, and its tombstones come with its commit.
+func TestChangesInGroups(t *testing.T) {
+	for _, history := range []string{"scd1", "scd2"} {
+		l := newLab(t, func(c *Config) { c.FanOut = 1 })
+		l.write("pipelines/p.yaml", `
+pipeline: p
+tables:
+  silver.stock:
+    source: {files: "in/*.csv"}
+    columns: {id: int, shop: string, n: int, lsn: long, op: string}
+    steps: [{drop: [_source_file, _source_row, _loaded_at]}]
+    partition_by: [shop]
+    write: {cdc: {keys: [id], sequence_by: [lsn], delete_when: op == "d", except: [op], history: `+history+`}}
+`)
+		var events [3]strings.Builder
+		want := []string{}
+		for f := range events {
+			events[f].WriteString("id,shop,n,lsn,op\n")
+		}
+		for i := range 36 {
+			fmt.Fprintf(&events[0], "%d,s-%d,1,10,c\n", i, i%12)
+			switch i % 3 {
+			case 0:
+				fmt.Fprintf(&events[1], "%d,s-%d,2,20,u\n", i, i%12)
+				want = append(want, fmt.Sprintf("%d 2", i))
+			case 1:
+				fmt.Fprintf(&events[1], "%d,s-%d,,20,d\n", i, i%12)
+				fmt.Fprintf(&events[2], "%d,s-%d,3,15,u\n", i, i%12) // late
+			default:
+				want = append(want, fmt.Sprintf("%d 1", i))
+			}
+		}
+		slices.Sort(want)
+		l.write("in/1.csv", events[0].String())
+		l.runPipeline("p")
+		l.write("in/2.csv", events[1].String())
+		b := l.staged2(t)
+		require.NoError(t, b.refine())
+		done, err := b.commitInGroups(nil)
+		require.NoError(t, err)
+		require.NotNil(t, done.Divided)
+		require.Greater(t, done.Divided.Groups, 1)
+		done, err = b.commitInGroups([]wire.MergeRound{b.mergeAll(done.Divided, 1)})
+		require.NoError(t, err)
+		require.Nil(t, done.Divided)
+		l.write("in/3.csv", events[2].String())
+		l.runPipeline("p")
+		if history == "scd1" {
+			require.Equal(t, want, l.rows("silver.stock", "id", "n"))
+			continue
+		}
+		require.Len(t, l.rows("silver.stock", "id"), 36+12+12)
+		var current []string
+		for _, row := range l.rows("silver.stock", "is_current", "id", "n") {
+			if rest, ok := strings.CutPrefix(row, "true "); ok {
+				current = append(current, rest)
+			}
+		}
+		slices.Sort(current)
+		require.Equal(t, want, current)
+	}
 }
