@@ -95,7 +95,7 @@ func TestNewColumnsOfAMerge(t *testing.T) {
 	}
 }
 
-// Rows whose update moves them to another partition lie there afterwards.
+// Rows whose update moves them to another partition lie there afterwards; in format 3 they keep their ids.
 func TestRowsMoveToAnotherPartition(t *testing.T) {
 	for _, strategy := range []string{"copy-on-write", "merge-on-read"} {
 		for _, format := range []string{"2", "3"} {
@@ -112,8 +112,14 @@ tables:
 `)
 			l.write("in/1.csv", "id,day\n1,2024-01-01\n2,2024-01-01\n3,2024-01-02\n")
 			l.runPipeline("p")
+			columns := []string{"id"}
+			if format == "3" {
+				columns = append(columns, "_row_id")
+			}
+			ids := l.rows("gold.a", columns...)
 			l.write("in/2.csv", "id,day\n1,2024-01-02\n3,2024-01-03\n")
 			l.runPipeline("p")
+			require.Equal(t, ids, l.rows("gold.a", columns...), strategy)
 			require.Equal(t, []string{"1 2024-01-02", "2 2024-01-01", "3 2024-01-03"}, l.rows("gold.a", "id", "day"))
 			table, err := l.a.lake.Table(t.Context(), "gold.a")
 			require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -205,4 +206,53 @@ func read(t *testing.T, tbl *tables.Table) []string {
 	require.NoError(t, rdr.Err())
 	slices.Sort(out)
 	return out
+}
+
+// meddling is a condition that does something when it is first asked.
+type meddling struct {
+	merge.Expression
+	once sync.Once
+	do   func()
+}
+
+func (m *meddling) Eval(ctx context.Context, batch arrow.RecordBatch) (arrow.Array, error) {
+	m.once.Do(m.do)
+	return m.Expression.Eval(ctx, batch)
+}
+
+// Rows that others add, or files that they remove, while rows are being deleted, are seen by the next attempt.
+func TestDeleteMeetsAnotherWriter(t *testing.T) {
+	for _, strategy := range []string{"copy-on-write", "merge-on-read"} {
+		lake := newLake(t)
+		schema := arrow.NewSchema([]arrow.Field{
+			{Name: "a", Type: arrow.PrimitiveTypes.Int32, Nullable: true}, {Name: "b", Type: arrow.PrimitiveTypes.Int32, Nullable: true},
+		}, nil)
+		tbl, _, err := lake.Ensure(context.Background(), tables.Definition{Name: "ns.t", Schema: schema, PartitionBy: []string{"a"}})
+		require.NoError(t, err)
+		add := func(token string, rows ...string) {
+			other, err := lake.Table(context.Background(), "ns.t")
+			require.NoError(t, err)
+			s, err := stage(t, other, rows)
+			require.NoError(t, err)
+			_, err = other.Append(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "other", Token: token}}, s)
+			require.NoError(t, err)
+		}
+		add("1", "1 1", "1 5", "2 7", "2 8", "3 1")
+		rows, err := rowsWhere(tbl, "b > 4 or a == 2", strategy)
+		require.NoError(t, err)
+		rows.Where = &meddling{Expression: rows.Where, do: func() {
+			add("2", "1 9", "2 2", "3 2")
+			other, err := lake.Table(context.Background(), "ns.t")
+			require.NoError(t, err)
+			whole, err := rowsWhere(other, "a == 2 and b > 4", "")
+			require.NoError(t, err)
+			_, err = other.Delete(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "other", Token: "3"}}, whole)
+			require.NoError(t, err)
+		}}
+		result, err := tbl.Delete(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "w", Token: "d"}}, rows)
+		require.NoError(t, err)
+		require.Equal(t, 1, result.Conflicts)
+		require.EqualValues(t, 3, result.Deleted) // 1 5, 1 9 and 2 2
+		require.Equal(t, []string{"1 1", "3 1", "3 2"}, read(t, tbl))
+	}
 }

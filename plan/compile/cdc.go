@@ -130,10 +130,19 @@ func (d *changeData) named(events *arrow.Schema) {
 			d.fail(column.Pos, "cast or derive one that is", "column %q has type %s, and events are ordered by int, long, float, double, decimal, date, time, timestamp or string", column.Value, notation(f.Type))
 		}
 	}
+	if f, found := lookup(events, d.spec.SequenceBy[0].Value); found && d.out.History && zonedNanos(f.Type) {
+		d.fail(d.spec.SequenceBy[0].Pos, "cast it to timestamptz", "column %q has type %s, and a history goes by time in microseconds", f.Name, notation(f.Type))
+	}
 	if d.spec.DeleteWhen != nil {
 		g := merging{compiler: d.compiler, b: d.b, where: map[string]string{"": d.b.where()}}
 		g.condition(*d.spec.DeleteWhen, expression.Scope{"": events})
 	}
+}
+
+// zonedNanos tells the one type of a sequence that the embedded SQL engine does not have.
+func zonedNanos(t arrow.DataType) bool {
+	ts, ok := t.(*arrow.TimestampType)
+	return ok && ts.Unit == arrow.Nanosecond && ts.TimeZone != ""
 }
 
 var sequences = map[arrow.Type]bool{
