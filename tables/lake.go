@@ -57,6 +57,9 @@ func OpenLake(ctx context.Context, cfg Config) (*Lake, error) {
 	return &Lake{cfg: cfg, cat: cat, committer: cat}, nil
 }
 
+// LakeOn is a lake in a catalog that is open already; cfg.Catalog is not looked at. Close closes it.
+func LakeOn(cat *catalog.Catalog, cfg Config) *Lake { return &Lake{cfg: cfg, cat: cat, committer: cat} }
+
 // Close releases the catalog's connections.
 func (l *Lake) Close() error { return l.cat.Close() }
 

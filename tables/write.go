@@ -52,6 +52,9 @@ type Result struct {
 	BytesRead        int64 `json:"bytes_read"`
 	BytesWritten     int64 `json:"bytes_written"`
 
+	// Sent says that files may be the table's although AlreadyCommitted: a twin of this call may have committed, or this one.
+	Sent bool `json:"-"`
+
 	Attempts        int `json:"attempts"`
 	Conflicts       int `json:"conflicts,omitempty"`
 	UnknownOutcomes int `json:"unknown_outcomes,omitempty"`
@@ -122,8 +125,8 @@ func (t *Table) MergeInGroups(ctx context.Context, opts CommitOptions, m merge.O
 	switch {
 	case errors.As(err, &divided):
 		return result, divided.Division, plan.Abort(ctx)
-	case result.Committed:
-		if result.UnknownOutcomes == 0 {
+	case result.Committed, result.Sent:
+		if result.UnknownOutcomes == 0 && !result.Sent {
 			plan.Landed()
 		}
 		return result, nil, errors.Join(err, plan.Close())
@@ -283,6 +286,7 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 		t.tbl = out.Table
 	}
 	result.SnapshotID, result.Committed, result.AlreadyCommitted = out.SnapshotID, out.Committed, out.AlreadyCommitted
+	result.Sent = out.Sent
 	result.Attempts, result.Conflicts, result.UnknownOutcomes = out.Attempts, out.Conflicts, out.UnknownOutcomes
 	result.Stages = map[string]time.Duration{"commit": time.Since(began) - planning}
 	if err != nil {
@@ -298,6 +302,9 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 func (r *Result) replaced(c *commit.Change) {
 	r.FilesAdded, r.FilesRemoved, r.DeleteFilesAdded = len(c.AddData), len(c.RemoveData), len(c.AddDeletes)
 	r.Deleted = 0
+	if c.Operation == commit.Rewrite { // its rows are all still there
+		return
+	}
 	for _, f := range c.RemoveData {
 		r.Deleted += f.Count()
 	}

@@ -94,6 +94,21 @@ type TableProgress struct {
 	Conflicts       int `json:"conflicts,omitempty"` // commits that lost against others
 }
 
+// String is a line for people: "merging: 12 of 40 groups, after 1 conflict".
+func (p TableProgress) String() string {
+	text := p.Stage
+	switch {
+	case p.Stage == stageMerging:
+		text += fmt.Sprintf(": %d of %d groups", p.MergeGroupsDone, p.MergeGroups)
+	case p.Stage == "staging" && p.Groups > 1:
+		text += fmt.Sprintf(": %d of %d groups", p.GroupsDone, p.Groups)
+	}
+	if p.Conflicts > 0 {
+		text += fmt.Sprintf(", after %d conflict%s", p.Conflicts, plural(p.Conflicts))
+	}
+	return text
+}
+
 // Register registers the workflows with a worker.
 func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(RunPipeline, workflow.RegisterOptions{Name: RunPipelineName})

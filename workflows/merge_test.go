@@ -206,4 +206,8 @@ func TestProgressOfAMergeInGroups(t *testing.T) {
 		require.Equal(t, 60, p.MergeFiles)
 		require.Equal(t, 1, p.GroupsDone, "those that were staged")
 	}
+	p := workflows.TableProgress{Stage: "merging", MergeGroups: 40, MergeGroupsDone: 12, Conflicts: 1}
+	require.Equal(t, "merging: 12 of 40 groups, after 1 conflict", p.String())
+	require.Equal(t, "staging: 3 of 5 groups", workflows.TableProgress{Stage: "staging", Groups: 5, GroupsDone: 3}.String())
+	require.Equal(t, "committing", workflows.TableProgress{Stage: "committing", Groups: 1, GroupsDone: 1}.String())
 }

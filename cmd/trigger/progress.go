@@ -20,7 +20,7 @@ type progress struct {
 	width    int
 	quiet    bool
 	drawn    int               // lines on the screen
-	seen     map[string]string // table: the last state told, off a terminal
+	seen     map[string]string // table: what was told last, off a terminal
 	began    time.Time
 }
 
@@ -54,10 +54,14 @@ func (p *progress) update(now *workflows.Progress) {
 		return
 	}
 	for _, t := range now.Tables {
-		if t.State != p.seen[t.Table] && t.State != wire.StateWaiting {
+		state := describeState(t)
+		if t.State == wire.StateRunning { // what it is at, not how much of it is done
+			state, _, _ = strings.Cut(state, ":")
+		}
+		if state != p.seen[t.Table] && t.State != wire.StateWaiting {
 			fmt.Fprintf(p.out, "%6.1fs  %-28s %s\n", time.Since(p.began).Seconds(), t.Table, describeState(t))
 		}
-		p.seen[t.Table] = t.State
+		p.seen[t.Table] = state
 	}
 }
 
@@ -122,6 +126,10 @@ func describeState(t wire.TableResult) string {
 		return fmt.Sprintf("built: %s read, %s inserted, %s updated in %.1fs", count(t.RowsRead), count(t.Inserted), count(t.Updated), t.Seconds)
 	case wire.StateSkipped:
 		return t.Reason
+	case wire.StateRunning:
+		if t.Reason != "" {
+			return t.Reason
+		}
 	case wire.StateFailed, wire.StateUnchanged:
 		if t.Reason != "" {
 			return t.State + ": " + firstLine(t.Reason)

@@ -35,6 +35,13 @@ func printNotes(out io.Writer, t wire.TableResult) {
 		fmt.Fprintf(out, "%s: %s: %s\n", t.Table, t.State, t.Reason)
 	case wire.StateSkipped: // the reason says so
 		fmt.Fprintf(out, "%s: %s\n", t.Table, t.Reason)
+	case wire.StateRunning:
+		if t.Reason != "" {
+			fmt.Fprintf(out, "%s: %s\n", t.Table, t.Reason)
+		}
+	}
+	if t.MergeGroups > 0 {
+		fmt.Fprintf(out, "%s: merged in %d groups of files, %d conflicts\n", t.Table, t.MergeGroups, t.Conflicts)
 	}
 	for _, name := range sortedKeys(t.Warned) {
 		fmt.Fprintf(out, "%s: warning: %s rows do not meet %q\n", t.Table, count(t.Warned[name]), name)

@@ -216,6 +216,7 @@ func (s *session) await(ctx context.Context, run client.WorkflowRun, p *progress
 	}()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
+	told := newDetails(s)
 	for {
 		select {
 		case o := <-done:
@@ -228,7 +229,9 @@ func (s *session) await(ctx context.Context, run client.WorkflowRun, p *progress
 			}
 			return result, o.err
 		case <-tick.C:
-			p.update(s.progress(ctx, run.GetID(), ""))
+			now := s.progress(ctx, run.GetID(), "")
+			told.add(ctx, now)
+			p.update(now)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

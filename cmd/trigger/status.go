@@ -13,6 +13,7 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"github.com/varve-lake/varve/activities/wire"
 	"github.com/varve-lake/varve/workflows"
 )
 
@@ -138,6 +139,13 @@ func (s *session) showRun(c *cobra.Command, g *global, id string) error {
 	p := s.progress(c.Context(), id, "")
 	if p == nil {
 		return codedError{fmt.Errorf("run %s is %s; no worker answers what its tables did", id, statusName(status)), exitUnreachable}
+	}
+	for i := range p.Tables {
+		if t := &p.Tables[i]; t.State == wire.StateRunning && t.Workflow != "" {
+			if now := s.tableProgress(c.Context(), t.Workflow); now != nil {
+				t.Reason = now.String()
+			}
+		}
 	}
 	if g.json {
 		return printJSON(c.OutOrStdout(), struct {

@@ -46,6 +46,8 @@ type Change struct {
 	Alter func(tx *table.Transaction) error
 	// Updates are raw changes of the metadata (references), after the files.
 	Updates []table.Update
+	// Requirements are what must hold of the metadata beside the pinned head, for Updates that rest on more than the head.
+	Requirements []table.Requirement
 }
 
 // Planner decides what to change at head. It is called again, with the attempt's number counted from 1, whenever an

@@ -1,6 +1,6 @@
 // Package commit is the protocol by which a change reaches a table exactly once.
 //
-// There is one way for every change: append, replace, MERGE, compaction, rollback, schema and properties. The library's
+// There is one way for every change: append, replace, MERGE, compaction, expiry, rollback, schema and properties. The library's
 // own retries are never entered, since they replay row-level changes that no longer hold; here every attempt is decided
 // anew, from one freshly loaded head, by the planner that knows what the change means. Steps are numbered where they
 // happen, each with the fault that it survives.
@@ -68,8 +68,11 @@ type Outcome struct {
 	SnapshotID int64
 	// Committed says that this call changed the table.
 	Committed bool
-	// AlreadyCommitted says that an earlier call with the same ID did, and this one changed nothing.
+	// AlreadyCommitted says that another call with the same ID did, and this one changed nothing.
 	AlreadyCommitted bool
+	// Sent says that this call sent a change whose commit was not confirmed: it was found afterwards, and is this call's or a
+	// twin's, or it is not there, and may be on its way. Either way the files are not to be removed.
+	Sent bool
 
 	Attempts        int // times that something was sent to the catalog
 	Conflicts       int
@@ -84,7 +87,7 @@ func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, pla
 	if id.Writer == "" || id.Token == "" {
 		return Outcome{}, fmt.Errorf("commit %s: writer and token must be given", strings.Join(ident, "."))
 	}
-	p := &protocol{cat: cat, ident: ident, id: id, plan: plan, opts: opts.withDefaults()}
+	p := &protocol{cat: cat, ident: ident, id: id, plan: plan, opts: opts.withDefaults(), snapshots: map[int64]bool{}}
 	p.began = p.opts.Now()
 	for {
 		done, err := p.attempt(ctx)
@@ -93,10 +96,7 @@ func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, pla
 				continue
 			}
 		}
-		if err != nil && p.doubt != nil && Safe(err) {
-			err = &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
-		}
-		return p.out, err
+		return p.out, p.settle(ctx, err)
 	}
 }
 
@@ -106,9 +106,6 @@ func Safe(err error) bool {
 }
 
 // protocol is one call of Commit.
-//
-// Between attempts: lost holds the metadata files of the last attempt if the catalog refused it, and only then; they are
-// removed once a fresh head has shown that the token is not there.
 type protocol struct {
 	cat   Catalog
 	ident table.Identifier
@@ -117,22 +114,17 @@ type protocol struct {
 	opts  Options
 	began time.Time
 
-	// doubt, after an unknown outcome, holds the head that was pinned: while it is still the head, the lost commit could
-	// land late.
-	doubt *pinned
-	tries int // attempts begun, whether or not they came to send something
-	out   Outcome
-	lost  *staged
+	unproven  unproven
+	snapshots map[int64]bool // that this call has sent
+	tries     int            // attempts begun, whether or not they came to send something
+	doubts    int            // attempts with nothing to send after one that may have landed
+	out       Outcome
 }
 
-type pinned struct{ snapshot *table.Snapshot }
-
-func (p *pinned) isHead(t *table.Table) bool {
-	now := t.CurrentSnapshot()
-	if now == nil || p.snapshot == nil {
-		return now == nil && p.snapshot == nil
-	}
-	return now.SnapshotID == p.snapshot.SnapshotID
+// moved tells whether the table is another one than head by now.
+func (p *protocol) moved(ctx context.Context, head *table.Table) bool {
+	now, err := p.cat.LoadTable(ctx, p.ident)
+	return err == nil && now.MetadataLocation() != head.MetadataLocation()
 }
 
 func (p *protocol) name() string { return strings.Join(p.ident, ".") }
@@ -154,59 +146,90 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	// was killed after the commit, or if the same activity runs twice. It is looked for in the writer's property, which
 	// outlives later snapshots and their expiry, and then in the snapshots, which outlive later commits of the writer.
 	if snapshot, found := Find(head.Metadata(), p.id); found {
-		p.out.SnapshotID = snapshot
-		p.out.Committed = p.out.UnknownOutcomes > 0
-		p.out.AlreadyCommitted = !p.out.Committed
+		p.found(snapshot)
 		return true, nil
 	}
-	p.removeLost(ctx)
-	if p.doubt != nil && !p.doubt.isHead(head) {
-		p.doubt = nil // what it was pinned to is gone: it can no longer land
-	}
+	p.tidy(ctx, head)
 	if p.id.After != nil && LastToken(head.Metadata(), p.id.Writer) != *p.id.After {
 		return true, fmt.Errorf("commit %s: writer %s: %w", p.name(), p.id.Writer, ErrSuperseded)
 	}
 
 	// Step 3: plan at this very head. A crash in here, or in step 4, leaves files that no snapshot names.
-	change, err := p.plan(ctx, head, p.tries)
+	change, err := p.plan(ctx, p.guarded(head), p.tries)
 	if err != nil {
-		return !errors.Is(err, ErrPassing), err
+		return p.unplanned(ctx, head, err)
 	}
 	if change.empty() {
-		return true, nil
+		return p.idle()
 	}
 
 	// Step 4: stage the whole change as one update of the metadata, from the one handle that it was planned on, with the
 	// head pinned and the token beside the rows. Two writers at once: the catalog lets the first one in.
 	next, err := stage(ctx, head, p.id, change)
 	if err != nil {
-		return !errors.Is(err, ErrPassing), fmt.Errorf("stage commit of %s: %w", p.name(), err)
+		return p.unplanned(ctx, head, fmt.Errorf("stage commit of %s: %w", p.name(), err))
 	}
 
-	// Step 5: send it, once.
+	// Step 5: send it, once. Below us, a client or a proxy may send it again: then the answer is that of the second copy,
+	// a conflict with the first, and step 2 finds the token.
 	p.out.Attempts++
+	for _, id := range next.snapshots {
+		p.snapshots[id] = true
+	}
 	meta, location, err := p.cat.CommitTable(ctx, p.ident, next.requirements, next.updates)
 	if err == nil {
 		p.succeed(ctx, head, next, meta, location)
 		return true, nil
 	}
-	return p.refused(ctx, head, next, err)
+	return p.refused(ctx, head, next, change, err)
+}
+
+// found is a commit of this ID that is in the table. It is this call's if the snapshot is one that it sent, or if nobody
+// can tell any more.
+func (p *protocol) found(snapshot int64) {
+	p.out.SnapshotID = snapshot
+	p.out.Sent = p.out.Attempts > 0
+	p.out.Committed = p.out.Sent && (snapshot == 0 || p.snapshots[snapshot])
+	p.out.AlreadyCommitted = !p.out.Committed
+}
+
+// unplanned decides about an attempt that sent nothing. A file of the head that is gone, when the head is another one by
+// now, was removed by an expiry that outran this attempt: it is planned again, as after a conflict.
+func (p *protocol) unplanned(ctx context.Context, head *table.Table, err error) (done bool, _ error) {
+	if !errors.Is(err, ErrAbsent) {
+		return !errors.Is(err, ErrPassing), err
+	}
+	if !p.moved(ctx, head) {
+		return true, err
+	}
+	p.out.Conflicts++
+	err = &fault.Error{Class: ErrConflict, Op: "plan at a head that has expired meanwhile", Err: errors.New(err.Error())}
+	p.observe(err)
+	return ctx.Err() != nil, err
 }
 
 // refused is step 6: what became of it?
-func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged, err error) (done bool, _ error) {
+func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged, change *Change, err error) (done bool, _ error) {
 	switch {
 	case errors.Is(err, ErrConflict):
-		// The head moved, and nothing of ours is in the table. The planner decides what of its work still holds.
+		// The head moved. The planner decides what of its work still holds.
 		p.out.Conflicts++
-		p.lost = next
+		if change.files() > 0 {
+			p.unproven.add(next, change)
+		}
 	case errors.Is(err, ErrPassing):
-		p.lost = next
+		next.remove(ctx) // it never got there
 	case errors.Is(err, ErrUnknownOutcome):
 		// The answer was lost, by either side's fault. Step 2 finds out; until it has, no file is removed. Should the
 		// change still be under way and land later, then the pinned head lets only one of the two in.
 		p.out.UnknownOutcomes++
-		p.doubt = &pinned{head.CurrentSnapshot()}
+		p.unproven.add(next, change)
+	case fault.Class(err) == nil && p.moved(ctx, head):
+		// It was refused for a reason that is none by now: a sequence number that another took, after which the head was
+		// rolled back to where it was.
+		p.out.Conflicts++
+		p.unproven.add(next, change)
+		err = &fault.Error{Class: ErrConflict, Op: "commit to a table that has changed", Err: err}
 	default:
 		next.remove(ctx)
 		return true, err
@@ -220,14 +243,8 @@ func (p *protocol) succeed(ctx context.Context, head *table.Table, next *staged,
 	p.out.SnapshotID = next.snapshotID(meta)
 	tableIO, _ := p.cat.(table.CatalogIO)
 	p.out.Table = table.New(p.ident, meta, location, head.FS, tableIO)
+	p.tidy(ctx, p.out.Table)
 	removeOldMetadata(ctx, head, p.out.Table)
-}
-
-func (p *protocol) removeLost(ctx context.Context) {
-	if p.lost != nil {
-		p.lost.remove(ctx)
-		p.lost = nil
-	}
 }
 
 func (p *protocol) observe(err error) {

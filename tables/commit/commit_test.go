@@ -38,7 +38,7 @@ func TestFaults(t *testing.T) {
 }
 
 func (w *world) appendCommand(c *script.Command) string {
-	w.script = c.Words
+	w.script, w.twin = c.Words, c.Args["token"]
 	w.slept, w.events = nil, nil
 	id := commit.ID{Writer: "me", Token: c.Args["token"]}
 	if writer, ok := c.Args["writer"]; ok {
@@ -58,7 +58,7 @@ func (w *world) appendCommand(c *script.Command) string {
 	case err != nil:
 		fmt.Fprintf(&b, "error: %s (class %s, safe to remove files: %v)\n", snapshotIDs.ReplaceAllString(err.Error(), "N"), className(err), commit.Safe(err))
 	case out.AlreadyCommitted:
-		fmt.Fprintf(&b, "already committed, snapshot known: %v\n", out.SnapshotID != 0)
+		fmt.Fprintf(&b, "already committed, snapshot known: %v, files may be the table's: %v\n", out.SnapshotID != 0, out.Sent)
 	case out.Committed:
 		fmt.Fprintf(&b, "committed, snapshot known: %v\n", out.SnapshotID != 0)
 	default:

@@ -15,6 +15,7 @@ import (
 type staged struct {
 	requirements []table.Requirement
 	updates      []table.Update
+	snapshots    []int64 // that it makes
 	base         table.Metadata
 	written      *recorder
 }
@@ -42,37 +43,71 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *st
 	if err := tx.AssertRefSnapshotID(table.MainBranch); err != nil {
 		return nil, err
 	}
+	if err := put(ctx, tx, id, change); err != nil {
+		return nil, err
+	}
+	if err := next.seal(tx, change); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// put stages the parts of a change, and the token beside them.
+func put(ctx context.Context, tx *table.Transaction, id ID, change *Change) error {
 	if change.Alter != nil {
 		if err := change.Alter(tx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	properties := iceberg.Properties{}
 	maps.Copy(properties, change.Properties)
 	properties[PropertyPrefix+id.Writer] = id.Token
 	if err := tx.SetProperties(properties); err != nil {
-		return nil, err
+		return err
 	}
 	if err := tx.RemoveProperties(present(change.RemoveProperties, properties)); err != nil {
-		return nil, err
+		return err
 	}
 	if err := applyFiles(ctx, tx, change, summaryOf(id, change)); err != nil {
-		return nil, fmt.Errorf("%s: %w", change.Operation, err)
+		return fmt.Errorf("%s: %w", change.Operation, err)
 	}
+	return nil
+}
+
+// seal takes over what the library would send, and puts what it has written in order.
+func (s *staged) seal(tx *table.Transaction, change *Change) error {
 	now, err := tx.StagedTable()
 	if err != nil {
-		return nil, err
+		return err
 	}
+	s.snapshots = madeBy(now.Metadata(), s.base)
 	out, err := tx.TableCommit()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := mendSummaries(now.Metadata(), written); err != nil {
-		return nil, err
+	if err := mendSummaries(now.Metadata(), s.written); err != nil {
+		return err
 	}
-	next.requirements = out.Requirements
-	next.updates = append(slices.Clone(out.Updates), change.Updates...)
-	return next, nil
+	merged, err := s.written.unnamed()
+	if err != nil {
+		return err
+	}
+	for _, name := range merged {
+		_ = s.written.Remove(name)
+	}
+	s.requirements = append(slices.Clone(out.Requirements), change.Requirements...)
+	s.updates = append(slices.Clone(out.Updates), change.Updates...)
+	return nil
+}
+
+// madeBy lists the snapshots that came between two versions of the metadata.
+func madeBy(after, base table.Metadata) (ids []int64) {
+	for _, s := range after.Snapshots() {
+		if base.SnapshotByID(s.SnapshotID) == nil {
+			ids = append(ids, s.SnapshotID)
+		}
+	}
+	return ids
 }
 
 // present drops keys that are being set: setting wins.

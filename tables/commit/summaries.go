@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -19,24 +20,17 @@ import (
 //
 // The lists are not anybody's yet: they are written anew before the catalog hears of them.
 func mendSummaries(meta table.Metadata, written *recorder) error {
-	for _, list := range written.names() {
-		if base := list[strings.LastIndexByte(list, '/')+1:]; !strings.HasPrefix(base, "snap-") {
-			continue
-		}
-		if err := mendList(meta, written, list); err != nil {
-			return fmt.Errorf("manifest list %s: %w", list, err)
+	lists := written.manifestLists()
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
+		if err := mendList(meta, written, name, lists[name]); err != nil {
+			return fmt.Errorf("manifest list %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func mendList(meta table.Metadata, written *recorder, list string) error {
-	f, err := written.Open(list)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	in, err := ocf.NewReader(f)
+func mendList(meta table.Metadata, written *recorder, list string, content []byte) error {
+	in, err := ocf.NewReader(bytes.NewReader(content))
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,9 @@ type ID struct {
 	Token  string
 	// After, when set, is the writer's LastToken when the work began. If the writer has committed something else since,
 	// or the table was rolled back, then the commit is ErrSuperseded: it keeps an abandoned run from committing late, and
-	// work that rests on a checkpoint from leaving a gap when that is no longer the table's.
+	// work that rests on a checkpoint from leaving a gap when that is no longer the table's. It is also what a process that
+	// runs on after it was given up needs: when its writer has committed something else, and the snapshot of its own commit
+	// has expired or the catalog shows the current one only, the token is nowhere to be found.
 	After *string
 }
 

@@ -28,6 +28,7 @@ type world struct {
 
 	// script is what becomes of the next commits; empty means that they go well.
 	script []string
+	twin   string // the token that a twin commits
 	// late holds a commit whose effect comes after the next load.
 	late func()
 	// interlope appends one file of another writer.
@@ -192,6 +193,16 @@ func (w *world) CommitTable(ctx context.Context, ident table.Identifier, reqs []
 		return lost()
 	case "lost-before": // it never arrives
 		return lost()
+	case "twice": // a proxy delivers it twice, and the answer is the second one's
+		if _, _, err := w.cat.CommitTable(ctx, ident, reqs, updates); err != nil {
+			return nil, "", err
+		}
+		return w.cat.CommitTable(ctx, ident, reqs, updates)
+	case "twin": // another process with the same work is first
+		id := commit.ID{Writer: "me", Token: w.twin}
+		_, err := commit.Commit(ctx, w.cat, w.ident, id, appending("twin"+w.twin), commit.Options{})
+		require.NoError(w.t, err)
+		return w.cat.CommitTable(ctx, ident, reqs, updates)
 	case "late": // it arrives after the writer has looked
 		w.late = func() { _, _, _ = w.cat.CommitTable(ctx, ident, reqs, updates) }
 		return lost()

@@ -45,8 +45,10 @@ func (p *Plan) adopt(meta table.Metadata) error {
 
 // forgetAll drops everything that was taken over.
 func (p *Plan) forgetAll() {
-	for _, f := range p.files {
-		p.drop(f)
+	for _, path := range p.filesInOrder() {
+		if f := p.files[path]; f != nil {
+			p.drop(f)
+		}
 	}
 	p.base = nil
 }

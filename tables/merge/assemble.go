@@ -12,7 +12,7 @@ func (p *Plan) change() *commit.Change {
 	out := &commit.Change{Operation: commit.Append}
 	s := &p.stats
 	s.Updated, s.Deleted, s.Identical, s.Carried, s.CarriedBytes = 0, 0, 0, 0, 0
-	for g := range p.groups {
+	for _, g := range p.groupsInOrder() {
 		out.AddData = append(out.AddData, g.out.addData...)
 		out.RemoveData = append(out.RemoveData, g.out.removeData...)
 		out.AddDeletes = append(out.AddDeletes, g.out.addDeletes...)

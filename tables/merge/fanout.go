@@ -153,15 +153,7 @@ func bytesOf(tasks []table.FileScanTask) (n int64) {
 // their group has to know of few of the source's keys, and its changes end up in
 // few files.
 func (p *Plan) group(meta table.Metadata, tasks []table.FileScanTask) ([]Group, error) {
-	tasks = slices.Clone(tasks)
-	partition := make(map[string]string, len(tasks))
-	for _, t := range tasks {
-		partition[t.File.FilePath()] = fmt.Sprint(t.File.SpecID(), t.File.Partition())
-	}
-	slices.SortFunc(tasks, func(a, b table.FileScanTask) int {
-		x, y := a.File.FilePath(), b.File.FilePath()
-		return cmp.Or(cmp.Compare(partition[x], partition[y]), p.binding.compareKeys(a, b), cmp.Compare(x, y))
-	})
+	tasks = p.binding.ordered(tasks)
 	limit := cmp.Or(p.fan.GroupBytes, defaultGroupBytes)
 	limit = max(limit, min(bytesOf(tasks)/fewGroups, largestGroup))
 	files := cmp.Or(p.fan.GroupFiles, defaultGroupFiles)
@@ -189,18 +181,37 @@ func (p *Plan) group(meta table.Metadata, tasks []table.FileScanTask) ([]Group, 
 	return out, nil
 }
 
-// compareKeys orders files by the least value of the first key whose bounds have
-// an order.
-func (b *binding) compareKeys(x, y table.FileScanTask) int {
-	for _, k := range b.keys {
-		low, ok := k.bounds(x)
-		other, both := k.bounds(y)
-		if !ok || !both {
-			continue
-		}
-		return cmp.Or(cmp.Compare(low.low, other.low), bytes.Compare(low.lowest, other.lowest))
+// ordered sorts files by partition, and within it by the least values of their keys.
+func (b *binding) ordered(tasks []table.FileScanTask) []table.FileScanTask {
+	type place struct {
+		task      table.FileScanTask
+		partition string
+		keys      []keyBounds // the zero value where nothing is known
 	}
-	return 0
+	places := make([]place, len(tasks))
+	for i, t := range tasks {
+		places[i] = place{task: t, partition: fmt.Sprint(t.File.SpecID(), t.File.Partition())}
+		for _, k := range b.keys {
+			bounds, _ := k.bounds(t)
+			places[i].keys = append(places[i].keys, bounds)
+		}
+	}
+	slices.SortFunc(places, func(x, y place) int {
+		if c := cmp.Compare(x.partition, y.partition); c != 0 {
+			return c
+		}
+		for i, k := range x.keys {
+			if c := cmp.Or(cmp.Compare(k.low, y.keys[i].low), bytes.Compare(k.lowest, y.keys[i].lowest)); c != 0 {
+				return c
+			}
+		}
+		return cmp.Compare(x.task.File.FilePath(), y.task.File.FilePath())
+	})
+	out := make([]table.FileScanTask, len(places))
+	for i, p := range places {
+		out[i] = p.task
+	}
+	return out
 }
 
 // Match looks through one group of a division, at a table as it is now, and

@@ -37,11 +37,17 @@ func (k key) bounds(t table.FileScanTask) (keyBounds, bool) {
 	}
 	switch k.field.Type.(type) {
 	case iceberg.StringType, iceberg.BinaryType, iceberg.FixedType, iceberg.UUIDType:
-		return keyBounds{text: true, lowest: low, highest: high}, bytes.Compare(low, high) <= 0
+		if bytes.Compare(low, high) > 0 {
+			return keyBounds{}, false // some writers order UUIDs as signed numbers
+		}
+		return keyBounds{text: true, lowest: low, highest: high}, true
 	}
 	from, ok1 := boundWord(k.field.Type, low)
 	to, ok2 := boundWord(k.field.Type, high)
-	return keyBounds{low: from, high: to}, ok1 && ok2
+	if !ok1 || !ok2 {
+		return keyBounds{}, false
+	}
+	return keyBounds{low: from, high: to}, true
 }
 
 // boundsOf are the bounds of several files' keys.

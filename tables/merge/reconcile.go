@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -203,7 +204,9 @@ func (p *Plan) forget(tasks []table.FileScanTask) (todo []table.FileScanTask, re
 	}
 	known := make(map[string]bool, len(p.files))
 	touchedGone := false
-	for path, f := range p.files {
+	was := maps.Clone(p.files) // some are dropped with their group before their turn comes
+	for _, path := range p.filesInOrder() {
+		f := was[path]
 		known[path] = true
 		if now[path] == f.signature {
 			continue
@@ -278,7 +281,7 @@ func (p *Plan) matchAndWrite(ctx context.Context, head *table.Table, r *reader, 
 // discard forgets everything, to begin anew. What was written stays: an attempt
 // whose answer was lost may still commit it.
 func (p *Plan) discard() {
-	for g := range p.groups {
+	for _, g := range p.groupsInOrder() {
 		if !g.elsewhere {
 			p.leftover = append(p.leftover, slices.Concat(g.out.addData, g.out.addDeletes)...)
 		}

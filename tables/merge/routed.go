@@ -49,7 +49,7 @@ func route(ctx context.Context, b *binding, source Source, columns []string, fil
 		return nil, err
 	}
 	r := &routing{binding: b, limit: b.opts.MemoryLimit / 16, order: order, out: newSpiller(to, b.opts.MemoryLimit/16)}
-	err = r.sort(files, log)
+	err = r.sort(ctx, files, log)
 	if err == nil {
 		err = r.read(ctx, source, columns)
 	}
@@ -72,9 +72,12 @@ func route(ctx context.Context, b *binding, source Source, columns []string, fil
 }
 
 // sort buckets the verdicts by source row.
-func (r *routing) sort(files []*targetFile, log *verdictLog) error {
+func (r *routing) sort(ctx context.Context, files []*targetFile, log *verdictLog) error {
 	out := newSpiller(r.order, r.limit)
 	for file := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		verdicts, err := log.of(file)
 		if err != nil {
 			return err

@@ -91,7 +91,7 @@ func (f File) weight() int {
 }
 
 // describe is a task as it travels, without the statistics that nobody asks for
-// any more.
+// any more: what was read of a file, its footer says too.
 func (p *Plan) describe(meta table.Metadata, t table.FileScanTask) (File, error) {
 	out := File{FirstRowID: t.FirstRowID, Sequence: t.DataSequenceNumber}
 	data, err := p.slim(meta, t.File)
@@ -129,7 +129,8 @@ func (p *Plan) slim(meta table.Metadata, f iceberg.DataFile) (iceberg.DataFile, 
 			high[k.field.ID] = v
 		}
 	}
-	b.LowerBoundValues(low).UpperBoundValues(high)
+	// NaNs are counted nowhere else: who copies column chunks asks for them.
+	b.LowerBoundValues(low).UpperBoundValues(high).NaNValueCounts(f.NaNValueCounts())
 	if id := f.FirstRowID(); id != nil {
 		b.FirstRowID(*id)
 	}
@@ -231,7 +232,7 @@ func decodeFiles(meta table.Metadata, shape Shape, files []File) ([]table.FileSc
 func (p *Plan) found(meta table.Metadata, source *narrowed) (*Found, error) {
 	out := &Found{Shape: p.shape, Spilled: p.stats.SpilledBytes, Read: p.read.Load(), Stages: p.stats.Stages}
 	number := map[*groupState]int{}
-	for g := range p.groups {
+	for _, g := range p.groupsInOrder() {
 		changes, err := describeChanges(meta, g.out)
 		if err != nil {
 			return nil, fmt.Errorf("merge into %s: describe what was written: %w", p.binding.table, err)

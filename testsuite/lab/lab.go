@@ -238,7 +238,7 @@ func (l *Lab) decode(data string, v any) {
 	}
 }
 
-// Worker is a running `worker --dev`.
+// Worker is a running worker.
 type Worker struct {
 	cmd  *exec.Cmd
 	log  *bytes.Buffer
@@ -249,7 +249,18 @@ type Worker struct {
 // StartWorker starts `worker --dev` with more flags, and waits until it is ready. The test's end kills it.
 func (l *Lab) StartWorker(flags ...string) *Worker {
 	l.t.Helper()
-	w := &Worker{cmd: l.command("worker", append([]string{"--dev", "--ui-port", "-1"}, flags...)...), log: &bytes.Buffer{}, mu: &sync.Mutex{}, done: make(chan struct{})}
+	return l.startWorker(append([]string{"--dev", "--ui-port", "-1"}, flags...))
+}
+
+// JoinWorker starts a worker beside one that has the server. The test's end kills it.
+func (l *Lab) JoinWorker(first *Worker, flags ...string) *Worker {
+	l.t.Helper()
+	return l.startWorker(append([]string{"--address", first.Address()}, flags...))
+}
+
+func (l *Lab) startWorker(flags []string) *Worker {
+	l.t.Helper()
+	w := &Worker{cmd: l.command("worker", flags...), log: &bytes.Buffer{}, mu: &sync.Mutex{}, done: make(chan struct{})}
 	w.cmd.Stderr = lockedWriter{w.mu, w.log}
 	if err := w.cmd.Start(); err != nil {
 		l.t.Fatal(err)
@@ -275,6 +286,16 @@ func (w *Worker) Log() string {
 	defer w.mu.Unlock()
 	return w.log.String()
 }
+
+// Address is that of the server that the worker embeds.
+func (w *Worker) Address() string {
+	_, rest, _ := strings.Cut(w.Log(), "msg=Temporal address=")
+	address, _, _ := strings.Cut(rest, " ")
+	return address
+}
+
+// Identity tells the worker apart from others in the events of a history.
+func (w *Worker) Identity() string { return fmt.Sprintf("%d@", w.cmd.Process.Pid) }
 
 // Kill is kill -9, and waits for the end.
 func (w *Worker) Kill() {

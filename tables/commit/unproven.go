@@ -1,0 +1,131 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/fault"
+)
+
+// unproven are the changes that were sent and not confirmed: the answer was lost, or it was a conflict, which may have been
+// with a first copy of the same request. Until a head that is newer than the one they were pinned to has shown that the
+// token is not in the table, they may be in it or still come to be, and nothing that they name is removed: neither their
+// manifests, nor the data files that a planner throws away.
+type unproven struct {
+	mu   sync.Mutex
+	sent []*sentChange
+}
+
+type sentChange struct {
+	*staged
+	files map[string]bool
+}
+
+func (u *unproven) add(s *staged, c *Change) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	out := &sentChange{s, map[string]bool{}}
+	for _, files := range [][]iceberg.DataFile{c.AddData, c.AddDeletes} {
+		for _, f := range files {
+			out.files[f.FilePath()] = true
+		}
+	}
+	u.sent = append(u.sent, out)
+}
+
+func (u *unproven) any() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.sent) > 0
+}
+
+func (u *unproven) names(path string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.ContainsFunc(u.sent, func(s *sentChange) bool { return s.files[path] })
+}
+
+// disproved takes out the changes that certainly are not in the table and never will be, since it does not have their
+// token and rows were committed after the head that they were pinned to. An equal head is no proof, and neither is another
+// one that a stale read may show; sequence numbers only grow, and a snapshot whose number is taken is refused by itself.
+func (u *unproven) disproved(head *table.Table) (out []*sentChange) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sent = slices.DeleteFunc(u.sent, func(s *sentChange) bool {
+		if head.Metadata().LastSequenceNumber() > s.base.LastSequenceNumber() {
+			out = append(out, s)
+			return true
+		}
+		return false
+	})
+	return out
+}
+
+// tidy removes the metadata files of attempts that are certainly not in the table.
+func (p *protocol) tidy(ctx context.Context, head *table.Table) {
+	for _, s := range p.unproven.disproved(head) {
+		s.remove(ctx)
+	}
+}
+
+// settle is what is left to do when Commit gives up with err: to look once more, so that the caller knows whether its
+// files may be removed. Without proof the outcome is unknown.
+func (p *protocol) settle(ctx context.Context, err error) error {
+	if !p.unproven.any() || !Safe(err) {
+		return err
+	}
+	if head, loadErr := p.cat.LoadTable(ctx, p.ident); loadErr == nil {
+		if snapshot, found := Find(head.Metadata(), p.id); found {
+			p.out.Table = head
+			p.found(snapshot)
+			return nil
+		}
+		p.tidy(ctx, head)
+	}
+	if !p.unproven.any() {
+		return err
+	}
+	return &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
+}
+
+// idle is an attempt that has nothing to commit. If an earlier one was sent and is not disproved, then a stale read may be
+// why, and some more looks are worth it. After them the files stay, and there is nothing to commit all the same.
+func (p *protocol) idle() (done bool, err error) {
+	if p.unproven.any() && p.doubts < 3 {
+		p.doubts++
+		return false, &fault.Error{Class: ErrUnknownOutcome, Op: "plan", Err: errors.New("there is nothing to change at this head, and an earlier attempt may have changed it")}
+	}
+	p.out.Sent = p.unproven.any()
+	return true, nil
+}
+
+// guarded is the head as planners see it.
+func (p *protocol) guarded(head *table.Table) *table.Table {
+	return table.New(head.Identifier(), head.Metadata(), head.MetadataLocation(), func(ctx context.Context) (iceio.IO, error) {
+		fs, err := head.FS(ctx)
+		if w, ok := fs.(iceio.WriteFileIO); ok && err == nil {
+			return &guardedStore{WriteFileIO: w, unproven: &p.unproven}, nil
+		}
+		return fs, err
+	}, nil)
+}
+
+// guardedStore keeps the files of unproven changes, whatever makes a planner throw its work away.
+type guardedStore struct {
+	iceio.WriteFileIO
+	unproven *unproven
+}
+
+// Remove implements iceio.IO.
+func (g *guardedStore) Remove(name string) error {
+	if g.unproven.names(name) {
+		return nil
+	}
+	return g.WriteFileIO.Remove(name)
+}

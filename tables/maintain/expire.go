@@ -1,0 +1,115 @@
+package maintain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/commit"
+)
+
+// ErrShared says that a table's files are not its own to remove: gc.enabled is false, as Nessie sets it, since other
+// branches of the catalog may name them.
+var ErrShared = errors.New("files are shared: gc.enabled is false")
+
+// ExpireOptions say which snapshots go. Zero values are the defaults.
+//
+// What a branch or tag says of itself (min-snapshots-to-keep, max-snapshot-age-ms, max-ref-age-ms) goes before the
+// options, and the options before the table's history.expire.* properties.
+type ExpireOptions struct {
+	// OlderThan is how long a snapshot has not been the head of a branch any more when it goes. It has to be longer than
+	// builds and queries take: who began on a snapshot while it was the head has that long to end. Iceberg's own expiry
+	// counts from when a snapshot was made, and takes a head that was current a second ago. Default:
+	// history.expire.max-snapshot-age-ms, 5 days.
+	OlderThan time.Duration
+	// KeepLast is the number of snapshots of each branch that stay at any age. Default:
+	// history.expire.min-snapshots-to-keep, 1.
+	KeepLast int
+	// Keep names snapshots that stay: those that readers hold, and those that builds under way rest on.
+	Keep []int64
+	// Now replaces the clock.
+	Now func() time.Time
+}
+
+// ExpireStats is what an expiry came to.
+type ExpireStats struct {
+	Snapshots    int      // expired
+	Refs         []string // branches and tags past their own age, removed
+	FilesRemoved int
+	// FilesLeft could not be removed. No snapshot names them: they are orphans.
+	FilesLeft []string
+}
+
+// Expiry is one expiry of a table's snapshots. Its Change is a commit.Planner that changes metadata only; once the commit
+// is known to be in the table, Sweep removes the files that only expired snapshots named. It is for one goroutine.
+type Expiry struct {
+	opts  ExpireOptions
+	base  *table.Table // of the last Change
+	stats ExpireStats
+}
+
+// NewExpiry checks the options.
+func NewExpiry(opts ExpireOptions) (*Expiry, error) {
+	if opts.OlderThan < 0 || opts.KeepLast < 0 {
+		return nil, fmt.Errorf("expire snapshots: older than %v, keep last %d: want neither below zero", opts.OlderThan, opts.KeepLast)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Expiry{opts: opts}, nil
+}
+
+// Change computes what to expire of head; nil if there is nothing. The heads of all branches and tags are required to be
+// as they were: a tag that moved to a snapshot meanwhile keeps it.
+func (e *Expiry) Change(_ context.Context, head *table.Table, _ int) (*commit.Change, error) {
+	meta := head.Metadata()
+	e.base, e.stats = head, ExpireStats{}
+	if !meta.Properties().GetBool(table.GCEnabledKey, table.GCEnabledDefault) {
+		return nil, fmt.Errorf("expire snapshots of %s: %w", strings.Join(head.Identifier(), "."), ErrShared)
+	}
+	r := newRetention(meta, e.opts)
+	gone, refs := r.decide()
+	if len(gone)+len(refs) == 0 {
+		return nil, nil
+	}
+	e.stats.Snapshots, e.stats.Refs = len(gone), refs
+	change := &commit.Change{}
+	for name, ref := range sortedRefs(meta) {
+		if name != table.MainBranch { // which every commit pins
+			id := ref.SnapshotID
+			change.Requirements = append(change.Requirements, table.AssertRefSnapshotID(name, &id))
+		}
+	}
+	for _, name := range refs {
+		change.Updates = append(change.Updates, table.NewRemoveSnapshotRefUpdate(name))
+	}
+	if len(gone) > 0 {
+		change.Updates = append(change.Updates, table.NewRemoveSnapshotsUpdate(gone, false))
+	}
+	return change, nil
+}
+
+func sortedRefs(meta table.Metadata) iter.Seq2[string, table.SnapshotRef] {
+	refs := map[string]table.SnapshotRef{}
+	var names []string
+	for name, ref := range meta.Refs() {
+		refs[name], names = ref, append(names, name)
+	}
+	slices.Sort(names)
+	return func(yield func(string, table.SnapshotRef) bool) {
+		for _, name := range names {
+			if !yield(name, refs[name]) {
+				return
+			}
+		}
+	}
+}
+
+// Stats is what the last calls of Change and Sweep came to.
+func (e *Expiry) Stats() ExpireStats { return e.stats }

@@ -1,0 +1,126 @@
+package maintain
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/commit"
+)
+
+// retention decides which snapshots of a table stay.
+type retention struct {
+	meta     table.Metadata
+	now      time.Time
+	maxAge   time.Duration
+	keepLast int
+	maxRef   time.Duration
+	left     map[int64]int64 // when a snapshot was last the head of a branch, ms; absent if it still is
+	stays    map[int64]bool
+}
+
+func newRetention(meta table.Metadata, o ExpireOptions) *retention {
+	props := meta.Properties()
+	r := &retention{
+		meta: meta, now: o.Now(), stays: map[int64]bool{},
+		maxAge:   cmp.Or(o.OlderThan, ms(props.GetInt64(table.MaxSnapshotAgeMsKey, table.MaxSnapshotAgeMsDefault))),
+		keepLast: cmp.Or(o.KeepLast, props.GetInt(table.MinSnapshotsToKeepKey, table.MinSnapshotsToKeepDefault), 1),
+		maxRef:   ms(props.GetInt64(table.MaxRefAgeMsKey, table.MaxRefAgeMsDefault)),
+		left:     lastHeads(meta),
+	}
+	for _, id := range o.Keep {
+		r.stays[id] = true
+	}
+	return r
+}
+
+// ms is a duration, of at most what one can hold.
+func ms(n int64) time.Duration {
+	const most = int64(1<<63-1) / int64(time.Millisecond)
+	return time.Duration(min(n, most)) * time.Millisecond
+}
+
+// lastHeads says when each snapshot stopped being a head: when the table's history names the next one, or when a child was
+// committed on it.
+func lastHeads(meta table.Metadata) map[int64]int64 {
+	left := map[int64]int64{}
+	note := func(id, at int64) { left[id] = max(left[id], at) }
+	previous := int64(0)
+	for entry := range meta.SnapshotLogs() {
+		if previous != 0 {
+			note(previous, entry.TimestampMs)
+		}
+		previous = entry.SnapshotID
+	}
+	for _, s := range meta.Snapshots() {
+		note(s.SnapshotID, s.TimestampMs)
+		if s.ParentSnapshotID != nil {
+			note(*s.ParentSnapshotID, s.TimestampMs)
+		}
+	}
+	return left
+}
+
+func (r *retention) within(id int64, age time.Duration) bool {
+	return r.now.UnixMilli()-r.left[id] <= age.Milliseconds()
+}
+
+// decide lists the snapshots and the references that go.
+func (r *retention) decide() (gone []int64, refs []string) {
+	reachable := map[int64]bool{}
+	for name, ref := range sortedRefs(r.meta) {
+		if name != table.MainBranch && r.tooOld(ref) && !r.stays[ref.SnapshotID] {
+			refs = append(refs, name)
+			continue
+		}
+		r.stays[ref.SnapshotID] = true
+		if ref.SnapshotRefType == table.BranchRef {
+			r.branch(ref, reachable)
+		}
+	}
+	for _, s := range r.meta.Snapshots() {
+		switch {
+		case r.stays[s.SnapshotID]:
+		case !reachable[s.SnapshotID] && r.within(s.SnapshotID, r.maxAge): // rolled back, or of a branch that is gone
+		default:
+			gone = append(gone, s.SnapshotID)
+		}
+	}
+	return gone, refs
+}
+
+// tooOld is by the reference's own age, or the table's. As in Iceberg, it counts from when its snapshot was made.
+func (r *retention) tooOld(ref table.SnapshotRef) bool {
+	age := r.maxRef
+	if ref.MaxRefAgeMs != nil && *ref.MaxRefAgeMs > 0 {
+		age = ms(*ref.MaxRefAgeMs)
+	}
+	s := r.meta.SnapshotByID(ref.SnapshotID)
+	return s != nil && r.now.UnixMilli()-s.TimestampMs > age.Milliseconds()
+}
+
+// branch keeps what a branch keeps, back from its head.
+func (r *retention) branch(ref table.SnapshotRef, reachable map[int64]bool) {
+	age, keep := r.maxAge, r.keepLast
+	if ref.MaxSnapshotAgeMs != nil && *ref.MaxSnapshotAgeMs > 0 {
+		age = ms(*ref.MaxSnapshotAgeMs)
+	}
+	if ref.MinSnapshotsToKeep != nil && *ref.MinSnapshotsToKeep > 0 {
+		keep = *ref.MinSnapshotsToKeep
+	}
+	kept := 0
+	for s := r.meta.SnapshotByID(ref.SnapshotID); s != nil; {
+		reachable[s.SnapshotID] = true
+		if kept < keep || r.within(s.SnapshotID, age) {
+			r.stays[s.SnapshotID] = true
+		}
+		if s.Summary == nil || s.Summary.Properties[commit.PartKey] == "" { // of two that committed together, one counts
+			kept++
+		}
+		if s.ParentSnapshotID == nil {
+			return
+		}
+		s = r.meta.SnapshotByID(*s.ParentSnapshotID)
+	}
+}

@@ -1,0 +1,128 @@
+package merge
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+	"github.com/stretchr/testify/require"
+)
+
+// emptySource is a source without any.
+type emptySource struct{ schema *arrow.Schema }
+
+func (s emptySource) Schema() *arrow.Schema { return s.schema }
+
+func (s emptySource) Open(context.Context, []string) (array.RecordReader, error) {
+	return array.NewRecordReader(s.schema, nil)
+}
+
+// wideTable is a table of so many columns, the first of which is the key.
+func wideTable(t *testing.T, columns int) (*table.Table, *Plan) {
+	t.Helper()
+	var fields []iceberg.NestedField
+	for i := range columns {
+		fields = append(fields, iceberg.NestedField{ID: i + 1, Name: fmt.Sprintf("c%d", i), Type: iceberg.PrimitiveTypes.Int64})
+	}
+	schema := iceberg.NewSchema(0, fields...)
+	dir := t.TempDir()
+	meta, err := table.NewMetadata(schema, iceberg.UnpartitionedSpec, table.UnsortedSortOrder, dir, nil)
+	require.NoError(t, err)
+	head := table.New(table.Identifier{"ns", "t"}, meta, dir+"/metadata.json",
+		func(context.Context) (iceio.IO, error) { return iceio.LocalFS{}, nil }, nil)
+	target, err := table.SchemaToArrowSchema(head.Schema(), nil, true, false)
+	require.NoError(t, err)
+	p, err := New(emptySource{target}, Options{On: []string{"c0"}, Matched: []Clause{{Action: Delete}}})
+	require.NoError(t, err)
+	require.NoError(t, p.bind(head))
+	require.NoError(t, p.load(t.Context(), head, true))
+	return head, p
+}
+
+func word(x int64) []byte { return binary.LittleEndian.AppendUint64(nil, uint64(x)) }
+
+// manyFiles are so many files with statistics of every column, whose keys follow each other.
+func manyFiles(t *testing.T, head *table.Table, n int, bytes int64) []table.FileScanTask {
+	t.Helper()
+	columns := head.Schema().NumFields()
+	out := make([]table.FileScanTask, n)
+	for i := range out {
+		b, err := iceberg.NewDataFileBuilder(head.Metadata().PartitionSpec(), iceberg.EntryContentData,
+			fmt.Sprintf("s3://lake/warehouse/silver.db/t/data/%05d-0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9.parquet", i*7919%n),
+			iceberg.ParquetFile, nil, nil, nil, 1000, bytes)
+		require.NoError(t, err)
+		low, high, counts := map[int][]byte{}, map[int][]byte{}, map[int]int64{}
+		for c := range columns {
+			low[c+1], high[c+1], counts[c+1] = word(int64(i*7919%n)*1000), word(int64(i*7919%n)*1000+999), 1000
+		}
+		b.LowerBoundValues(low).UpperBoundValues(high).ValueCounts(counts).NullValueCounts(counts).ColumnSizes(counts)
+		out[i] = table.FileScanTask{File: b.Build(), Length: bytes}
+	}
+	return out
+}
+
+// However many files there are, and however wide: the groups are some hundred, and no group's description is large.
+func TestTheDivisionOfAHundredThousandFilesStaysSmall(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		files, columns int
+		bytes          int64
+		groups         [2]int
+	}{
+		{"small files", 100_000, 3, 1 << 20, [2]int{100, 250}},
+		{"large files", 5_000, 3, 512 << 20, [2]int{300, 350}}, // 2.5 TB: 8 GiB a group
+		{"wide files", 2_000, 200, 1 << 20, [2]int{4, 20}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			head, p := wideTable(t, c.columns)
+			groups, err := p.group(head.Metadata(), manyFiles(t, head, c.files, c.bytes))
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, len(groups), c.groups[0])
+			require.LessOrEqual(t, len(groups), c.groups[1])
+			seen := map[string]bool{}
+			for _, g := range groups {
+				text, err := json.Marshal(g)
+				require.NoError(t, err)
+				require.Less(t, len(text), 2*groupWeight)
+				require.Less(t, g.Weight(), groupWeight+4096)
+				require.InDelta(t, len(text), g.Weight(), float64(len(text)/2))
+				require.LessOrEqual(t, len(g.Files), defaultGroupFiles)
+				tasks, err := decodeFiles(head.Metadata(), p.shape, g.Files)
+				require.NoError(t, err)
+				for _, f := range tasks {
+					require.False(t, seen[f.File.FilePath()])
+					seen[f.File.FilePath()] = true
+				}
+				// Files whose keys follow each other are together.
+				bounds, ok := p.binding.keys[0].boundsOf(tasks)
+				require.True(t, ok)
+				require.LessOrEqual(t, bounds.high-bounds.low, uint64(len(tasks)*1000))
+			}
+			require.Len(t, seen, c.files)
+		})
+	}
+}
+
+func TestLittleToLookThroughIsNotDivided(t *testing.T) {
+	head, p := wideTable(t, 3)
+	p.files, p.groups = map[string]*fileState{}, map[*groupState]bool{}
+	tasks := manyFiles(t, head, 10, 1<<20)
+	require.NoError(t, p.divide(head, tasks, tasks), "no limit was set")
+	p.Share(Fanout{Above: 10 << 20})
+	require.NoError(t, p.divide(head, tasks, tasks), "just as much as is allowed")
+	p.Share(Fanout{Above: 9 << 20})
+	require.NoError(t, p.divide(head, tasks, tasks), "one group would not make it faster")
+	p.Share(Fanout{Above: 9 << 20, GroupBytes: 4 << 20})
+	var divided *DividedError
+	require.ErrorAs(t, p.divide(head, tasks, tasks), &divided)
+	require.Equal(t, 3, divided.Division.Count)
+	require.Equal(t, 10, divided.Division.Files)
+	require.True(t, divided.Division.Fresh)
+}

@@ -1,0 +1,156 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	icebergcatalog "github.com/apache/iceberg-go/catalog"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/fault"
+)
+
+var ident = table.Identifier{"lake", "t"}
+
+// registry is a catalog of one table, whose commits are compare-and-swaps on the requirements that they bring. It keeps
+// every version, for stale reads.
+type registry struct {
+	sim      *sim
+	mu       sync.Mutex
+	versions []table.Metadata
+	// currentOnly makes it show, and keep, the current snapshot only, as Nessie does.
+	currentOnly bool
+}
+
+func (c *registry) current() table.Metadata {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.versions[len(c.versions)-1]
+}
+
+// request is a commit as it travels.
+type request struct {
+	p       *process
+	reqs    []table.Requirement
+	updates []table.Update
+}
+
+// apply is the catalog's side of a commit. It runs between the programs' steps, so that it is one step by itself.
+func (c *registry) apply(r *request) error {
+	base := c.current()
+	for _, req := range r.reqs {
+		if err := req.Validate(base); err != nil {
+			return fault.New(fault.ErrConflict, "commit", fmt.Errorf("%w: %w", table.ErrCommitFailed, err))
+		}
+	}
+	next, err := table.UpdateTableMetadata(base, r.updates, locationOf(len(c.versions)-1))
+	if err == nil && c.currentOnly {
+		next, err = forgetful(next)
+	}
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	c.mu.Lock()
+	c.versions = append(c.versions, next)
+	c.mu.Unlock()
+	c.sim.model.landed(r.p, base, next)
+	return nil
+}
+
+func forgetful(meta table.Metadata) (table.Metadata, error) {
+	var old []int64
+	for _, s := range meta.Snapshots() {
+		if s.SnapshotID != meta.CurrentSnapshot().SnapshotID {
+			old = append(old, s.SnapshotID)
+		}
+	}
+	if len(old) == 0 {
+		return meta, nil
+	}
+	return table.UpdateTableMetadata(meta, []table.Update{table.NewRemoveSnapshotsUpdate(old, false)}, "")
+}
+
+func locationOf(version int) string {
+	return fmt.Sprintf("%s/metadata/v%d.metadata.json", location, version)
+}
+
+func (c *registry) table(p *process, version int) *table.Table {
+	c.mu.Lock()
+	meta := c.versions[version]
+	c.mu.Unlock()
+	if p != nil && p.op != nil && p.op.sees != nil {
+		meta = p.op.sees(meta)
+	}
+	fs := view{c.sim.store, p}
+	return table.New(ident, meta, locationOf(version), func(context.Context) (iceio.IO, error) { return fs, nil }, &client{p: p, c: c})
+}
+
+// client is the catalog as a process has it. What it does not implement it is never asked for.
+type client struct {
+	icebergcatalog.Catalog
+	p *process
+	c *registry
+}
+
+// LoadTable implements table.CatalogIO.
+func (c *client) LoadTable(context.Context, table.Identifier) (*table.Table, error) {
+	f := c.p.io("load", "table", loadFates)
+	c.c.mu.Lock()
+	version := len(c.c.versions) - 1
+	c.c.mu.Unlock()
+	switch f {
+	case dead, diesBefore, diesAfter:
+		return nil, errDead
+	case fails:
+		return nil, fault.New(fault.ErrPassing, "load", errBusy)
+	case stale:
+		version = max(0, version-1-c.p.rng.IntN(3))
+	}
+	return c.c.table(c.p, version), nil
+}
+
+// CommitTable implements table.CatalogIO.
+func (c *client) CommitTable(_ context.Context, _ table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	if c.p.op.sends != nil {
+		reqs, updates = c.p.op.sends(reqs, updates)
+	}
+	r := &request{c.p, slices.Clone(reqs), slices.Clone(updates)}
+	s := c.p.sim
+	f := c.p.io("commit", "table", commitFates)
+	lost := fault.New(fault.ErrUnknownOutcome, "commit", io.ErrUnexpectedEOF)
+	switch f {
+	case dead, diesBefore:
+		return nil, "", errDead
+	case diesAfter:
+		_ = c.c.apply(r)
+		return nil, "", errDead
+	case fails:
+		return nil, "", fault.New(fault.ErrPassing, "commit", errBusy)
+	case lostBefore:
+		return nil, "", lost
+	case late:
+		s.late = append(s.late, r)
+		return nil, "", lost
+	case lostAfter:
+		if err := c.c.apply(r); errors.Is(err, fault.ErrConflict) && c.p.rng.IntN(2) == 0 {
+			return nil, "", err
+		}
+		return nil, "", lost
+	case twice:
+		_ = c.c.apply(r)
+	case echoed:
+		s.late = append(s.late, r)
+	}
+	if err := c.c.apply(r); err != nil {
+		return nil, "", err
+	}
+	c.c.mu.Lock()
+	version := len(c.c.versions) - 1
+	c.c.mu.Unlock()
+	return c.c.current(), locationOf(version), nil
+}

@@ -1,0 +1,143 @@
+package simulation
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/commit"
+)
+
+// row is a row of the table, without its partition, which follows from the key.
+type row struct{ k, v int64 }
+
+// state is what the table has to be after some of the commits, one after another.
+type state struct {
+	rows        []row // sorted
+	checkpoints map[string]string
+}
+
+func (s state) with(rows []row) state {
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.k, b.k), cmp.Compare(a.v, b.v)) })
+	return state{rows, s.checkpoints}
+}
+
+// model is the table as a serial order of the commits makes it: that in which the catalog let them in.
+type model struct {
+	sim       *sim
+	history   []state // after each commit
+	snapshots map[int64]state
+	tags      map[string]int64
+	alone     map[string]bool // writers of which a checkpoint has moved without rows
+	rolled    bool            // back
+}
+
+func newModel(s *sim) *model {
+	return &model{sim: s, history: []state{{}}, snapshots: map[int64]state{}, tags: map[string]int64{}, alone: map[string]bool{}}
+}
+
+func (m *model) now() state { return m.history[len(m.history)-1] }
+
+// landed follows a commit that the catalog has let in.
+func (m *model) landed(p *process, base, next table.Metadata) {
+	op := p.op
+	m.sim.commits++
+	if sameHead(base, next) && op.kind != "rollback" {
+		op.still++ // a checkpoint alone, an expiry, a tag: the same twice as once
+	} else {
+		op.applied++
+	}
+	switch {
+	case op.applied > 1:
+		m.sim.violate("%s: %s was committed %d times", p.name, op, op.applied)
+	case op.refused:
+		m.sim.violate("%s: %s was refused, and landed later", p.name, op)
+	}
+	now := m.now()
+	head := next.CurrentSnapshot()
+	switch {
+	case op.kind == "rollback":
+		now, m.rolled = m.snapshots[head.SnapshotID], true
+	case op.effect != nil:
+		now = op.effect(now)
+	}
+	now.checkpoints = maps.Clone(now.checkpoints)
+	if now.checkpoints == nil {
+		now.checkpoints = map[string]string{}
+	}
+	if op.checkpoint != "" {
+		now.checkpoints[op.writer] = op.checkpoint
+		m.alone[op.writer] = m.alone[op.writer] || sameHead(base, next)
+	}
+	if op.kind == "tag" {
+		m.tags[op.token] = head.SnapshotID
+	}
+	m.history = append(m.history, now)
+	if head != nil && base.SnapshotByID(head.SnapshotID) == nil { // a checkpoint that moves alone is not a snapshot's
+		m.snapshots[head.SnapshotID] = now
+	}
+	for writer, want := range now.checkpoints {
+		got := next.Properties()["varve.checkpoint."+writer]
+		switch {
+		case got == want:
+		case op.kind == "rollback" && m.alone[writer]:
+			// A checkpoint that moved without rows pinned no head, so that a snapshot committed beside it may not know it. After
+			// a rollback to that snapshot the writer reads again what gave no rows.
+			now.checkpoints[writer] = got
+		default:
+			m.sim.violate("after %s: checkpoint of %s is %s, want %s", op, writer, got, want)
+		}
+	}
+}
+
+func sameHead(a, b table.Metadata) bool {
+	x, y := a.CurrentSnapshot(), b.CurrentSnapshot()
+	return x == nil && y == nil || x != nil && y != nil && x.SnapshotID == y.SnapshotID
+}
+
+// idle tells whether at some time since an operation began it had nothing to do.
+func (m *model) idle(op *operation) bool {
+	for _, s := range m.history[op.began:] {
+		if op.effect == nil || slices.Equal(op.effect(s).rows, s.rows) {
+			return true
+		}
+	}
+	return false
+}
+
+// operation is one change that a program wants, however many lives and twins it takes.
+type operation struct {
+	kind, writer, token string
+	checkpoint          string
+	effect              func(state) state // on the rows; nil if there is none
+	changes             []change          // of a writer
+	do                  func(p *process) (committed bool, err error)
+	began               int // in the model's history
+
+	// What a mutant does to the protocol: what the process sees of the table, and what it sends.
+	sees  func(table.Metadata) table.Metadata
+	sends func([]table.Requirement, []table.Update) ([]table.Requirement, []table.Update)
+
+	after        *string // the writer's last commit when the operation was prepared
+	applied      int     // commits of it that moved the head
+	still        int     // and that did not
+	lives        int
+	acknowledged bool
+	refused      bool // certainly not committed, as far as its programs could tell
+	unsure       bool // some life of it does not know
+}
+
+func (o *operation) String() string { return o.kind + " " + o.token }
+
+// commitID is the commit's, the same for all lives; after is what the operation was prepared on.
+func (p *process) commitID() commit.ID {
+	return commit.ID{Writer: p.op.writer, Token: p.op.token, After: p.after}
+}
+
+// violate notes that a promise was broken.
+func (s *sim) violate(format string, args ...any) {
+	s.violations = append(s.violations, fmt.Sprintf("step %d: ", s.steps)+fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,273 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/maintain"
+	"github.com/varve-lake/varve/tables/merge"
+)
+
+// The protocol broken on purpose, one promise at a time, from the outside: by what a program sees of the table, by what it
+// sends, and by how it uses the library. Nothing in the library knows of it. Each mutant says within how many seeds the
+// simulation has to find it, and how it shows.
+var mutants = []struct {
+	name  string
+	seeds uint64
+	shows []string // one of them is in a violation
+	apply func(s *sim, op *operation)
+}{
+	{
+		// Step 2 is left out: no commit leaves its token in the table, so that none is found.
+		"no-token", 60, []string{"was committed 2 times"},
+		func(_ *sim, op *operation) { op.sends = withoutToken },
+	},
+	{
+		// A MERGE is planned on an old head and committed on a fresh one, as if no delete file and no data file could have
+		// come in between.
+		"stale-plan", 60, []string{"has rows"},
+		func(_ *sim, op *operation) {
+			if op.kind == "merge" {
+				op.checkpoint = ""
+				op.do = func(p *process) (bool, error) { return p.mergeOnce(op.changes) }
+			}
+		},
+	},
+	{
+		// Whatever the error, the files are removed.
+		"remove-after-unknown", 120, []string{"a snapshot names it"},
+		func(s *sim, op *operation) { s.impatient(op) },
+	},
+	{
+		// A compaction commits what it has rewritten although rows of it were deleted meanwhile.
+		"compaction-does-not-yield", 200, []string{"has rows"},
+		func(_ *sim, op *operation) {
+			if op.kind == "compact" {
+				op.do = func(p *process) (bool, error) { return p.compactOnce() }
+			}
+		},
+	},
+	{
+		// An expiry does not see tags.
+		"expiry-ignores-tags", 200, []string{"is gone"},
+		func(_ *sim, op *operation) {
+			if op.kind == "expire" {
+				op.sees = withoutTags
+			}
+		},
+	},
+	{
+		// An expiry removes files although nobody knows whether its commit has landed.
+		"sweep-before-it-is-known", 200, []string{"a snapshot names it"},
+		func(_ *sim, op *operation) {
+			if op.kind == "expire" {
+				op.do = func(p *process) (bool, error) { return p.sweepFirst() }
+			}
+		},
+	},
+	{
+		// The library's own retries replay a row delta on another head.
+		"library-retries", 120, []string{"has rows", "cannot be read"},
+		func(_ *sim, op *operation) {
+			if op.kind == "merge" {
+				op.checkpoint = ""
+				op.do = func(p *process) (bool, error) { return p.mergeByLibrary(op.changes) }
+			}
+		},
+	},
+}
+
+// TestMutants: the simulation finds each of them.
+func TestMutants(t *testing.T) {
+	tiny(t)
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			for seed := range m.seeds {
+				r := simulate(t, seed, m.name, false)
+				found := slices.IndexFunc(r.violations, func(v string) bool {
+					return slices.ContainsFunc(m.shows, func(s string) bool { return strings.Contains(v, s) })
+				})
+				if found >= 0 {
+					t.Logf("found by seed %d: %s", seed, r.violations[found])
+					return
+				}
+			}
+			t.Errorf("not found by %d seeds", m.seeds)
+		})
+	}
+}
+
+// mutate changes an operation as the run's mutant does.
+func (s *sim) mutate(op *operation) {
+	for _, m := range mutants {
+		if m.name == s.mutant {
+			m.apply(s, op)
+		}
+	}
+}
+
+// withoutToken takes the token out of a commit: out of the properties, and out of the summaries of the snapshots.
+func withoutToken(reqs []table.Requirement, updates []table.Update) ([]table.Requirement, []table.Update) {
+	var out []table.Update
+	for _, u := range updates {
+		v := reflect.ValueOf(u).Elem()
+		switch u.Action() {
+		case table.UpdateSetProperties:
+			kept := iceberg.Properties{}
+			for k, value := range v.FieldByName("Updates").Interface().(iceberg.Properties) {
+				if !strings.HasPrefix(k, commit.PropertyPrefix) {
+					kept[k] = value
+				}
+			}
+			if len(kept) == 0 {
+				continue
+			}
+			u = table.NewSetPropertiesUpdate(kept)
+		case table.UpdateAddSnapshot:
+			delete(v.FieldByName("Snapshot").Interface().(*table.Snapshot).Summary.Properties, commit.TokenKey)
+		}
+		out = append(out, u)
+	}
+	return reqs, out
+}
+
+func withoutTags(meta table.Metadata) table.Metadata {
+	var updates []table.Update
+	for name, ref := range meta.Refs() {
+		if ref.SnapshotRefType == table.TagRef {
+			updates = append(updates, table.NewRemoveSnapshotRefUpdate(name))
+		}
+	}
+	if len(updates) == 0 {
+		return meta
+	}
+	out, err := table.UpdateTableMetadata(meta, updates, "")
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// once is a planner that plans at the first head only.
+func once(plan commit.Planner) commit.Planner {
+	var first *commit.Change
+	return func(ctx context.Context, head *table.Table, attempt int) (_ *commit.Change, err error) {
+		if first == nil {
+			first, err = plan(ctx, head, attempt)
+		}
+		return first, err
+	}
+}
+
+// planned commits by the protocol what a planner wants, with the checkpoint left out.
+func (p *process) planned(plan commit.Planner) (bool, error) {
+	out, err := commit.Commit(bg, &client{p: p, c: p.sim.catalog}, ident, p.commitID(), plan, p.options())
+	return out.Committed || out.AlreadyCommitted, err
+}
+
+func (p *process) mergeOnce(rows []change) (bool, error) {
+	plan, err := merge.New(&source{rows: rows}, p.sim.mergeOptions())
+	if err != nil {
+		return false, err
+	}
+	defer plan.Close()
+	return p.planned(once(plan.Change))
+}
+
+func (p *process) compactOnce() (bool, error) {
+	c, err := maintain.NewCompaction(maintain.CompactOptions{MinInputFiles: 2, MaxDeleted: 0.1, Parallelism: 1})
+	if err != nil {
+		return false, err
+	}
+	return p.planned(once(c.Change))
+}
+
+// sweepFirst expires, and sweeps as if the commit had landed.
+func (p *process) sweepFirst() (bool, error) {
+	e, err := maintain.NewExpiry(maintain.ExpireOptions{OlderThan: olderThan, KeepLast: 1})
+	if err != nil {
+		return false, err
+	}
+	return p.planned(func(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
+		change, err := e.Change(ctx, head, attempt)
+		if change == nil || err != nil {
+			return nil, err
+		}
+		after, err := table.UpdateTableMetadata(head.Metadata(), change.Updates, "")
+		if err != nil {
+			return nil, err
+		}
+		_ = e.Sweep(ctx, table.New(ident, after, "", head.FS, nil))
+		return change, nil
+	})
+}
+
+// impatient takes the files away when an answer is lost.
+func (s *sim) impatient(op *operation) {
+	if op.kind != "append" && op.kind != "replace" {
+		return
+	}
+	op.do = func(p *process) (bool, error) {
+		t, err := p.table()
+		if err != nil {
+			return false, err
+		}
+		staged, err := t.Stage(bg, (&source{rows: op.changes, without: true}).all(), tables.StageOptions{})
+		if err != nil {
+			return false, err
+		}
+		do := t.Append
+		if op.kind == "replace" {
+			do = t.Replace
+		}
+		opts := p.commitOptions()
+		opts.Observe = func(e commit.Event) {
+			if errors.Is(e.Class, commit.ErrUnknownOutcome) {
+				_ = t.Discard(bg, staged)
+			}
+		}
+		r, err := do(bg, opts, staged)
+		return r.Committed || r.AlreadyCommitted, err
+	}
+}
+
+// mergeByLibrary plans a MERGE and lets the library's transaction commit it, with the retries that it offers.
+func (p *process) mergeByLibrary(rows []change) (bool, error) {
+	plan, err := merge.New(&source{rows: rows}, p.sim.mergeOptions())
+	if err != nil {
+		return false, err
+	}
+	defer plan.Close()
+	head, err := (&client{p: p, c: p.sim.catalog}).LoadTable(bg, ident)
+	if err != nil {
+		return false, err
+	}
+	change, err := plan.Change(bg, head, 1)
+	if change == nil || err != nil {
+		return false, err
+	}
+	if len(change.RemoveData) > 0 && len(change.AddDeletes) > 0 {
+		return false, errors.New("not one operation of the library")
+	}
+	tx := head.NewTransaction()
+	switch {
+	case len(change.AddDeletes) > 0 || len(change.RemoveData) == 0:
+		err = tx.NewRowDelta(nil).AddRows(change.AddData...).AddDeletes(change.AddDeletes...).RemoveDeletes(change.RemoveDeletes...).Commit(bg)
+	default:
+		err = tx.ReplaceFiles(bg, change.RemoveData, change.AddData, change.RemoveDeletes, nil)
+	}
+	if err != nil {
+		return false, err
+	}
+	_, err = tx.Commit(bg)
+	return err == nil, err
+}

@@ -1,0 +1,291 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/maintain"
+	"github.com/varve-lake/varve/tables/merge"
+)
+
+const keys = 8 // overlapping on purpose
+
+var bg = context.Background()
+
+// programs starts what a seed chooses: some writers, and what maintains the table beside them.
+func (s *sim) programs() {
+	for range 2 + s.rng.IntN(5)/4 {
+		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.write(name, i, rng) }, 1+s.rng.IntN(3))
+	}
+	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.compact(name, i) }, s.rng.IntN(3))
+	if s.catalog.currentOnly {
+		return
+	}
+	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.expire(name, i, rng) }, s.rng.IntN(3))
+	switch s.rng.IntN(4) {
+	case 0:
+		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.rollback(name, i, rng) }, 1)
+	case 1:
+		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.read(name, i, rng) }, 2)
+	case 2:
+		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.evolve(name, i) }, 1)
+	}
+	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.tag(name, i, rng) }, s.rng.IntN(3))
+}
+
+func (s *sim) program(next func(i int, name string, rng *rand.Rand) *operation, n int) {
+	s.actors++
+	name := fmt.Sprintf("w%d", s.actors)
+	rng := rand.New(rand.NewPCG(s.seed, uint64(100+s.actors)))
+	s.spawn(rng, func() {
+		for i := range n {
+			op := next(i, name, rng)
+			s.mutate(op)
+			s.perform(op, rng)
+			time.Sleep(time.Duration(rng.Int64N(int64(100 * time.Millisecond))))
+		}
+	})
+}
+
+// write is an append, a replace, or a MERGE that updates, deletes and inserts.
+func (s *sim) write(writer string, i int, rng *rand.Rand) *operation {
+	op := &operation{writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
+	op.checkpoint = fmt.Sprintf(`{"kind":"n","body":%d}`, i+1)
+	var rows []change
+	for _, k := range rng.Perm(keys)[:1+rng.IntN(4)] {
+		rows = append(rows, change{k: int64(k), v: rng.Int64N(1 << 40)})
+	}
+	op.changes = rows
+	switch dice := rng.IntN(12); {
+	case dice < 4:
+		op.kind, op.effect = "append", func(now state) state { return now.with(append(slices.Clone(now.rows), inserted(rows)...)) }
+	case dice == 4:
+		op.kind, op.effect = "replace", func(now state) state { return now.with(inserted(rows)) }
+	default:
+		for j := range rows {
+			rows[j].del = rng.IntN(3) == 0
+		}
+		op.kind, op.effect = "merge", func(now state) state { return merged(now, rows) }
+		op.do = func(p *process) (bool, error) { return p.merge(rows) }
+		return op
+	}
+	op.do = func(p *process) (bool, error) { return p.add(rows) }
+	return op
+}
+
+func inserted(changes []change) []row {
+	var out []row
+	for _, c := range changes {
+		out = append(out, row{c.k, c.v})
+	}
+	return out
+}
+
+// merged is what the MERGE means.
+func merged(now state, changes []change) state {
+	by := map[int64]change{}
+	for _, c := range changes {
+		by[c.k] = c
+	}
+	var rows []row
+	matched := map[int64]bool{}
+	for _, r := range now.rows {
+		c, ok := by[r.k]
+		switch matched[r.k] = ok; {
+		case !ok:
+			rows = append(rows, r)
+		case !c.del:
+			rows = append(rows, row{r.k, c.v})
+		}
+	}
+	for _, c := range changes {
+		if !matched[c.k] && !c.del {
+			rows = append(rows, row{c.k, c.v})
+		}
+	}
+	return now.with(rows)
+}
+
+func (p *process) commitOptions() tables.CommitOptions {
+	o := tables.CommitOptions{ID: p.commitID()}
+	if p.op.checkpoint != "" {
+		var n int
+		_, _ = fmt.Sscanf(p.op.checkpoint, `{"kind":"n","body":%d}`, &n)
+		o.Checkpoint = &tables.Checkpoint{Kind: "n", Body: []byte(fmt.Sprint(n))}
+	}
+	return o
+}
+
+// add stages rows and appends them, or replaces all by them.
+func (p *process) add(rows []change) (bool, error) {
+	t, err := p.table()
+	if err != nil {
+		return false, err
+	}
+	staged, err := t.Stage(bg, (&source{rows: rows, without: true}).all(), tables.StageOptions{})
+	if err != nil {
+		return false, err
+	}
+	do := t.Append
+	if p.op.kind == "replace" {
+		do = t.Replace
+	}
+	r, err := do(bg, p.commitOptions(), staged)
+	p.sim.attempts(r)
+	if err != nil && commit.Safe(err) || r.AlreadyCommitted && !r.Sent {
+		_ = t.Discard(bg, staged)
+	}
+	return r.Committed || r.AlreadyCommitted, err
+}
+
+func (s *sim) attempts(r tables.Result) { s.most = max(s.most, r.Attempts) }
+
+func (p *process) merge(rows []change) (bool, error) {
+	t, err := p.table()
+	if err != nil {
+		return false, err
+	}
+	r, err := t.Merge(bg, p.commitOptions(), p.sim.mergeOptions(), &source{rows: rows})
+	p.sim.attempts(r)
+	return r.Committed || r.AlreadyCommitted, err
+}
+
+func (s *sim) mergeOptions() merge.Options {
+	return merge.Options{
+		On: []string{"k"}, Strategy: s.strategy, Parallelism: 1,
+		Matched:    []merge.Clause{{If: flag{}, Action: merge.Delete}, {Action: merge.Update, All: true}},
+		NotMatched: []merge.Clause{{If: flag{not: true}, Action: merge.Insert, All: true}},
+	}
+}
+
+func (s *sim) compact(writer string, i int) *operation {
+	op := &operation{kind: "compact", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
+	op.do = func(p *process) (bool, error) {
+		t, err := p.table()
+		if err != nil {
+			return false, err
+		}
+		r, err := t.Compact(bg, p.commitOptions(), maintain.CompactOptions{MinInputFiles: 2, MaxDeleted: 0.1})
+		return r.Committed || r.AlreadyCommitted, err
+	}
+	return op
+}
+
+// olderThan is short beside how long builds take when much goes wrong, so that expiry sometimes outruns one.
+const olderThan = 120 * time.Millisecond
+
+func (s *sim) expire(writer string, i int, rng *rand.Rand) *operation {
+	op := &operation{kind: "expire", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
+	keep := 1 + rng.IntN(2)
+	time.Sleep(time.Duration(rng.Int64N(int64(6 * olderThan))))
+	op.do = func(p *process) (bool, error) {
+		t, err := p.table()
+		if err != nil {
+			return false, err
+		}
+		r, err := t.Expire(bg, p.commitOptions(), maintain.ExpireOptions{OlderThan: olderThan, KeepLast: keep})
+		s.expired += r.Snapshots
+		return r.Committed || r.AlreadyCommitted, err
+	}
+	return op
+}
+
+// rollback goes to an ancestor of the head.
+func (s *sim) rollback(writer string, i int, rng *rand.Rand) *operation {
+	op := &operation{kind: "rollback", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
+	time.Sleep(time.Duration(rng.Int64N(int64(400 * time.Millisecond))))
+	back := 1 + rng.IntN(2)
+	var to int64
+	op.do = func(p *process) (bool, error) {
+		t, err := p.table()
+		if err != nil {
+			return false, err
+		}
+		if to == 0 {
+			meta := t.Iceberg().Metadata()
+			target := meta.CurrentSnapshot()
+			for n := 0; target != nil && (n < back || target.Summary.Properties[commit.PartKey] != ""); n++ {
+				if target.ParentSnapshotID == nil {
+					return false, nil
+				}
+				target = meta.SnapshotByID(*target.ParentSnapshotID)
+			}
+			if target == nil {
+				return false, nil
+			}
+			to = target.SnapshotID
+		}
+		r, err := t.Rollback(bg, p.commitOptions(), tables.Version{SnapshotID: &to})
+		if errors.Is(err, tables.ErrNoSuchSnapshot) { // it has expired
+			return false, nil
+		}
+		return r.Committed || r.AlreadyCommitted, err
+	}
+	return op
+}
+
+// tag keeps the head under a name.
+func (s *sim) tag(writer string, i int, rng *rand.Rand) *operation {
+	time.Sleep(time.Duration(rng.Int64N(int64(2 * olderThan))))
+	op := &operation{kind: "tag", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
+	op.do = func(p *process) (bool, error) {
+		out, err := commit.Commit(bg, &client{p: p, c: s.catalog}, ident, p.commitID(), func(_ context.Context, head *table.Table, _ int) (*commit.Change, error) {
+			now := head.CurrentSnapshot()
+			if now == nil {
+				return nil, nil
+			}
+			return &commit.Change{Updates: []table.Update{table.NewSetSnapshotRefUpdate(op.token, now.SnapshotID, table.TagRef, 0, 0, 0)}}, nil
+		}, p.options())
+		return out.Committed || out.AlreadyCommitted, err
+	}
+	return op
+}
+
+// evolve adds a column.
+func (s *sim) evolve(writer string, i int) *operation {
+	op := &operation{kind: "evolve", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
+	op.do = func(p *process) (bool, error) {
+		out, err := commit.Commit(bg, &client{p: p, c: s.catalog}, ident, p.commitID(), func(context.Context, *table.Table, int) (*commit.Change, error) {
+			return &commit.Change{Alter: func(tx *table.Transaction) error {
+				return tx.UpdateSchema(true, false).AddColumn([]string{"x" + fmt.Sprint(i)}, iceberg.PrimitiveTypes.String, "", false, nil).Commit()
+			}}, nil
+		}, p.options())
+		return out.Committed || out.AlreadyCommitted, err
+	}
+	return op
+}
+
+// read holds on to the head for a while and then reads it. As long as it takes no longer than expiry waits, all is there.
+func (s *sim) read(writer string, i int, rng *rand.Rand) *operation {
+	op := &operation{kind: "read", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
+	wait := time.Duration(rng.Int64N(int64(olderThan * 3 / 4)))
+	op.do = func(p *process) (bool, error) {
+		began := time.Now()
+		t, err := p.table()
+		if err != nil || t.Iceberg().CurrentSnapshot() == nil {
+			return false, err
+		}
+		time.Sleep(wait)
+		got, err := rowsOf(t.Iceberg(), nil)
+		if err != nil {
+			if errors.Is(err, tables.ErrAbsent) && !p.sawPast && time.Since(began) < olderThan {
+				s.violate("%s: what was the head %v ago cannot be read: %v", p.name, time.Since(began), err)
+			}
+			return false, err
+		}
+		if want := s.model.snapshots[t.Iceberg().CurrentSnapshot().SnapshotID].rows; !slices.Equal(got, want) {
+			s.violate("%s: read %v, want %v", p.name, got, want)
+		}
+		return false, nil
+	}
+	return op
+}
