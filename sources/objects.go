@@ -82,10 +82,10 @@ func (w objectWalk) start(key string) (glob.State, error) {
 		return state(p), err
 	}
 	if key != "" && !strings.HasSuffix(key, "/") {
-		switch _, err := w.bucket.Stat(w.ctx, plainName(key)); {
-		case err == nil:
+		switch o, err := w.bucket.Stat(w.ctx, plainName(key)); {
+		case err == nil && !o.Dir:
 			return p.Start(), nil
-		case !errors.Is(err, fs.ErrNotExist):
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return glob.State{}, err
 		}
 	}

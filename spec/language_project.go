@@ -119,8 +119,8 @@ var plainProperties = func() shape[map[string]string] {
 var storeLanguage = define("store",
 	"A store of objects. Without one files lie on the local file system.",
 	field("s3", optional(s3Language.shape()), func(s *Store) **S3 { return &s.S3 }, "Amazon S3, or what speaks its protocol: `s3://bucket/key`."),
-	field("gcs", optional(gcsLanguage.shape()), func(s *Store) **GCS { return &s.GCS }, "Google Cloud Storage. Not yet supported."),
-	field("hdfs", optional(hdfsLanguage.shape()), func(s *Store) **HDFS { return &s.HDFS }, "Hadoop's file system. Not yet supported."),
+	field("gcs", optional(gcsLanguage.shape()), func(s *Store) **GCS { return &s.GCS }, "Google Cloud Storage: `gs://bucket/key`."),
+	field("hdfs", optional(hdfsLanguage.shape()), func(s *Store) **HDFS { return &s.HDFS }, "Hadoop's file system: `hdfs://namenode:8020/path`, or `hdfs:///path`."),
 ).at(func(s *Store) *Pos { return &s.Pos }).rule(exactlyOne, "s3", "gcs", "hdfs")
 
 var s3Language = define("s3", "Amazon S3, or what speaks its protocol.",
@@ -216,12 +216,6 @@ func (e *Environment) later() Diagnostics {
 	if scheme, _, found := strings.Cut(e.Catalog.Warehouse, "://"); found && !haveStore(scheme) && e.Catalog.Type != "rest" {
 		add(e.Catalog.Pos, "a warehouse in "+scheme)
 	}
-	switch {
-	case e.Store.GCS != nil:
-		add(e.Store.Pos, "a store in Google Cloud Storage")
-	case e.Store.HDFS != nil:
-		add(e.Store.Pos, "a store in HDFS")
-	}
 	if e.Trino != nil {
 		add(e.Trino.Pos, "Trino")
 	}
@@ -232,7 +226,7 @@ func (e *Environment) later() Diagnostics {
 // haveStore tells whether files can lie at URIs of a scheme.
 func haveStore(scheme string) bool {
 	switch scheme {
-	case "file", "s3", "s3a", "s3n":
+	case "file", "s3", "s3a", "s3n", "gs", "hdfs":
 		return true
 	}
 	return false

@@ -244,16 +244,16 @@ var aTimezone = plain(textLike("an IANA time zone", "", func(s string) *problem 
 }))
 
 // laterStores are the schemes of stores that are not read yet.
-var laterStores = map[string]bool{"gs": true, "hdfs": true, "abfs": true, "abfss": true, "http": true, "https": true}
+var laterStores = map[string]bool{"abfs": true, "abfss": true, "http": true, "https": true}
 
 var aGlob = textLike("a glob of files", "", func(s string) *problem {
 	rest := s
 	if scheme, after, found := strings.Cut(s, "://"); found {
 		switch {
 		case laterStores[scheme]:
-			return &problem{message: fmt.Sprintf("store %s:// is not yet supported: files are read from the local file system and from S3", scheme)}
+			return &problem{message: fmt.Sprintf("store %s:// is not yet supported: files are read from the local file system, s3://, gs:// and hdfs://", scheme)}
 		case !haveStore(scheme):
-			return &problem{message: fmt.Sprintf("unknown store %q: expected a path, file:// or s3://", shorten(scheme))}
+			return &problem{message: fmt.Sprintf("unknown store %q: expected a path, file://, s3://, gs:// or hdfs://", shorten(scheme))}
 		}
 		rest = after
 	}

@@ -107,3 +107,24 @@ environments:
 		require.NotContains(t, text, "hunter")
 	}
 }
+
+func TestStores(t *testing.T) {
+	root := project(t, `
+environments:
+  google:
+    store: {gcs: {project: p, endpoint: "http://127.0.0.1:1", credential: {env: VARVE_TEST_KEY}}}
+  hadoop:
+    catalog: {type: sql, uri: "postgresql://db.example/lake?user=me", warehouse: "hdfs:///lake"}
+    store: {hdfs: {namenode: "namenode.example:8020", user: me}}
+`)
+	google, err := environment.Load(environment.Options{Root: root, Name: "google"})
+	require.NoError(t, err)
+	t.Setenv("VARVE_TEST_KEY", "hunter2")
+	opened := google.Lake.Catalog
+	require.NoError(t, opened.Secrets(&opened))
+	require.Equal(t, store.Config{GCS: store.GCS{Project: "p", Endpoint: "http://127.0.0.1:1", Key: "hunter2"}}, *opened.Store)
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v", opened, *opened.Store, *opened.Store), "hunter2")
+	hadoop, err := environment.Load(environment.Options{Root: root, Name: "hadoop"})
+	require.NoError(t, err)
+	require.Equal(t, store.Config{HDFS: store.HDFS{NameNode: "namenode.example:8020", User: "me"}}, *hadoop.Lake.Catalog.Store)
+}

@@ -10,10 +10,15 @@ import (
 
 // storeConfig is how the environment's store is reached, without its secrets; nil if it names none.
 func storeConfig(s spec.Store) *store.Config {
-	if s.S3 == nil {
-		return nil
+	switch {
+	case s.S3 != nil:
+		return &store.Config{S3: store.S3{Region: s.S3.Region, Endpoint: s.S3.Endpoint, PathStyle: s.S3.PathStyle}}
+	case s.GCS != nil:
+		return &store.Config{GCS: store.GCS{Project: s.GCS.Project, Endpoint: s.GCS.Endpoint}}
+	case s.HDFS != nil:
+		return &store.Config{HDFS: store.HDFS{NameNode: s.HDFS.NameNode, User: s.HDFS.User}}
 	}
-	return &store.Config{S3: store.S3{Region: s.S3.Region, Endpoint: s.S3.Endpoint, PathStyle: s.S3.PathStyle}}
+	return nil
 }
 
 // secrets reads what the environment names secrets by, when the lake is opened and not before: a command that needs no
@@ -28,6 +33,9 @@ func secrets(e spec.Environment) func(*catalog.Config) error {
 		if e.Store.S3 != nil {
 			into[&cfg.Store.S3.AccessKey] = e.Store.S3.AccessKey
 			into[&cfg.Store.S3.SecretKey] = e.Store.S3.SecretKey
+		}
+		if e.Store.GCS != nil {
+			into[&cfg.Store.GCS.Key] = e.Store.GCS.Credential
 		}
 		for to, from := range into {
 			if from.IsZero() {

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"sync"
 
+	"cloud.google.com/go/storage"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // Config says how the stores are reached. The zero value reaches each by its own usual means.
 type Config struct {
-	S3 S3
+	S3   S3
+	GCS  GCS
+	HDFS HDFS
 }
 
 // Stores opens buckets by their URIs, each once. It is safe for concurrent use.
@@ -20,6 +23,7 @@ type Stores struct {
 
 	mu      sync.Mutex
 	s3      *s3.Client
+	gcs     *storage.Client
 	buckets map[string]Bucket
 }
 
@@ -27,7 +31,7 @@ type Stores struct {
 func New(cfg Config) *Stores { return &Stores{cfg: cfg, buckets: map[string]Bucket{}} }
 
 // Schemes are those of URIs that a bucket can be opened for.
-var Schemes = []string{"s3", "s3a", "s3n"}
+var Schemes = []string{"s3", "s3a", "s3n", "gs", "hdfs"}
 
 // Bucket opens the bucket of a scheme and authority, as in s3://bucket.
 func (s *Stores) Bucket(ctx context.Context, scheme, name string) (Bucket, error) {
@@ -63,6 +67,21 @@ func (s *Stores) open(ctx context.Context, scheme, name string) (Bucket, error) 
 			s.s3 = client
 		}
 		return &s3Bucket{s.s3, name}, nil
+	case "gs":
+		if s.gcs == nil {
+			client, err := s.cfg.GCS.client(ctx)
+			if err != nil {
+				return nil, err
+			}
+			s.gcs = client
+		}
+		return &gcsBucket{s.gcs.Bucket(name)}, nil
+	case "hdfs":
+		client, err := s.cfg.HDFS.client(name)
+		if err != nil {
+			return nil, err
+		}
+		return &hdfsBucket{client}, nil
 	}
 	return nil, fmt.Errorf("no store is known for %s://", scheme)
 }
@@ -76,5 +95,9 @@ func (s *Stores) Close() error {
 		errs = append(errs, b.Close())
 	}
 	clear(s.buckets)
+	if s.gcs != nil {
+		errs = append(errs, s.gcs.Close())
+		s.gcs = nil
+	}
 	return errors.Join(errs...)
 }

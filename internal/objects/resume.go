@@ -68,7 +68,7 @@ func (s *stream) step(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if now.ETag != s.object.ETag || now.Size != s.object.Size {
+		if now.ETag != s.object.ETag || now.Size != s.object.Size || now.ETag == "" && !now.ModTime.Equal(s.object.ModTime) {
 			body.Close()
 			return 0, fmt.Errorf("%s is not the object that was opened: it was replaced", s.object.Key)
 		}

@@ -118,6 +118,11 @@ func (o Objects) RemoveAll(uri string) error {
 	if key == "" {
 		return fmt.Errorf("remove %s: a whole bucket is not removed", uri)
 	}
+	if tree, ok := b.(interface {
+		RemoveTree(ctx context.Context, key string) error
+	}); ok { // a file system, whose folders would be left
+		return classifyObject("remove", uri, tree.RemoveTree(o.ctx, key))
+	}
 	batch := []string{key}
 	for found, err := range b.List(o.ctx, key+"/", false) {
 		if errors.Is(err, fs.ErrNotExist) {

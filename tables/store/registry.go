@@ -23,6 +23,12 @@ type Config = objects.Config
 // S3 says how a store of Amazon's protocol is reached.
 type S3 = objects.S3
 
+// GCS says how Google Cloud Storage is reached.
+type GCS = objects.GCS
+
+// HDFS says how a file system of Hadoop's is reached.
+type HDFS = objects.HDFS
+
 // Key is the property by which iceberg-go's own file access finds the configured stores. It holds a name, so that no
 // secret stands among properties.
 const Key = "varve.store"
