@@ -121,7 +121,7 @@ func (r *resolution) remember(ctx context.Context, in changes.Input, decisions r
 	}
 	keep := known.Files
 	if len(known.Files) >= maxTombstoneFiles {
-		fresh.parts = append(fresh.parts, func() (array.RecordReader, error) { return in.Tombstones.Open(ctx, nil) })
+		fresh.parts = append(fresh.parts, func() (array.RecordReader, error) { return conformedTo(ctx, in.Tombstones, schema) })
 		keep = nil
 	}
 	uri := r.table.States().URI(fmt.Sprintf("tombstones-%s.parquet", unique()))
@@ -137,6 +137,19 @@ func (r *resolution) remember(ctx context.Context, in changes.Input, decisions r
 		return nil, store.Remove(uri)
 	}
 	return &tombstones{Files: append(keep[:len(keep):len(keep)], tombstoneFile{rowsFile: file, Last: r.j.Build.LoadedAt})}, nil
+}
+
+// conformedTo opens rows in the columns that they would have today: those of an older definition may have narrower types.
+func conformedTo(ctx context.Context, rows transforms.Rewindable, schema *arrow.Schema) (array.RecordReader, error) {
+	opened, err := rows.Open(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	out, err := transforms.Conform(opened, schema, transforms.ConformOptions{Context: ctx})
+	if err != nil {
+		opened.Release()
+	}
+	return out, err
 }
 
 // deleted streams the deletes among the events, with the time.

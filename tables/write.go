@@ -22,7 +22,7 @@ type CommitOptions struct {
 	ID         commit.ID
 	Checkpoint *Checkpoint // committed with the rows
 	// Memory is what else the writer has to remember of its rows, by name, and is committed, kept and rolled back as its
-	// checkpoint is. What is not named stays as it is.
+	// checkpoint is. What is not named stays as it is. State files that it is about are named in its body by their URIs.
 	Memory    map[string]Checkpoint
 	Summary   map[string]string // goes into the snapshot's summary: varve.pipeline, varve.run, ...
 	Isolation string            // of a merge: serializable (the default) | snapshot

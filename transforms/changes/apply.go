@@ -39,9 +39,9 @@ func apply(ctx context.Context, a *application, decisions array.RecordReader) ar
 	return array.ReaderFromIter(a.to, func(yield func(arrow.RecordBatch, error) bool) {
 		d := &decided{reader: decisions}
 		defer decisions.Release()
-		err := a.through(ctx, d, a.in.Table, 0, yield)
+		err := a.through(ctx, d, a.in.Table, 0, false, yield)
 		if err == nil {
-			err = a.through(ctx, d, a.in.Events, a.in.TableRows, yield)
+			err = a.through(ctx, d, a.in.Events, a.in.TableRows, true, yield)
 		}
 		if err == nil && d.fill() {
 			err = fmt.Errorf("resolve events: the rows changed between two readings: there is no row %d", d.n())
@@ -58,8 +58,8 @@ func apply(ctx context.Context, a *application, decisions array.RecordReader) ar
 var errEnough = fmt.Errorf("no more rows are wanted")
 
 // through goes through the rows of the table or of the events, which are numbered from first.
-func (a *application) through(ctx context.Context, d *decided, rows transforms.Rewindable, first int64, yield func(arrow.RecordBatch, error) bool) error {
-	if rows == nil || !d.fill() || first == 0 && a.in.TableRows > 0 && d.n() >= a.in.TableRows {
+func (a *application) through(ctx context.Context, d *decided, rows transforms.Rewindable, first int64, events bool, yield func(arrow.RecordBatch, error) bool) error {
+	if rows == nil || !d.fill() || !events && d.n() >= a.in.TableRows {
 		return nil
 	}
 	from, err := rows.Open(ctx, nil)
@@ -67,7 +67,6 @@ func (a *application) through(ctx context.Context, d *decided, rows transforms.R
 		return err
 	}
 	defer from.Release()
-	events := rows == a.in.Events
 	for from.Next() && d.fill() {
 		if err := ctx.Err(); err != nil {
 			return err
