@@ -310,3 +310,34 @@ tables:
 		require.Equal(t, want, current)
 	}
 }
+
+// A sequence that becomes wider keeps its order, in the table and in what is remembered.
+func TestSequencesBecomeWider(t *testing.T) {
+	for _, history := range []string{"scd1", "scd2"} {
+		l := newLab(t)
+		define := func(lsn string) {
+			l.write("pipelines/p.yaml", `
+pipeline: p
+tables:
+  silver.a:
+    source: {files: "in/*.csv"}
+    columns: {id: int, lsn: `+lsn+`}
+    steps: [{drop: [_source_file, _source_row, _loaded_at]}]
+    write: {cdc: {keys: [id], sequence_by: [lsn], delete_when: op == "d", except: [op, lsn], history: `+history+`}}
+`)
+		}
+		define("int")
+		l.write("in/1.csv", "id,name,op,lsn\n1,a,c,10\n2,b,c,10\n2,,d,20\n3,,d,30\n")
+		l.runPipeline("p")
+		define("long")
+		l.write("in/2.csv", "id,name,op,lsn\n1,z,u,9000000000\n1,y,u,5\n2,late,u,15\n3,late,u,29\n1,a,c,10\n")
+		l.runPipeline("p")
+		if history == "scd1" {
+			require.Equal(t, []string{"1 9000000000 z"}, l.rows("silver.a", "id", "_sequence_lsn", "name"))
+			continue
+		}
+		require.Equal(t, []string{
+			"1 10 9000000000 a", "1 5 10 y", "1 9000000000 (null) z", "2 10 15 b", "2 15 20 late", "3 29 30 late",
+		}, l.rows("silver.a", "id", "valid_from", "valid_to", "name"))
+	}
+}

@@ -122,21 +122,17 @@ func (d *deletion) wholeFiles(ctx context.Context, head *table.Table) error {
 	if d.rows.Rest == nil || head.CurrentSnapshot() == nil {
 		return nil
 	}
-	rest, err := head.Scan(table.WithRowFilter(d.rows.Rest)).PlanFiles(ctx)
+	rest, err := filesWith(ctx, head, d.rows.Rest)
 	if err != nil {
-		return fmt.Errorf("plan files: %w", err)
+		return err
 	}
 	keep := make(map[string]bool, len(rest))
 	for _, task := range rest {
 		keep[task.File.FilePath()] = true
 	}
-	var options []table.ScanOption
-	if d.rows.May != nil {
-		options = append(options, table.WithRowFilter(d.rows.May))
-	}
-	all, err := head.Scan(options...).PlanFiles(ctx)
+	all, err := filesWith(ctx, head, d.rows.May)
 	if err != nil {
-		return fmt.Errorf("plan files: %w", err)
+		return err
 	}
 	fs, err := head.FS(ctx)
 	if err != nil {
@@ -161,6 +157,23 @@ func (d *deletion) wholeFiles(ctx context.Context, head *table.Table) error {
 		}
 	}
 	return nil
+}
+
+// filesWith are the files that may have a row for which a filter holds.
+func filesWith(ctx context.Context, head *table.Table, filter iceberg.BooleanExpression) ([]table.FileScanTask, error) {
+	filter, err := datafile.PlanFilter(head.Metadata(), filter)
+	if err != nil {
+		return nil, err
+	}
+	var options []table.ScanOption
+	if filter != nil {
+		options = append(options, table.WithRowFilter(filter))
+	}
+	tasks, err := head.Scan(options...).PlanFiles(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("plan files: %w", err)
+	}
+	return tasks, nil
 }
 
 // counted adds to a result what the last attempt came to.

@@ -97,8 +97,12 @@ func planScan(ctx context.Context, tbl *table.Table, opts ScanOptions) ([]table.
 	if opts.SnapshotID != nil {
 		options = append(options, table.WithSnapshotID(*opts.SnapshotID))
 	}
-	if opts.Filter != nil {
-		options = append(options, table.WithRowFilter(opts.Filter))
+	filter, err := PlanFilter(tbl.Metadata(), opts.Filter)
+	if err != nil {
+		return nil, nil, err
+	}
+	if filter != nil {
+		options = append(options, table.WithRowFilter(filter))
 	}
 	planner := tbl.Scan(options...)
 	defer planner.Close()

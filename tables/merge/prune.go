@@ -9,6 +9,7 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
+	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/merge/internal/keys"
 )
 
@@ -23,12 +24,18 @@ func (b *binding) candidates(ctx context.Context, head *table.Table, l *loaded) 
 	if wanted == nothing {
 		return nil, 0, nil
 	}
-	var options []table.ScanOption
-	if filter := b.rangeFilter(l); filter != nil && wanted != everything {
-		options = append(options, table.WithRowFilter(filter))
+	var filter iceberg.BooleanExpression
+	if wanted != everything {
+		filter = b.rangeFilter(l)
+	} else if l.rows == 0 {
+		filter = b.opts.Within
 	}
-	if len(b.bySource) > 0 && b.opts.Within != nil && l.rows == 0 {
-		options = append(options, table.WithRowFilter(b.opts.Within))
+	if filter, err = datafile.PlanFilter(head.Metadata(), filter); err != nil {
+		return nil, 0, err
+	}
+	var options []table.ScanOption
+	if filter != nil {
+		options = append(options, table.WithRowFilter(filter))
 	}
 	all, err := head.Scan(options...).PlanFiles(ctx)
 	if err != nil {
