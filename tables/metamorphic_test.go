@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -18,6 +19,7 @@ import (
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/internal/random"
 	"github.com/varve-lake/varve/tables/internal/validity"
+	"github.com/varve-lake/varve/tables/maintain"
 	"github.com/varve-lake/varve/tables/merge"
 )
 
@@ -149,7 +151,7 @@ func (m *machine) table() *tables.Table {
 func (m *machine) step() {
 	before := moment{m.now.model.clone(), maps.Clone(m.now.lineage)}
 	stays := true // whether a row with the same key is the same row afterwards
-	switch m.IntN(12) {
+	switch m.IntN(14) {
 	case 0, 1:
 		m.append()
 	case 2:
@@ -162,6 +164,10 @@ func (m *machine) step() {
 		m.evolve()
 	case 6:
 		m.deleteWhere()
+	case 7:
+		m.compact()
+	case 8:
+		m.expire()
 	default:
 		m.merge()
 	}
@@ -374,15 +380,51 @@ func (m *machine) merge() {
 	m.run("merge", source, opts)
 }
 
-// deleteWhere deletes by a condition: rows that no source row matches, of a source without any.
+// deleteWhere deletes by a condition: with Delete, or as rows that no source row matches, of a source without any.
 func (m *machine) deleteWhere() {
 	columns := m.now.model.random()
 	source := &random.Source{Columns: columns[:1]}
 	where := random.Condition(m.Rand, map[string][]random.Column{"t": columns})
-	m.run("delete where "+where.SQL, source, merge.Options{
+	opts := merge.Options{
 		On: []string{"k"}, Strategy: m.strategy(), TempDir: m.t.TempDir(),
 		NotMatchedBySource: []merge.Clause{{If: where, Action: merge.Delete}},
+	}
+	if m.IntN(2) == 0 {
+		m.run("merge nothing, delete where "+where.SQL, source, opts)
+		return
+	}
+	_, err := m.do(fmt.Sprintf("delete where %s, %s", where.SQL, opts.Strategy), func(ctx context.Context, t *tables.Table, commit tables.CommitOptions) (tables.Result, error) {
+		return t.Delete(ctx, commit, tables.Rows{Where: where, Strategy: opts.Strategy})
 	})
+	require.NoError(m.t, err)
+	m.now.model = m.now.model.clone()
+	m.now.model.merge(source, opts)
+}
+
+// compact rewrites files. No row changes.
+func (m *machine) compact() {
+	opts := maintain.CompactOptions{MinInputFiles: 1 + m.IntN(3), MaxDeleted: 0.1, MaxDeleteFiles: 1 + m.IntN(2), TempDir: m.t.TempDir()}
+	_, err := m.do("compact", func(ctx context.Context, t *tables.Table, commit tables.CommitOptions) (tables.Result, error) {
+		r, err := t.Compact(ctx, commit, opts)
+		return r.Result, err
+	})
+	require.NoError(m.t, err)
+}
+
+// expire forgets all snapshots but the last few.
+func (m *machine) expire() {
+	opts := maintain.ExpireOptions{OlderThan: time.Nanosecond, KeepLast: 1 + m.IntN(3), Now: func() time.Time { return time.Now().Add(time.Hour) }}
+	_, err := m.do("expire", func(ctx context.Context, t *tables.Table, commit tables.CommitOptions) (tables.Result, error) {
+		r, err := t.Expire(ctx, commit, opts)
+		return r.Result, err
+	})
+	require.NoError(m.t, err)
+	tbl := m.table()
+	for id := range m.past {
+		if _, err := tbl.At(tables.Version{SnapshotID: &id}); errors.Is(err, tables.ErrNoSuchSnapshot) {
+			delete(m.past, id)
+		}
+	}
 }
 
 func (m *machine) run(what string, source *random.Source, opts merge.Options) {

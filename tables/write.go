@@ -130,8 +130,9 @@ func (t *Table) MergeInGroups(ctx context.Context, opts CommitOptions, m merge.O
 			plan.Landed()
 		}
 		return result, nil, errors.Join(err, plan.Close())
-	case err != nil && !commit.Safe(err):
-		// The files may be the table's. What of them is not, maintenance sweeps.
+	case err != nil && !commit.Safe(err) && result.Attempts > 0:
+		// The files may be the table's. What of them is not, maintenance sweeps. Before anything was sent, as when a merge
+		// is cancelled while it works, they are certainly not.
 		return result, nil, errors.Join(err, plan.Close())
 	}
 	return result, nil, errors.Join(err, plan.Abort(ctx))
