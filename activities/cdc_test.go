@@ -12,6 +12,7 @@ import (
 	"github.com/varve-lake/varve/activities/wire"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/workflows"
 )
 
 // customers is a pipeline of change data, with what the test says of how it is written.
@@ -190,6 +191,29 @@ func TestAHistoryThatMovedIsReadAgain(t *testing.T) {
 	_, err = b.run()
 	require.NoError(t, err)
 	require.Equal(t, []string{"1 20 (null) b"}, l.rows("silver.customers", "id", "valid_from", "valid_to", "name"))
+}
+
+// A run whose history moves under it begins anew by itself.
+func TestARunBeginsAnewWhenItsHistoryMoved(t *testing.T) {
+	l := newLab(t)
+	customers(l, "history: scd2")
+	l.write("in/1.csv", "id,name,op,lsn\n1,a,i,10\n2,x,i,10\n")
+	_, err := l.workflow(workflows.RunInput{Pipeline: "p"})
+	require.NoError(t, err)
+	l.write("in/2.csv", "id,name,op,lsn\n1,b,u,20\n2,y,u,20\n")
+	l.after = map[string]func(){wire.ActivityRefine: func() {
+		table, err := l.a.lake.Table(t.Context(), "silver.customers")
+		require.NoError(t, err)
+		meant, err := rowsWhere("id == 2", table)
+		require.NoError(t, err)
+		_, err = table.Delete(t.Context(), tables.CommitOptions{ID: commit.ID{Writer: "someone", Token: "erased"}}, meant)
+		require.NoError(t, err)
+	}}
+	result, err := l.workflow(workflows.RunInput{Pipeline: "p"})
+	require.NoError(t, err)
+	require.Contains(t, result.Tables[1].Warnings[0], "began anew: ")
+	require.Equal(t, []string{"1 10 20 a", "1 20 (null) b", "2 20 (null) y"}, l.rows("silver.customers", "id", "valid_from", "valid_to", "name"))
+	require.Empty(t, l.staged())
 }
 
 // Activities that run twice, and a commit whose answer was lost, leave the rows and the tombstones once.

@@ -23,6 +23,8 @@ type lab struct {
 	a    *Activities
 	env  *testsuite.TestActivityEnvironment
 	runs int
+	// after holds what happens, once, when an activity of a workflow has ended, by its name.
+	after map[string]func()
 }
 
 func newLab(t *testing.T, change ...func(*Config)) *lab {

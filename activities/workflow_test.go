@@ -39,6 +39,10 @@ func (l *lab) workflow(in workflows.RunInput) (workflows.RunResult, error) {
 			require.NoError(l.t, result.Get(&raw))
 			require.Less(l.t, len(raw), 256<<10, info.ActivityType.Name)
 		}
+		if do := l.after[info.ActivityType.Name]; do != nil {
+			delete(l.after, info.ActivityType.Name)
+			do()
+		}
 	})
 	env.ExecuteWorkflow(workflows.RunPipelineName, in)
 	require.True(l.t, env.IsWorkflowCompleted())
