@@ -3,6 +3,7 @@ package activities
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -242,6 +243,37 @@ func TestChangesTwice(t *testing.T) {
 		require.Equal(t, 1, l.snapshots("silver.customers"))
 		require.Contains(t, l.rows("silver.customers", "id", "name"), "2 x")
 	}
+}
+
+// A build that never came to commit leaves no tombstones, and takes none away.
+func TestTombstonesOfAGivenUpBuild(t *testing.T) {
+	l := newLab(t)
+	customers(l, "")
+	files := func() []string {
+		found, err := filepath.Glob(filepath.Join(l.dir, "lake", "warehouse", "silver.db", "customers", "_varve", "*"))
+		require.NoError(t, err)
+		return found
+	}
+	l.write("in/1.csv", "id,name,op,lsn\n1,,d,10\n")
+	l.runPipeline("p")
+	require.Len(t, files(), 1)
+	l.write("in/2.csv", "id,name,op,lsn\n2,,d,10\n")
+	compiled, err := l.compile("p")
+	require.NoError(t, err)
+	_, err = l.begin(compiled, "bronze.changes").run()
+	require.NoError(t, err)
+	b := l.begin(compiled, "silver.customers")
+	for _, step := range []func() error{b.prepare, b.stage, b.refine} {
+		require.NoError(t, step())
+	}
+	require.Len(t, files(), 2)
+	request := wire.CleanupRequest{Build: b.build, Table: b.table.Name, Job: b.prepared.Job, Discard: b.parts}
+	_, err = l.env.ExecuteActivity(wire.ActivityCleanup, request)
+	require.NoError(t, err)
+	require.Len(t, files(), 1)
+	l.write("in/3.csv", "id,name,op,lsn\n1,late,u,9\n2,b,u,9\n")
+	l.runPipeline("p")
+	require.Empty(t, l.rows("silver.customers", "id"))
 }
 
 // Columns that files bring reach the table, and of the required ones a delete needs none but its key.

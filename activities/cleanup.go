@@ -60,6 +60,9 @@ func (a *Activities) discard(ctx context.Context, p *pulse, table *tables.Table,
 				return fmt.Errorf("discard what was merged into %s: %w", table.Name(), err)
 			}
 		}
+		if err := m.Tombstones.discard(ctx, table); err != nil {
+			return fmt.Errorf("discard the tombstones of %s: %w", table.Name(), err)
+		}
 		if len(m.Staged) == 0 {
 			continue
 		}

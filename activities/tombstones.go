@@ -3,7 +3,9 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -150,6 +152,21 @@ func conformedTo(ctx context.Context, rows transforms.Rewindable, schema *arrow.
 		opened.Release()
 	}
 	return out, err
+}
+
+// discard removes the file that a build added which never came to commit: the last one.
+func (k *tombstones) discard(ctx context.Context, t *tables.Table) error {
+	if k == nil || len(k.Files) == 0 {
+		return nil
+	}
+	store, err := t.FS(ctx)
+	if err != nil {
+		return err
+	}
+	if err := store.Remove(k.Files[len(k.Files)-1].URI); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // deleted streams the deletes among the events, with the time.
