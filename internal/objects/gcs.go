@@ -95,8 +95,9 @@ func (b *gcsBucket) Tail(ctx context.Context, key string, n int64) ([]byte, Obje
 		return nil, Object{}, gcsError(err)
 	}
 	defer r.Close()
-	tail, err := io.ReadAll(&gcsBody{r})
-	return tail, ofReader(key, r), err
+	o := ofReader(key, r)
+	tail, err := readTail(ctx, b, o, n, &gcsBody{r})
+	return tail, o, err
 }
 
 func (b *gcsBucket) Stat(ctx context.Context, key string) (Object, error) {

@@ -9,7 +9,7 @@ import (
 )
 
 // A body that breaks off is asked for again from where it broke: the stores' own clients try a request again, but not the
-// reading of its answer.
+// reading of its answer. A request that they have given up is not tried once more here.
 const (
 	resumes      = 5
 	longestPause = 2 * time.Second
@@ -40,6 +40,9 @@ func (s *stream) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for {
+		if err := s.ask(); err != nil {
+			return 0, err
+		}
 		n, err := s.step(p)
 		s.at += int64(n)
 		if n > 0 {
@@ -62,18 +65,23 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 }
 
-func (s *stream) step(p []byte) (int, error) {
-	if s.body == nil {
-		body, now, err := s.bucket.Read(s.ctx, s.object.Key, s.at, -1)
-		if err != nil {
-			return 0, err
-		}
-		if now.ETag != s.object.ETag || now.Size != s.object.Size || now.ETag == "" && !now.ModTime.Equal(s.object.ModTime) {
-			body.Close()
-			return 0, fmt.Errorf("%s is not the object that was opened: it was replaced", s.object.Key)
-		}
-		s.body = body
+// ask sends for the rest of the object, unless an answer is being read.
+func (s *stream) ask() error {
+	if s.body != nil {
+		return nil
 	}
+	body, now, err := s.bucket.Read(s.ctx, s.object.Key, s.at, -1)
+	if err != nil {
+		return err
+	}
+	if now.ETag != s.object.ETag || now.Size != s.object.Size || now.ETag == "" && !now.ModTime.Equal(s.object.ModTime) {
+		return errors.Join(fmt.Errorf("%s is not the object that was opened: it was replaced", s.object.Key), body.Close())
+	}
+	s.body = body
+	return nil
+}
+
+func (s *stream) step(p []byte) (int, error) {
 	n, err := s.body.Read(p)
 	if err == io.EOF && s.at+int64(n) < s.object.Size {
 		err = fmt.Errorf("%w: the answer ended early", ErrPassing)
@@ -100,10 +108,18 @@ func (s *stream) Close() error {
 func ReadAt(ctx context.Context, b Bucket, key string, p []byte, offset int64) (int, error) {
 	done := 0
 	for failed := 0; done < len(p); {
-		n, err := readOnce(ctx, b, key, p[done:], offset+int64(done))
+		body, _, err := b.Read(ctx, key, offset+int64(done), int64(len(p)-done))
+		if err != nil {
+			return done, err
+		}
+		n, err := io.ReadFull(body, p[done:])
+		body.Close()
 		done += n
 		if err == nil {
-			continue
+			break
+		}
+		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = fmt.Errorf("%w: %d of %d bytes at %d came", ErrPassing, done, len(p), offset)
 		}
 		if n > 0 {
 			failed = 0
@@ -118,17 +134,15 @@ func ReadAt(ctx context.Context, b Bucket, key string, p []byte, offset int64) (
 	return done, nil
 }
 
-func readOnce(ctx context.Context, b Bucket, key string, p []byte, offset int64) (int, error) {
-	body, _, err := b.Read(ctx, key, offset, int64(len(p)))
-	if err != nil {
-		return 0, err
+// readTail fills the last bytes of an object from an answer's body, and over a break of that from other answers.
+func readTail(ctx context.Context, b Bucket, described Object, n int64, body io.Reader) ([]byte, error) {
+	tail := make([]byte, min(n, described.Size))
+	done, err := io.ReadFull(body, tail)
+	if err == nil || ctx.Err() != nil {
+		return tail, err
 	}
-	defer body.Close()
-	n, err := io.ReadFull(body, p)
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("%w: %d of %d bytes at %d came", ErrPassing, n, len(p), offset)
-	}
-	return n, err
+	_, err = ReadAt(ctx, b, described.Key, tail[done:], described.Size-int64(len(tail)-done))
+	return tail, err
 }
 
 func pause(ctx context.Context, failed int) error {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -33,6 +34,11 @@ type S3 struct {
 	AccessKey, SecretKey, SessionToken string
 }
 
+const (
+	s3Tries = 5               // of one request; the keys of objects say what they hold, so that each may be sent again
+	s3Pause = 3 * time.Second // between them, at most; who waits longer is the workflow
+)
+
 // String keeps the credentials out of errors and logs.
 func (c S3) String() string { return fmt.Sprintf("S3 at %q, region %q", c.Endpoint, c.Region) }
 
@@ -45,7 +51,9 @@ func (c S3) AWSConfig(ctx context.Context) (aws.Config, error) {
 		WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = 64
 			t.ResponseHeaderTimeout = 2 * time.Minute // a peer that is gone does not hold a worker for ever
-		}))}
+		})), config.WithRetryer(func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = s3Tries, s3Pause })
+	})}
 	if c.Region != "" {
 		opts = append(opts, config.WithRegion(c.Region))
 	}
@@ -127,8 +135,9 @@ func (b *s3Bucket) Tail(ctx context.Context, key string, n int64) ([]byte, Objec
 		return nil, Object{}, s3Error(err)
 	}
 	defer out.Body.Close()
-	tail, err := io.ReadAll(&s3Body{out.Body})
-	return tail, b.described(key, out), err
+	o := b.described(key, out)
+	tail, err := readTail(ctx, b, o, n, &s3Body{out.Body})
+	return tail, o, err
 }
 
 func (b *s3Bucket) Stat(ctx context.Context, key string) (Object, error) {

@@ -43,7 +43,7 @@ func openGlue(ctx context.Context, cfg Config) (*Catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	at.RetryMaxAttempts = 1
+	at.RetryMaxAttempts = 1 // and none of its own
 	at.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	if cfg.URI != "" {
 		at.BaseEndpoint = aws.String(cfg.URI)

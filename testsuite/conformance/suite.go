@@ -20,6 +20,7 @@ import (
 	"github.com/varve-lake/varve/tables/catalog"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/fault"
+	"github.com/varve-lake/varve/tables/maintain"
 	"github.com/varve-lake/varve/tables/merge"
 	"github.com/varve-lake/varve/testsuite/servers"
 )
@@ -72,6 +73,7 @@ func Run(t *testing.T, s Subject) {
 		{"sixteen first writers", testFirstWriters},
 		{"an answer that is lost", testLostAnswer},
 		{"rollback and time travel", testRollback},
+		{"maintenance", testMaintenance},
 		{"PyIceberg reads the same rows", testPyIceberg},
 		{"absent and dropped", testAbsent},
 		{"credentials that are refused", testDenied},
@@ -419,6 +421,37 @@ func testRollback(t *testing.T, s Subject) {
 	_, err = fresh.Append(ctx, by("w", 2), stage(t, fresh, row{"c", 3}))
 	require.NoError(t, err)
 	require.Equal(t, texts(row{"a", 1}, row{"c", 3}), contents(t, fresh, tables.Version{}))
+}
+
+func testMaintenance(t *testing.T, s Subject) {
+	lake := s.open(t, s.Config)
+	tbl := s.ensure(t, lake, "kept.t", 2)
+	var want []row
+	for n := range 4 {
+		want = append(want, row{"k", int64(n)})
+		_, err := tbl.Append(ctx, by("w", n), stage(t, tbl, row{"k", int64(n)}))
+		require.NoError(t, err)
+	}
+	r, err := tbl.Compact(ctx, by("maintenance", 1), maintain.CompactOptions{MinInputFiles: 2})
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Groups, "%+v", r)
+	fresh, err := s.open(t, s.Config).Table(ctx, "kept.t")
+	require.NoError(t, err)
+	require.Equal(t, texts(want...), contents(t, fresh, tables.Version{}))
+
+	before := names(t, fresh, fresh.Location()+"/data")
+	expired, err := fresh.Expire(ctx, by("maintenance", 2), maintain.ExpireOptions{OlderThan: time.Nanosecond, KeepLast: 1})
+	if s.HeadOnly {
+		require.ErrorIs(t, err, maintain.ErrShared, "the files are its history's")
+		require.Equal(t, before, names(t, fresh, fresh.Location()+"/data"))
+		return
+	}
+	require.NoError(t, err)
+	require.NotZero(t, expired.FilesSwept, "%+v", expired)
+	require.Len(t, names(t, fresh, fresh.Location()+"/data"), 1)
+	fresh, err = lake.Table(ctx, "kept.t")
+	require.NoError(t, err)
+	require.Equal(t, texts(want...), contents(t, fresh, tables.Version{}))
 }
 
 func testPyIceberg(t *testing.T, s Subject) {

@@ -1,15 +1,20 @@
 package servers
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -55,6 +60,54 @@ func Nessie(t testing.TB, s3 S3) REST {
 	r := REST{URI: fmt.Sprintf("http://127.0.0.1:%d/iceberg", port), Warehouse: "lake"}
 	p.await(t, answers(r.URI+"/v1/config"))
 	return r
+}
+
+// Branch makes a branch of Nessie's where another one stands.
+func (r REST) Branch(t testing.TB, name, from string) {
+	t.Helper()
+	r.api(t, http.MethodPost, "trees?type=BRANCH&name="+url.QueryEscape(name), map[string]string{"type": "BRANCH", "name": from, "hash": r.hash(t, from)})
+}
+
+// Merge merges a branch of Nessie's into another.
+func (r REST) Merge(t testing.TB, from, into string) {
+	t.Helper()
+	r.api(t, http.MethodPost, "trees/"+url.PathEscape(into+"@"+r.hash(t, into))+"/history/merge", map[string]string{"fromRefName": from, "fromHash": r.hash(t, from)})
+}
+
+func (r REST) hash(t testing.TB, branch string) string {
+	t.Helper()
+	var out struct{ Reference struct{ Hash string } }
+	if err := json.Unmarshal(r.api(t, http.MethodGet, "trees/"+url.PathEscape(branch), nil), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.Reference.Hash
+}
+
+func (r REST) api(t testing.TB, method, path string, body any) []byte {
+	t.Helper()
+	var sent io.Reader
+	if body != nil {
+		content, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent = bytes.NewReader(content)
+	}
+	req, err := http.NewRequest(method, strings.TrimSuffix(r.URI, "/iceberg")+"/api/v2/"+path, sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s: %s %v", method, path, resp.Status, answer, err)
+	}
+	return answer
 }
 
 func jar(t testing.TB, dir, name string) string {

@@ -19,7 +19,7 @@ func Moto(t testing.TB) string {
 	t.Helper()
 	dir := Folder(t)
 	port := Port(t)
-	p := start(t, "moto", []string{"MOTO_ACCOUNT_ID=123456789012"}, filepath.Join(dir, "venv", "bin", "moto_server"), "-H", "127.0.0.1", "-p", fmt.Sprint(port))
+	p := start(t, "moto", []string{"MOTO_ACCOUNT_ID=123456789012"}, filepath.Join(dir, "venv", "bin", "python"), "-m", "moto.server", "-H", "127.0.0.1", "-p", fmt.Sprint(port))
 	uri := fmt.Sprintf("http://127.0.0.1:%d", port)
 	p.await(t, answers(uri+"/moto-api/data.json"))
 	return uri

@@ -1,11 +1,13 @@
 package servers
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"testing"
 )
@@ -16,6 +18,7 @@ type Proxy struct {
 
 	match  func(*http.Request) bool
 	drop   atomic.Int64
+	breaks atomic.Int64
 	refuse atomic.Value // of refusal
 	passed atomic.Int64
 }
@@ -65,6 +68,17 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, forward http.Handl
 		hangUp(w)
 		return
 	}
+	if p.breaks.Add(-1) >= 0 {
+		answer := httptest.NewRecorder()
+		forward.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Set("Content-Length", strconv.Itoa(answer.Body.Len()))
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes()[:answer.Body.Len()/2])
+		_ = http.NewResponseController(w).Flush()
+		hangUp(w)
+		return
+	}
 	forward.ServeHTTP(w, r)
 }
 
@@ -81,6 +95,9 @@ func hangUp(w http.ResponseWriter) {
 
 // DropAnswers lets the next n requests that match take effect, and their answers be lost.
 func (p *Proxy) DropAnswers(n int) { p.drop.Store(int64(n)) }
+
+// BreakBodies lets the next n answers to requests that match break off in the midst of their bodies.
+func (p *Proxy) BreakBodies(n int) { p.breaks.Store(int64(n)) }
 
 // Refuse answers the next n requests that match with a status, and lets none of them through.
 func (p *Proxy) Refuse(n, status int) {
