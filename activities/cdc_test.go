@@ -397,3 +397,27 @@ tables:
 		}, l.rows("silver.a", "id", "valid_from", "valid_to", "name"))
 	}
 }
+
+// A history shows where a state ended by a deletion, also when the delete itself is forgotten.
+func TestForgottenDeletesEndTheirStates(t *testing.T) {
+	for _, sequence := range []string{"[lsn]", "[lsn, part]"} {
+		l := newLab(t)
+		l.write("pipelines/p.yaml", `
+pipeline: p
+tables:
+  silver.a:
+    source: {files: "in/*.csv"}
+    columns: {id: int, lsn: int, part: int}
+    steps: [{drop: [_source_file, _source_row, _loaded_at]}]
+    write: {cdc: {keys: [id], sequence_by: `+sequence+`, delete_when: op == "d", except: [op, lsn], history: scd2, tombstones: 1h}}
+`)
+		l.write("in/1.csv", "id,name,op,lsn,part\n1,a,c,10,1\n1,,d,20,1\n1,c,u,30,1\n1,,d,40,1\n2,,d,20,1\n")
+		l.runPipeline("p") // each run is an hour after the one before
+		l.write("in/2.csv", "id,name,op,lsn,part\n1,b,u,15,1\n1,d,u,35,1\n2,back,u,10,1\n")
+		l.runPipeline("p")
+		require.Equal(t, []string{
+			"1 10 15 false a", "1 15 20 false b", "1 30 35 false c", "1 35 40 false d",
+			"2 10 (null) true back", // the delete ended nothing, and is forgotten
+		}, l.rows("silver.a", "id", "valid_from", "valid_to", "is_current", "name"), sequence)
+	}
+}
