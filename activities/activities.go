@@ -90,6 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Activities, error) {
 	if err := os.MkdirAll(cfg.WorkDir, 0o755); err != nil {
 		return nil, fmt.Errorf("scratch space: %w", err)
 	}
+	cfg.Lake.Commit.Ended = countCommit
 	lake, err := tables.OpenLake(ctx, cfg.Lake)
 	if err != nil {
 		return nil, fmt.Errorf("open the lake: %w", err)

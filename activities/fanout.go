@@ -46,8 +46,10 @@ func (a *Activities) merge(ctx context.Context, p *pulse, table *tables.Table, j
 		return wire.Committed{}, err
 	}
 	if divided == nil {
+		count(ctx, metricRedone, table.Name(), result.GroupsRedone)
 		return committed(result), nil
 	}
+	count(ctx, metricRedone, table.Name(), divided.Redone)
 	out := wire.Committed{Attempts: result.Attempts, Conflicts: result.Conflicts, GroupsRedone: divided.Redone}
 	uri, err := a.stageDivision(ctx, table, j, division{Division: *divided, Parts: in.Parts})
 	if err != nil {

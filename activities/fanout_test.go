@@ -226,6 +226,9 @@ func TestACommitRedoesConflictsItself(t *testing.T) {
 	require.Nil(t, done.Divided)
 	require.Positive(t, done.GroupsRedone)
 	require.Equal(t, []int64{1, 13, 1}, []int64{done.Inserted, done.Updated, done.Deleted})
+	require.EqualValues(t, done.GroupsRedone, l.metered.of(metricRedone, "silver.stock"))
+	require.Positive(t, l.metered.of(metricAttempts, "silver.stock"))
+	require.Zero(t, l.metered.of(metricUnknown, "silver.stock"))
 }
 
 // meanwhile sets n of some rows to 1000, as another writer.

@@ -25,11 +25,13 @@ type lab struct {
 	runs int
 	// after holds what happens, once, when an activity of a workflow has ended, by its name.
 	after map[string]func()
+	// metered is what activities count.
+	metered *metered
 }
 
 func newLab(t *testing.T, change ...func(*Config)) *lab {
 	t.Helper()
-	l := &lab{t: t, dir: t.TempDir()}
+	l := &lab{t: t, dir: t.TempDir(), metered: newMetered()}
 	cfg := Config{
 		PipelinesDir: filepath.Join(l.dir, "pipelines"), Root: l.dir, Environment: "local",
 		Lake: tables.Local(filepath.Join(l.dir, "lake")), WorkDir: filepath.Join(l.dir, "tmp"), Parallelism: 2,
@@ -44,6 +46,7 @@ func newLab(t *testing.T, change ...func(*Config)) *lab {
 	t.Cleanup(func() { require.NoError(t, l.a.Close()) })
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet{})
+	suite.SetMetricsHandler(l.metered)
 	l.env = suite.NewTestActivityEnvironment()
 	l.env.SetTestTimeout(time.Minute)
 	l.a.Register(l.env)

@@ -33,10 +33,12 @@ func ServeMetrics(address string, logger *slog.Logger) (*Metrics, error) {
 			logger.Warn("metric not registered", "error", err)
 		},
 	})
+	sanitize := sdktally.PrometheusSanitizeOptions
+	sanitize.ValueCharacters.Characters = []rune{'_', '-', '.'} // of tables' names, for one; Prometheus takes any
 	scope, closer := tally.NewRootScope(tally.ScopeOptions{
 		CachedReporter:  reporter,
 		Separator:       prometheus.DefaultSeparator,
-		SanitizeOptions: &sdktally.PrometheusSanitizeOptions,
+		SanitizeOptions: &sanitize,
 	}, time.Second)
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

@@ -47,6 +47,8 @@ type Options struct {
 
 	// Observe, when set, is told of every conflict, passing fault and unknown outcome as it happens.
 	Observe func(Event)
+	// Ended, when set, is told what each commit came to, also when it ended in an error.
+	Ended func(ctx context.Context, ident table.Identifier, out Outcome)
 	// Now, Sleep and Random replace the clock and the dice in tests and simulations.
 	Now    func() time.Time
 	Sleep  func(ctx context.Context, d time.Duration) error
@@ -96,7 +98,11 @@ func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, pla
 				continue
 			}
 		}
-		return p.out, p.settle(ctx, err)
+		err = p.settle(ctx, err)
+		if p.opts.Ended != nil {
+			p.opts.Ended(ctx, p.ident, p.out)
+		}
+		return p.out, err
 	}
 }
 

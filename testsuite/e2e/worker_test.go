@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,15 +26,7 @@ func TestWorkerStopsGracefully(t *testing.T) {
 	if url == nil {
 		t.Fatalf("the log does not say where metrics are:\n%s", w.Log())
 	}
-	response, err := http.Get(url[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(response.Body)
-	_ = response.Body.Close()
-	if err != nil || !strings.Contains(string(body), "temporal_") {
-		t.Errorf("metrics: %v\n%.500s", err, body)
-	}
+	awaitMetrics(t, url[1], "temporal_", "varve_commit_attempts_total", "varve_commit_conflicts_total", "varve_commit_unknown_outcomes_total")
 
 	if code := w.Terminate(); code != 0 {
 		t.Errorf("the worker ended with exit code %d:\n%s", code, w.Log())
@@ -42,6 +35,29 @@ func TestWorkerStopsGracefully(t *testing.T) {
 	l.Await("stopped", 3*time.Minute)
 	reference.Check(t, l, landing)
 	reference.CheckNothingStaged(t, l)
+}
+
+// awaitMetrics reads metrics until all of these are among them: the first commit has to have ended.
+func awaitMetrics(t *testing.T, url string, names ...string) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		response, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		missing := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return strings.Contains(string(body), n) })
+		if len(missing) == 0 {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("no metrics %v in\n%.2000s", missing, body)
+		}
+	}
 }
 
 // TestCancel cancels a run; what was not committed is not there, and resume brings it.

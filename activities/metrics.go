@@ -1,0 +1,35 @@
+package activities
+
+import (
+	"context"
+	"strings"
+
+	"github.com/apache/iceberg-go/table"
+	"go.temporal.io/sdk/activity"
+
+	"github.com/varve-lake/varve/tables/commit"
+)
+
+// What commits go through is counted by table. A worker that serves metrics shows these with the suffix _total.
+const (
+	metricAttempts = "varve_commit_attempts"         // commits sent to the catalog
+	metricConflict = "varve_commit_conflicts"        // of them refused, since the head had moved
+	metricUnknown  = "varve_commit_unknown_outcomes" // of them whose answer was lost
+	metricRedone   = "varve_commit_groups_redone"    // file groups of MERGEs done again after a conflict
+)
+
+// countCommit counts every commit of the lake's tables: of rows, of quarantined rows and of definitions.
+func countCommit(ctx context.Context, ident table.Identifier, out commit.Outcome) {
+	name := strings.Join(ident, ".")
+	count(ctx, metricAttempts, name, out.Attempts)
+	count(ctx, metricConflict, name, out.Conflicts)
+	count(ctx, metricUnknown, name, out.UnknownOutcomes)
+}
+
+func count(ctx context.Context, metric, table string, n int) {
+	if !activity.IsActivity(ctx) {
+		return
+	}
+	// Also what is still zero is shown, so that an alert can be written before the first conflict.
+	activity.GetMetricsHandler(ctx).WithTags(map[string]string{"table": table}).Counter(metric).Inc(int64(n))
+}
