@@ -47,7 +47,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // backOff is step 7: wait for longer and longer, by chance, so that writers who collided do not meet again; and give up
 // in the end, with the class of the last fault, rather than hold a worker for ever.
 func (p *protocol) backOff(ctx context.Context, cause error) error {
-	if elapsed := p.opts.Now().Sub(p.began); p.tries >= p.opts.MaxAttempts || elapsed >= p.opts.MaxElapsed {
+	if elapsed := p.opts.Now().Sub(p.began) - p.planning; p.tries >= p.opts.MaxAttempts || elapsed >= p.opts.MaxElapsed {
 		return fmt.Errorf("given up after %d attempts in %s: %w", p.tries, elapsed.Round(time.Millisecond), cause)
 	}
 	delay := p.opts.BaseDelay << min(p.tries-1, 20)

@@ -41,7 +41,7 @@ type Catalog interface {
 // Options bound the protocol. The zero value is usable.
 type Options struct {
 	MaxAttempts int           // commits tried before giving up; 0 means 50
-	MaxElapsed  time.Duration // 0 means 15 minutes
+	MaxElapsed  time.Duration // without the time of planning, which has its own reasons to be long; 0 means 15 minutes
 	BaseDelay   time.Duration // the backoff's first; 0 means 20 ms
 	MaxDelay    time.Duration // the backoff's greatest; 0 means 5 s
 
@@ -119,6 +119,8 @@ type protocol struct {
 	plan  Planner
 	opts  Options
 	began time.Time
+	// planning is how long the planner took, over all attempts.
+	planning time.Duration
 
 	unproven  unproven
 	snapshots map[int64]bool // that this call has sent
@@ -161,7 +163,9 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	}
 
 	// Step 3: plan at this very head. A crash in here, or in step 4, leaves files that no snapshot names.
+	start := p.opts.Now()
 	change, err := p.plan(ctx, p.guarded(head), p.tries)
+	p.planning += p.opts.Now().Sub(start)
 	if err != nil {
 		return p.unplanned(ctx, head, err)
 	}

@@ -33,6 +33,7 @@ type world struct {
 	late func()
 	// interlope appends one file of another writer.
 	interlopers int
+	now         time.Time
 	slept       []time.Duration
 	events      []string
 }
@@ -132,12 +133,12 @@ func (w *world) live() []string {
 
 // commit runs the protocol against the scripted catalog, with a clock that does not wait.
 func (w *world) commit(id commit.ID, plan commit.Planner, opts commit.Options) (commit.Outcome, error) {
-	now := time.Unix(0, 0)
-	opts.Now = func() time.Time { return now }
+	w.now = time.Unix(0, 0)
+	opts.Now = func() time.Time { return w.now }
 	opts.Random = func() float64 { return 1 }
 	opts.Sleep = func(_ context.Context, d time.Duration) error {
 		w.slept = append(w.slept, d)
-		now = now.Add(d)
+		w.now = w.now.Add(d)
 		return nil
 	}
 	opts.Observe = func(e commit.Event) {
