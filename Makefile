@@ -69,7 +69,7 @@ bench-merge: ## MERGE beside delta-rs, DuckDB and Spark (installs them); SCALE=0
 bench-merge-smoke: ## the MERGE benchmark at a hundredth, without Spark: fails when the systems' rows differ
 	@SCALE=0.01 RUNS=1 SYSTEMS=varve,delta-rs,duckdb BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/merge-smoke.json $(MAKE) --no-print-directory bench-merge
 
-bench-merge-trend: ## 100k rows into 1M, 10M and 100M: does the time follow the candidate files? (some 15 GB of disk)
+bench-merge-trend: ## MERGE into 1M to 100M rows, 10 to 1000 columns, 10 to 10,000 files (TRENDS=rows,columns,files; some 15 GB of disk)
 	@mkdir -p bench/out bin
 	@go build -o bin/bench-merge ./bench/merge
 	@$$(bench/install)/venv/bin/python bench/merge/trend.py $${BENCH_WORK:-.varve/bench} bin/bench-merge bench/out/merge-trend.json

@@ -2,6 +2,7 @@ package tables_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -428,10 +429,49 @@ func (m *machine) expire() {
 }
 
 func (m *machine) run(what string, source *random.Source, opts merge.Options) {
+	files := m.IntN(4) // of a group; 0 is a merge by one process
+	if files > 0 {
+		what = fmt.Sprintf("%s in groups of %d files", what, files)
+	}
 	_, err := m.do(fmt.Sprintf("%s, %s, %d rows", what, opts.Strategy, len(source.Rows)), func(ctx context.Context, t *tables.Table, commit tables.CommitOptions) (tables.Result, error) {
-		return t.Merge(ctx, commit, opts, source)
+		if files == 0 {
+			return t.Merge(ctx, commit, opts, source)
+		}
+		return m.inGroups(ctx, t, commit, opts, source, files)
 	})
 	require.NoError(m.t, err)
 	m.now.model = m.now.model.clone()
 	m.now.model.merge(source, opts)
+}
+
+// inGroups is a merge whose files are looked through group by group, as if by other processes; now and then another writer
+// comes before what they found is committed.
+func (m *machine) inGroups(ctx context.Context, t *tables.Table, opts tables.CommitOptions, o merge.Options, source *random.Source, files int) (tables.Result, error) {
+	fan := merge.Fanout{Above: 1, GroupBytes: 1, GroupFiles: files}
+	for round := 0; ; round++ {
+		result, division, err := t.MergeInGroups(ctx, opts, o, source, fan)
+		if err != nil || division == nil {
+			return result, err
+		}
+		done := merge.Done{Division: *division}
+		for _, g := range division.Groups {
+			found, err := m.table().MatchGroup(ctx, o, source, fan, *division, g)
+			if err != nil {
+				return result, err
+			}
+			text, err := json.Marshal(found)
+			require.NoError(m.t, err)
+			travelled := &merge.Found{}
+			require.NoError(m.t, json.Unmarshal(text, travelled))
+			done.Found = append(done.Found, travelled)
+		}
+		fan.Done = append(fan.Done, done)
+		m.Note("  %d groups", len(division.Groups))
+		if round == 0 && m.IntN(4) == 0 {
+			m.overtake()
+		}
+		if t, err = t.Refresh(ctx); err != nil {
+			return result, err
+		}
+	}
 }
