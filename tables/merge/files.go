@@ -20,6 +20,12 @@ import (
 // batchRows is how many rows are worked on at a time.
 const batchRows = 1 << 16
 
+// rowsOf is batchRows for so many columns: of wide tables fewer rows, so that a batch takes some 32 MB at most.
+func rowsOf(columns int) int {
+	const batchBytes, columnBytes = 32 << 20, 16 // a text has more, and few columns are texts
+	return min(max(batchBytes/(columnBytes*max(columns, 1)), 1<<10), batchRows)
+}
+
 // reader opens the table's data files for a merge.
 type reader struct {
 	fs     iceio.IO
@@ -95,7 +101,7 @@ func (r *reader) scanFile(ctx context.Context, f *targetFile, prefix string, col
 		}
 	}
 	opts.Schema, opts.Columns, opts.Deleted = r.schema, once, f.deleted
-	opts.BatchRows, opts.NameMapping, opts.Spec = batchRows, r.meta.NameMapping(), r.meta.PartitionSpecByID(int(f.task.File.SpecID()))
+	opts.BatchRows, opts.NameMapping, opts.Spec = rowsOf(len(once)), r.meta.NameMapping(), r.meta.PartitionSpecByID(int(f.task.File.SpecID()))
 	rd, err := datafile.Open(ctx, r.fs, f.task.File, opts)
 	if err != nil {
 		return err
