@@ -15,6 +15,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 )
 
@@ -117,4 +118,24 @@ func TestSkipOnes(t *testing.T) {
 	}
 	_, ok := skipOnes([]byte{9, 0, 0, 0, 1}, 1)
 	require.False(t, ok)
+}
+
+// Prune leaves out row groups whose Bloom filters hold none of the values asked for, and gives all rows of the others.
+func TestReaderPrunesWithoutFiltering(t *testing.T) {
+	schema := iceberg.NewSchemaWithIdentifiers(0, []int{1}, iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.String, Required: true})
+	meta := newTable(t, schema, nil, table.UnsortedSortOrder, nil)
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	rng := rand.New(rand.NewPCG(1, 8))
+	for range 10_000 {
+		b.Append(fmt.Sprintf("%016x", rng.Uint64()))
+	}
+	ids := b.NewStringArray()
+	df := writeAll(t, meta, WriterOptions{RowGroupRows: 1000}, array.NewRecordBatch(mustArrow(t, schema), []arrow.Array{ids}, 10_000))[0]
+	for row := range 30 {
+		id := ids.Value(row * 300)
+		got, positions := readAll(t, df, ReadOptions{Schema: schema, Prune: iceberg.IsIn(iceberg.Reference("id"), id, "no such id")})
+		require.Contains(t, positions, int64(row*300))
+		require.Less(t, got.NumRows(), int64(4000), "row groups that do not hold it are left out")
+		require.Zero(t, got.NumRows()%1000, "and the others are whole")
+	}
 }

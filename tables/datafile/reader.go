@@ -32,6 +32,9 @@ type ReadOptions struct {
 	// Filter is evaluated exactly; row groups and pages that cannot match are not decoded, nor are other columns where no row
 	// matches.
 	Filter iceberg.BooleanExpression
+	// Prune is a Filter that is not evaluated: row groups and pages that cannot match are not decoded, and of the others all
+	// rows are returned.
+	Prune iceberg.BooleanExpression
 	// Rows, if set, are the only positions to return; pages without any are not decoded.
 	Rows *roaring64.Bitmap
 	// BatchRows bounds the rows of a batch. Default: 65,536.
@@ -62,6 +65,7 @@ type Reader struct {
 	columns []projected // those read: first the ones returned, then any that only the filter needs
 	output  int         // number of those returned
 	filter  *filter
+	prune   *filter
 	leaves  map[int]*pqarrow.SchemaField
 
 	groups   []int
@@ -160,6 +164,9 @@ func (r *Reader) plan(df iceberg.DataFile) error {
 		return err
 	}
 	r.filter = filter
+	if r.prune, err = bindFilter(r.opts.Schema, r.opts.Prune); err != nil {
+		return err
+	}
 	if r.schema, err = table.SchemaToArrowSchema(schema, nil, false, false); err != nil {
 		return err
 	}
@@ -171,10 +178,12 @@ func (r *Reader) plan(df iceberg.DataFile) error {
 		return err
 	}
 	r.output = len(r.columns)
+	if filter != nil || r.prune != nil {
+		r.leaves = p.leavesByID()
+	}
 	if filter == nil {
 		return nil
 	}
-	r.leaves = p.leavesByID()
 	var more []string
 	for _, name := range filter.columns {
 		if !slices.ContainsFunc(r.columns, func(c projected) bool { return c.field.Name == name }) {
@@ -330,9 +339,11 @@ func (r *Reader) enter(group int) error {
 			r.pending = append(r.pending, span{s.from - r.start, s.to - r.start})
 		}
 	}
-	if r.filter != nil && len(r.pending) > 0 {
-		p := &pruner{reader: r.parquet, leaves: r.leaves, group: group, whole: []span{whole}}
-		r.pending = intersect(r.pending, p.spans(r.filter.root))
+	for _, f := range []*filter{r.filter, r.prune} {
+		if f != nil && len(r.pending) > 0 {
+			p := &pruner{reader: r.parquet, leaves: r.leaves, group: group, whole: []span{whole}}
+			r.pending = intersect(r.pending, p.spans(f.root))
+		}
 	}
 	if len(r.pending) == 0 {
 		return nil

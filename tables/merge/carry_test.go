@@ -11,10 +11,12 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	_ "github.com/duckdb/duckdb-go/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/merge/internal/rows"
 )
 
@@ -160,4 +162,41 @@ func (w *carryWorld) round(db *sql.DB) int64 {
 	w.check(before)
 	w.checkFiles(db)
 	return carriedBytes
+}
+
+// A source of few keys has Bloom filters asked before keys are read, and finds the same rows.
+func TestFewKeysAreLookedUpInBloomFilters(t *testing.T) {
+	w := newCarryWorld(t, 1)
+	for range 3 {
+		w.append(w.random(w.columns(), 400))
+	}
+	before := w.rows(carriedTable)
+	ids := before.Column(0).(*array.String)
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	b.AppendValues([]string{ids.Value(5), ids.Value(700), "no such id"}, nil)
+	source := batchSource{array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String}}, nil), []arrow.Array{b.NewArray()}, 3)}
+	o := Options{On: []string{"id"}, Matched: []Clause{{Action: Delete}}, Strategy: CopyOnWrite, TempDir: t.TempDir()}
+
+	bound, err := bind(t.Context(), w.load(carriedTable), source.Schema(), o)
+	require.NoError(t, err)
+	l, err := bound.load(t.Context(), source, nil)
+	require.NoError(t, err)
+	require.NotNil(t, bound.few(l))
+	r, err := newReader(t.Context(), w.load(carriedTable))
+	require.NoError(t, err)
+	tasks, err := w.load(carriedTable).Scan().PlanFiles(t.Context())
+	require.NoError(t, err)
+	read := 0
+	for _, task := range tasks {
+		err := r.scanFile(t.Context(), &targetFile{task: task}, "", []string{"id"}, datafile.ReadOptions{Prune: bound.few(l)}, func(b block) error {
+			read += b.n
+			return nil
+		})
+		require.NoError(t, err)
+	}
+	require.Less(t, read, 200, "of 1200 keys")
+
+	stats := w.merge(carriedTable, source, o)
+	require.EqualValues(t, 2, stats.Deleted)
+	require.EqualValues(t, 1198, w.rows(carriedTable).NumRows())
 }

@@ -22,6 +22,7 @@ type loaded struct {
 	table   *keys.Table   // without keys, or with shards: nil
 	ranges  []*keys.Range // of each key; nil where the two sides' orders differ
 	buckets []*bucketSet
+	few     []*fewKeys
 	decide  *store  // the columns that conditions name; with shards: nil
 	shards  *shards // if the keys do not fit in memory
 	bytes   int64   // of table and decide
@@ -66,8 +67,11 @@ func (b *binding) loadBounds(ctx context.Context, source Source, specs []iceberg
 // order on disk that would help: the source is then read again when needed.
 func (b *binding) read(ctx context.Context, source Source, specs []iceberg.PartitionSpec, w *shardWriter) (*loaded, error) {
 	l := &loaded{buckets: b.bucketSets(specs)}
-	for _, k := range b.keys {
+	for i, k := range b.keys {
 		l.ranges = append(l.ranges, k.newRange(b))
+		if few := b.fewOf(i); few != nil {
+			l.few = append(l.few, few)
+		}
 	}
 	if w == nil {
 		l.decide = newStore(b.source, b.sourceDecide)
@@ -124,6 +128,9 @@ func (l *loaded) add(b *binding, w *shardWriter, vector *keys.Vector, keyColumns
 		}
 		for _, s := range l.buckets {
 			s.add(keyColumns[s.key])
+		}
+		for _, f := range l.few {
+			f.add(keyColumns[f.key], b.keys[f.key].field.Type)
 		}
 	}
 	if w != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/merge/internal/keys"
 	"github.com/varve-lake/varve/tables/merge/internal/rows"
 )
@@ -92,7 +93,11 @@ func (m *matcher) probe(ctx context.Context, f *targetFile, live *roaring64.Bitm
 	var vector keys.Vector
 	var prober keys.Prober
 	var out []pair
-	err := m.reader.scan(ctx, f, "", m.targetKeys, nil, func(b block) error {
+	var opts datafile.ReadOptions
+	if live == nil {
+		opts.Prune = m.few(m.loaded)
+	}
+	err := m.reader.scanFile(ctx, f, "", m.targetKeys, opts, func(b block) error {
 		addPositions(live, b.positions)
 		if err := m.layout.Encode(&vector, b.columns); err != nil {
 			return err
@@ -102,7 +107,7 @@ func (m *matcher) probe(ctx context.Context, f *targetFile, live *roaring64.Bitm
 		}
 		return nil
 	})
-	return out, err
+	return out, readError(f, err)
 }
 
 func addPositions(to *roaring64.Bitmap, positions []uint32) {
