@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -182,7 +183,7 @@ func TestFewKeysAreLookedUpInBloomFilters(t *testing.T) {
 	l, err := bound.load(t.Context(), source, nil)
 	require.NoError(t, err)
 	require.NotNil(t, bound.few(l))
-	r, err := newReader(t.Context(), w.load(carriedTable))
+	r, err := newReader(t.Context(), w.load(carriedTable), &atomic.Int64{})
 	require.NoError(t, err)
 	tasks, err := w.load(carriedTable).Scan().PlanFiles(t.Context())
 	require.NoError(t, err)
