@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/fault"
 )
 
 func (o Options) withDefaults() Options {
@@ -44,13 +48,43 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+const (
+	// slowPlan is how long a plan takes to be likely late: others need little more for a whole commit.
+	slowPlan = 100 * time.Millisecond
+	// maxLate bounds how often in a row a plan is found late and made anew, rather than be sent.
+	maxLate = 10
+)
+
+// errLate says that the head moved while a plan was being made.
+var errLate = errors.New("the head moved while a plan was being made")
+
+// late is a conflict if a plan that took long is for a head that is gone. It is then not worth sending, nor waiting for:
+// what came since is little, and so is what is left to plan. So a writer with much to do gets through between others with
+// little.
+func (p *protocol) late(ctx context.Context, head *table.Table, start time.Time) error {
+	if p.lateInRow == maxLate || p.opts.Now().Sub(start) < slowPlan || !p.moved(ctx, head) {
+		p.lateInRow = 0
+		return nil
+	}
+	p.lateInRow++
+	p.lateTries++
+	p.out.Conflicts++
+	err := fault.New(ErrConflict, "commit "+p.name(), errLate)
+	p.observe(err)
+	return err
+}
+
 // backOff is step 7: wait for longer and longer, by chance, so that writers who collided do not meet again; and give up
 // in the end, with the class of the last fault, rather than hold a worker for ever.
 func (p *protocol) backOff(ctx context.Context, cause error) error {
-	if elapsed := p.opts.Now().Sub(p.began) - p.planning; p.tries >= p.opts.MaxAttempts || elapsed >= p.opts.MaxElapsed {
-		return fmt.Errorf("given up after %d attempts in %s: %w", p.tries, elapsed.Round(time.Millisecond), cause)
+	if errors.Is(cause, errLate) {
+		return nil // it has waited long enough
 	}
-	delay := p.opts.BaseDelay << min(p.tries-1, 20)
+	tries := p.tries - p.lateTries
+	if elapsed := p.opts.Now().Sub(p.began) - p.planning; tries >= p.opts.MaxAttempts || elapsed >= p.opts.MaxElapsed {
+		return fmt.Errorf("given up after %d attempts in %s: %w", tries, elapsed.Round(time.Millisecond), cause)
+	}
+	delay := p.opts.BaseDelay << min(tries-1, 20)
 	if delay <= 0 || delay > p.opts.MaxDelay {
 		delay = p.opts.MaxDelay
 	}

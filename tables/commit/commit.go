@@ -125,7 +125,9 @@ type protocol struct {
 	unproven  unproven
 	snapshots map[int64]bool // that this call has sent
 	tries     int            // attempts begun, whether or not they came to send something
-	doubts    int            // attempts with nothing to send after one that may have landed
+	lateTries int            // of those, attempts whose plan was late, and lateInRow those since the last that was not
+	lateInRow int
+	doubts    int // attempts with nothing to send after one that may have landed
 	out       Outcome
 }
 
@@ -168,6 +170,9 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	p.planning += p.opts.Now().Sub(start)
 	if err != nil {
 		return p.unplanned(ctx, head, err)
+	}
+	if err := p.late(ctx, head, start); err != nil {
+		return false, err
 	}
 	if change.empty() {
 		return p.idle()

@@ -132,8 +132,8 @@ func (p *Plan) load(ctx context.Context, head *table.Table, boundsOnly bool) err
 // be matched.
 func (p *Plan) reconcile(ctx context.Context, head *table.Table) ([]table.FileScanTask, error) {
 	if p.base != nil {
-		if stands, err := p.stands(ctx, head); stands || err != nil {
-			return nil, err
+		if added, known, err := p.since(ctx, head); known || err != nil {
+			return added, err
 		}
 	}
 	// Where others have matched files, few or none are left: their keys may never be needed here.
@@ -152,45 +152,64 @@ func (p *Plan) reconcile(ctx context.Context, head *table.Table) ([]table.FileSc
 	return todo, p.divide(head, tasks, todo)
 }
 
-// stands tells whether what is known of the base's files holds for the head too.
-// Only what changed between the two is read.
-func (p *Plan) stands(ctx context.Context, head *table.Table) (bool, error) {
+// since finds out from what changed since the base alone what is to be looked
+// through: nothing, or files that others have appended. It is not known that way
+// if they did more that concerns this merge.
+func (p *Plan) since(ctx context.Context, head *table.Table) (added []table.FileScanTask, known bool, err error) {
 	if *p.base == *headOf(head) {
-		return true, nil
+		return nil, true, nil
 	}
 	from := head.SnapshotByID(*p.base)
 	if from == nil && *p.base != 0 {
-		return false, nil // it has expired
+		return nil, false, nil // it has expired
 	}
 	diff, err := commit.BetweenSnapshots(ctx, head, from, head.CurrentSnapshot())
 	if err != nil {
-		return false, ctx.Err() // its manifests are gone: look at all files instead
+		return nil, false, ctx.Err() // its manifests are gone: look at all files instead
 	}
-	concerned, err := p.concerns(ctx, head, diff)
-	return !concerned, err
+	if p.touched(diff) {
+		return nil, false, nil
+	}
+	fresh, err := p.wanted(ctx, head, diff.AddedData)
+	if err != nil || len(fresh) == 0 {
+		return nil, err == nil, err
+	}
+	// Of files that were appended, and are as they were written, all is known. Those that replace others may be older than
+	// some deletes; those of format 3 have row ids, which only their manifests tell.
+	appended := len(diff.RemovedData)+len(diff.AddedDeletes) == 0 && head.Metadata().Version() < 3
+	for _, f := range fresh {
+		added = append(added, table.FileScanTask{File: f, Length: f.FileSizeBytes()})
+	}
+	if !appended || p.fan.Above > 0 && bytesOf(added) > p.fan.Above {
+		return nil, false, nil
+	}
+	return added, true, nil
 }
 
-// concerns tells whether what others changed touches a file that this merge has
-// looked at, or brought one that it would have to look at.
-func (p *Plan) concerns(ctx context.Context, head *table.Table, diff *commit.Diff) (bool, error) {
-	for _, f := range diff.RemovedData {
-		if p.files[f.FilePath()] != nil {
-			return true, nil
-		}
+// touched tells whether others changed which rows are live in a file that this
+// merge has looked at.
+func (p *Plan) touched(diff *commit.Diff) bool {
+	removed := func(f iceberg.DataFile) bool { return p.files[f.FilePath()] != nil }
+	deletes := func(f iceberg.DataFile) bool {
+		of := commit.ReferencedFile(f)
+		return of == "" || p.files[of] != nil
 	}
-	for _, f := range slices.Concat(diff.AddedDeletes, diff.RemovedDeletes) {
-		if of := commit.ReferencedFile(f); of == "" || p.files[of] != nil {
-			return true, nil
-		}
-	}
-	if p.opts.Isolation == Snapshot || len(diff.AddedData) == 0 || p.binding.wants(int(p.stats.SourceRows)) == nothing {
-		return false, nil
+	return slices.ContainsFunc(diff.RemovedData, removed) ||
+		slices.ContainsFunc(diff.AddedDeletes, deletes) || slices.ContainsFunc(diff.RemovedDeletes, deletes)
+}
+
+// wanted are those of the files that others have added that this merge has to
+// look through.
+func (p *Plan) wanted(ctx context.Context, head *table.Table, added []iceberg.DataFile) ([]iceberg.DataFile, error) {
+	want := p.binding.wants(int(p.stats.SourceRows))
+	if p.opts.Isolation == Snapshot || len(added) == 0 || want == nothing {
+		return nil, nil
 	}
 	if err := p.load(ctx, head, true); err != nil {
-		return false, err
+		return nil, err
 	}
-	return slices.ContainsFunc(diff.AddedData, func(f iceberg.DataFile) bool {
-		return p.binding.wants(p.loaded.rows) == everything || p.binding.mayHold(f, p.loaded)
+	return slices.DeleteFunc(slices.Clone(added), func(f iceberg.DataFile) bool {
+		return want != everything && !p.binding.mayHold(f, p.loaded)
 	}), nil
 }
 
