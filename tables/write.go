@@ -30,6 +30,8 @@ type CommitOptions struct {
 	Require func(ctx context.Context, head *table.Table) error
 	// Observe, when set, is told of conflicts and unknown outcomes as they happen.
 	Observe func(commit.Event)
+
+	catchUp bool // a merge keeps what it has done at an older head
 }
 
 // Result is what an operation did.
@@ -103,6 +105,7 @@ func (t *Table) MergeInGroups(ctx context.Context, opts CommitOptions, m merge.O
 	if err != nil {
 		return Result{}, nil, err
 	}
+	opts.catchUp = true
 	result, err := t.commit(ctx, "merge into", opts, Result{}, func(ctx context.Context, head *table.Table, attempt int) (*commit.Change, error) {
 		change, err := plan.Change(ctx, head, attempt)
 		if change == nil || err != nil {
@@ -281,6 +284,7 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 		return change, nil
 	}
 	options := t.lake.cfg.Commit
+	options.CatchUp = opts.catchUp
 	options.Observe = observers(options.Observe, opts.Observe)
 	out, err := commit.Commit(ctx, t.lake.committer, t.tbl.Identifier(), opts.ID, whole, options)
 	if out.Table != nil {

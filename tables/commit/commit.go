@@ -45,6 +45,9 @@ type Options struct {
 	BaseDelay   time.Duration // the backoff's first; 0 means 20 ms
 	MaxDelay    time.Duration // the backoff's greatest; 0 means 5 s
 
+	// CatchUp is for planners who keep what they have done, and plan the rest: see late.
+	CatchUp bool
+
 	// Observe, when set, is told of every conflict, passing fault and unknown outcome as it happens.
 	Observe func(Event)
 	// Ended, when set, is told what each commit came to, also when it ended in an error.

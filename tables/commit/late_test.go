@@ -38,7 +38,7 @@ func TestALatePlanIsMadeAnewAtOnce(t *testing.T) {
 					}
 					return appending("mine")(ctx, head, attempt)
 				}, commit.Options{
-					MaxAttempts: 3, Now: func() time.Time { return now },
+					MaxAttempts: 3, CatchUp: true, Now: func() time.Time { return now },
 					Sleep: func(context.Context, time.Duration) error { waits++; return nil },
 				})
 			require.NoError(t, err)
