@@ -231,7 +231,7 @@ func (f *Carried) create() error {
 	if err != nil {
 		return fmt.Errorf("create %s: %w", uri, err)
 	}
-	f.open = &carriedFile{uri: uri, sink: sink, out: bufio.NewWriterSize(sink, 256<<10), nans: map[int]int64{}}
+	f.open = &carriedFile{uri: uri, sink: sink, out: buffered(sink), nans: map[int]int64{}}
 	f.files = append(f.files, f.open)
 	f.open.assembler, err = newAssembler(f.open.out)
 	return err
@@ -265,6 +265,7 @@ func (f *Carried) finish() error {
 	}
 	sink := o.sink
 	o.sink = nil
+	giveBack(o.out)
 	if err := conclude(sink, err); err != nil {
 		return fmt.Errorf("write %s: %w", o.uri, err)
 	}

@@ -251,7 +251,7 @@ func repeats(chunks []arrow.Array) bool {
 		return false
 	}
 	stride := max(total/sampleRows, 1)
-	distinct := make(map[uint64]struct{}, sampleRows)
+	distinct := make(map[uint64]struct{}, min(sampleRows, total))
 	sampled, at := 0, 0
 	for _, c := range chunks {
 		hash = valueHasher(c)

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -58,7 +60,7 @@ func (w *Writer) openFile(p *partition) error {
 		<-w.open
 		return fmt.Errorf("create %s: %w", f.uri, err)
 	}
-	f.sink, f.out = sink, bufio.NewWriterSize(sink, 256<<10)
+	f.sink, f.out = sink, buffered(sink)
 	w.files = append(w.files, f)
 	p.file = f
 	w.running.Go(func() {
@@ -128,9 +130,27 @@ func (w *Writer) run(f *outFile) (err error) {
 	}
 	if err != nil {
 		abandon(f.sink)
-		return err
+	} else {
+		err = w.end(f)
 	}
-	return w.end(f)
+	// The writer keeps its files for their descriptions: a thousand of them must not hold what they were written through.
+	giveBack(f.out)
+	f.sink, f.out, f.assembler = nil, nil, nil
+	return err
+}
+
+// outBuffers are those between files and their sinks, used again by the next file.
+var outBuffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 256<<10) }}
+
+func buffered(sink io.Writer) *bufio.Writer {
+	out := outBuffers.Get().(*bufio.Writer)
+	out.Reset(sink)
+	return out
+}
+
+func giveBack(out *bufio.Writer) {
+	out.Reset(nil)
+	outBuffers.Put(out)
 }
 
 // abandon closes a file that is not to be: where Close is what makes a file visible, there is a way not to.
