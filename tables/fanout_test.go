@@ -72,7 +72,6 @@ type twins struct {
 	shared *tables.Lake
 	def    tables.Definition
 	isText bool
-	day    int // the last one written
 	tokens int
 	log    []string
 	seen   fanned
