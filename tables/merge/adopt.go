@@ -91,7 +91,7 @@ func (p *Plan) adoptFound(meta table.Metadata, found *Found) error {
 }
 
 func stateOf(f FoundFile) (*fileState, error) {
-	out := &fileState{path: f.Path, signature: f.Signature}
+	out := &fileState{path: f.Path, signature: f.Signature, elsewhere: true}
 	var err error
 	if out.matched, err = bitmapFrom(f.Matched); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Path, err)

@@ -111,20 +111,30 @@ func (p *Plan) divide(head *table.Table, all, todo []table.FileScanTask) error {
 	if p.fan.Above <= 0 || bytesOf(todo) <= p.fan.Above {
 		return nil
 	}
-	// What this process has done itself since it took over does not travel.
-	before := len(p.files)
-	for _, f := range p.files {
-		if !p.adopted[f.path] {
-			p.drop(f)
+	// What this process has done itself since it took over does not travel: it is to be done again. That is settled only
+	// when there is a division; without one the merge goes on here, with all that it has.
+	rest := slices.Clone(todo)
+	for _, t := range all {
+		if f := p.files[t.File.FilePath()]; f != nil && !f.elsewhere {
+			rest = append(rest, t)
 		}
 	}
-	if len(p.files) < before {
-		todo = slices.DeleteFunc(slices.Clone(all), func(t table.FileScanTask) bool { return p.files[t.File.FilePath()] != nil })
+	groups, err := p.group(head.Metadata(), rest)
+	if err != nil {
+		return fmt.Errorf("merge into %s: divide: %w", p.binding.table, err)
+	}
+	if len(groups) < 2 {
+		return nil
+	}
+	for _, path := range p.filesInOrder() {
+		if f := p.files[path]; f != nil && !f.elsewhere {
+			p.drop(f)
+		}
 	}
 	d := &Division{
 		Shape: p.shape, Snapshot: *headOf(head), Fresh: len(p.adopted) == 0,
 		SourceRows: int64(p.loaded.rows), Pruned: p.stats.FilesPruned, Redone: p.stats.GroupsRedone,
-		Files: len(todo), Bytes: bytesOf(todo),
+		Files: len(rest), Bytes: bytesOf(rest), Count: len(groups), Groups: groups,
 	}
 	for path := range p.adopted {
 		if p.files[path] == nil {
@@ -132,13 +142,6 @@ func (p *Plan) divide(head *table.Table, all, todo []table.FileScanTask) error {
 		}
 	}
 	slices.Sort(d.Dropped)
-	var err error
-	if d.Groups, err = p.group(head.Metadata(), todo); err != nil {
-		return fmt.Errorf("merge into %s: divide: %w", p.binding.table, err)
-	}
-	if d.Count = len(d.Groups); d.Count < 2 {
-		return nil
-	}
 	return &DividedError{d}
 }
 

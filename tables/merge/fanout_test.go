@@ -126,3 +126,28 @@ func TestLittleToLookThroughIsNotDivided(t *testing.T) {
 	require.Equal(t, 10, divided.Division.Files)
 	require.True(t, divided.Division.Fresh)
 }
+
+// What this process has found itself is divided with the rest, or kept where there is no division: else its files would be
+// looked through by nobody, and their rows inserted once more.
+func TestOwnResultsAreDividedOrKept(t *testing.T) {
+	head, p := wideTable(t, 3)
+	tasks := manyFiles(t, head, 10, 1<<20)
+	at := func(i int) string { return tasks[i].File.FilePath() }
+	p.files, p.groups = map[string]*fileState{}, map[*groupState]bool{}
+	p.adopted = map[string]bool{at(0): true, at(1): true}
+	p.files[at(0)] = &fileState{path: at(0), elsewhere: true}
+	p.files[at(1)] = &fileState{path: at(1)} // taken over once, and done again here after a conflict
+	p.files[at(2)] = &fileState{path: at(2)}
+
+	p.Share(Fanout{Above: 6 << 20, GroupBytes: 1 << 30})
+	require.NoError(t, p.divide(head, tasks, tasks[3:]), "one group")
+	require.Len(t, p.files, 3, "all that was found is kept")
+
+	p.Share(Fanout{Above: 6 << 20, GroupBytes: 4 << 20})
+	var divided *DividedError
+	require.ErrorAs(t, p.divide(head, tasks, tasks[3:]), &divided)
+	require.Equal(t, 9, divided.Division.Files)
+	require.Equal(t, []string{at(1)}, divided.Division.Dropped, "what was taken over of it holds no longer")
+	require.Len(t, p.files, 1)
+	require.Contains(t, p.files, at(0))
+}

@@ -83,6 +83,7 @@ type fileState struct {
 	// those of them that a clause applied to.
 	matched, applied *roaring.Bitmap
 	group            *groupState // nil if nothing in the file changes
+	elsewhere        bool        // another process found it
 }
 
 // groupState is a set of files whose changes were written together.

@@ -209,7 +209,7 @@ func (p *Plan) wanted(ctx context.Context, head *table.Table, added []iceberg.Da
 		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(added), func(f iceberg.DataFile) bool {
-		return want != everything && !p.binding.mayHold(f, p.loaded)
+		return p.opts.Skip != nil && p.opts.Skip(f) || want != everything && !p.binding.mayHold(f, p.loaded)
 	}), nil
 }
 
