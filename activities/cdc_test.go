@@ -111,6 +111,13 @@ func TestTiesAreToldByKeyAndSequence(t *testing.T) {
 	customers(l, "ties: last")
 	l.runPipeline("p")
 	require.Equal(t, []string{"1 ann", "2 bobby", "3 cy"}, l.rows("silver.customers", "id", "name"))
+	// What comes again comes last again: the same events once more change nothing.
+	l.write("in/2-again.csv", "id,name,op,lsn\n2,bob,i,11\n2,bobby,u,11\n6,eve,i,20\n6,,d,20\n")
+	l.runPipeline("p")
+	require.Equal(t, []string{"1 ann", "2 bobby", "3 cy"}, l.rows("silver.customers", "id", "name"))
+	l.write("in/2-once-more.csv", "id,name,op,lsn\n2,bob,i,11\n2,bobby,u,11\n6,eve,i,20\n6,,d,20\n")
+	l.runPipeline("p")
+	require.Equal(t, []string{"1 ann", "2 bobby", "3 cy"}, l.rows("silver.customers", "id", "name"))
 	customers(l, "ties: first")
 	l.write("in/3.csv", "id,name,op,lsn\n1,anna,u,10\n4,one,u,13\n4,,d,13\n")
 	l.runPipeline("p")

@@ -173,7 +173,7 @@ func filesWith(ctx context.Context, head *table.Table, filter iceberg.BooleanExp
 	if err != nil {
 		return nil, fmt.Errorf("plan files: %w", err)
 	}
-	return tasks, nil
+	return datafile.WholeFiles(tasks), nil
 }
 
 // counted adds to a result what the last attempt came to.

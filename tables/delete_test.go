@@ -125,6 +125,7 @@ func TestDeletesAgreeWithModel(t *testing.T) {
 		schema := arrow.NewSchema([]arrow.Field{int32Field("a"), int32Field("b"), int32Field("c")}, nil)
 		tbl, _, err := lake.Ensure(context.Background(), tables.Definition{
 			Name: "ns.t", Schema: schema, FormatVersion: 2 + r.IntN(2), PartitionBy: [][]string{nil, {"a"}, {"truncate(4, b)"}}[r.IntN(3)],
+			Properties: map[string]string{"write.parquet.row-group-limit": "3", "read.split.target-size": "200"},
 		})
 		require.NoError(t, err)
 		var rows [][3]*int
@@ -223,36 +224,49 @@ func (m *meddling) Eval(ctx context.Context, batch arrow.RecordBatch) (arrow.Arr
 // Rows that others add, or files that they remove, while rows are being deleted, are seen by the next attempt.
 func TestDeleteMeetsAnotherWriter(t *testing.T) {
 	for _, strategy := range []string{"copy-on-write", "merge-on-read"} {
-		lake := newLake(t)
-		schema := arrow.NewSchema([]arrow.Field{
-			{Name: "a", Type: arrow.PrimitiveTypes.Int32, Nullable: true}, {Name: "b", Type: arrow.PrimitiveTypes.Int32, Nullable: true},
-		}, nil)
-		tbl, _, err := lake.Ensure(context.Background(), tables.Definition{Name: "ns.t", Schema: schema, PartitionBy: []string{"a"}})
-		require.NoError(t, err)
-		add := func(token string, rows ...string) {
-			other, err := lake.Table(context.Background(), "ns.t")
-			require.NoError(t, err)
-			s, err := stage(t, other, rows)
-			require.NoError(t, err)
-			_, err = other.Append(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "other", Token: token}}, s)
-			require.NoError(t, err)
+		for _, deletes := range []bool{true, false} { // the other writer, or does it only append?
+			deleteMeetsAnotherWriter(t, strategy, deletes)
 		}
-		add("1", "1 1", "1 5", "2 7", "2 8", "3 1")
-		rows, err := rowsWhere(tbl, "b > 4 or a == 2", strategy)
-		require.NoError(t, err)
-		rows.Where = &meddling{Expression: rows.Where, do: func() {
-			add("2", "1 9", "2 2", "3 2")
-			other, err := lake.Table(context.Background(), "ns.t")
-			require.NoError(t, err)
-			whole, err := rowsWhere(other, "a == 2 and b > 4", "")
-			require.NoError(t, err)
-			_, err = other.Delete(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "other", Token: "3"}}, whole)
-			require.NoError(t, err)
-		}}
-		result, err := tbl.Delete(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "w", Token: "d"}}, rows)
-		require.NoError(t, err)
-		require.Equal(t, 1, result.Conflicts)
-		require.EqualValues(t, 3, result.Deleted) // 1 5, 1 9 and 2 2
-		require.Equal(t, []string{"1 1", "3 1", "3 2"}, read(t, tbl))
 	}
+}
+
+func deleteMeetsAnotherWriter(t *testing.T, strategy string, deletes bool) {
+	lake := newLake(t)
+	schema := arrow.NewSchema([]arrow.Field{
+		{Name: "a", Type: arrow.PrimitiveTypes.Int32, Nullable: true}, {Name: "b", Type: arrow.PrimitiveTypes.Int32, Nullable: true},
+	}, nil)
+	tbl, _, err := lake.Ensure(context.Background(), tables.Definition{Name: "ns.t", Schema: schema, PartitionBy: []string{"a"}})
+	require.NoError(t, err)
+	add := func(token string, rows ...string) {
+		other, err := lake.Table(context.Background(), "ns.t")
+		require.NoError(t, err)
+		s, err := stage(t, other, rows)
+		require.NoError(t, err)
+		_, err = other.Append(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "other", Token: token}}, s)
+		require.NoError(t, err)
+	}
+	add("1", "1 1", "1 5", "2 7", "2 8", "3 1")
+	rows, err := rowsWhere(tbl, "b > 4 or a == 2", strategy)
+	require.NoError(t, err)
+	rows.Where = &meddling{Expression: rows.Where, do: func() {
+		add("2", "1 9", "2 2", "3 2")
+		if !deletes {
+			return
+		}
+		other, err := lake.Table(context.Background(), "ns.t")
+		require.NoError(t, err)
+		whole, err := rowsWhere(other, "a == 2 and b > 4", "")
+		require.NoError(t, err)
+		_, err = other.Delete(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "other", Token: "3"}}, whole)
+		require.NoError(t, err)
+	}}
+	result, err := tbl.Delete(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "w", Token: "d"}}, rows)
+	require.NoError(t, err)
+	require.Equal(t, 1, result.Conflicts)
+	want := 5 // 1 5, 1 9, 2 2, and 2 7 and 2 8 unless the other writer was first
+	if deletes {
+		want = 3
+	}
+	require.EqualValues(t, want, result.Deleted)
+	require.Equal(t, []string{"1 1", "3 1", "3 2"}, read(t, tbl))
 }

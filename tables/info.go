@@ -96,7 +96,7 @@ func (t *Table) countDeleted(ctx context.Context, info *Info) error {
 	if err != nil {
 		return err
 	}
-	for _, task := range tasks {
+	for _, task := range datafile.WholeFiles(tasks) {
 		deleted, err := datafile.Deletes(ctx, store, task)
 		if err != nil {
 			return err

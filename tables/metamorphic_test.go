@@ -91,6 +91,7 @@ func (m *machine) create() {
 	}
 	if m.IntN(2) == 0 {
 		m.def.Properties["write.parquet.row-group-limit"] = fmt.Sprint(1 + m.IntN(12))
+		m.def.Properties["read.split.target-size"] = "300" // files are planned in parts, as large ones are
 	}
 	m.repartition()
 	m.ensure()

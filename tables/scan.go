@@ -75,6 +75,7 @@ func (t *Table) AddedSinceList(ctx context.Context, since int64, manifestList st
 	var err error
 	if since == 0 {
 		out.Files, err = t.tbl.Scan().PlanFiles(ctx)
+		out.Files = datafile.WholeFiles(out.Files)
 	} else if since != head.SnapshotID {
 		out.Files, err = t.appended(ctx, since, manifestList, head)
 	}

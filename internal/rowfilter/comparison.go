@@ -61,11 +61,12 @@ func (b *bounder) comparison(n *ast.BinaryNode) (comparison, bool) {
 		constant, c.op = n.Left, swapped[n.Operator]
 	}
 	c.column = column.Value
+	field := b.columns.Field(b.columns.FieldIndices(column.Value)[0])
 	if null(constant) {
 		c.null = true
-		return c, c.op == "==" || c.op == "!="
+		// The library cannot bind a test of a nested column.
+		return c, (c.op == "==" || c.op == "!=") && !arrow.IsNested(field.Type.ID())
 	}
-	field := b.columns.Field(b.columns.FieldIndices(column.Value)[0])
 	if !fixed(constant) {
 		return c, false
 	}

@@ -66,6 +66,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, &transportError{true, fmt.Errorf("read the answer: %w", err)}
 	}
+	if to := resp.Header.Get("Location"); resp.StatusCode > http.StatusMultipleChoices && resp.StatusCode < 400 && to != "" {
+		// Go would follow: with the credentials, also to another host, and with a GET in place of a commit's POST, whose answer
+		// then looks like one.
+		return nil, fmt.Errorf("the server answers %s and points to %s: give the catalog's own address as uri", resp.Status, redacted(to))
+	}
+	if req.Method == http.MethodPost && resp.StatusCode == http.StatusOK && !json.Valid(body) {
+		return nil, &transportError{true, fmt.Errorf("the server answers %s with what is not JSON", resp.Status)}
+	}
 	if resp.StatusCode == http.StatusTooManyRequests { // it was turned away, so nothing was changed
 		return nil, &fault.Error{Class: fault.ErrPassing, Op: req.Method, Err: fmt.Errorf("the server answers %s", resp.Status)}
 	}

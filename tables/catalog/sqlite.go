@@ -62,7 +62,8 @@ func sqlitePath(uri string) (string, error) {
 func redacted(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil {
-		return uri[:strings.Index(uri, ":")] + ":…"
+		scheme, _, _ := strings.Cut(uri, ":")
+		return scheme + ":…"
 	}
 	u.RawQuery = ""
 	return u.Redacted()

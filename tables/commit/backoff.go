@@ -62,7 +62,11 @@ var errLate = errors.New("the head moved while a plan was being made")
 // what came since is little, and so is what is left to plan. So a writer with much to do gets through between others with
 // little.
 func (p *protocol) late(ctx context.Context, head *table.Table, start time.Time) error {
-	if !p.opts.CatchUp || p.lateInRow == maxLate || p.opts.Now().Sub(start) < slowPlan || !p.moved(ctx, head) {
+	moved := false
+	if p.opts.CatchUp && p.lateInRow < maxLate && p.opts.Now().Sub(start) >= slowPlan {
+		moved, _ = p.moved(ctx, head)
+	}
+	if !moved {
 		p.lateInRow = 0
 		return nil
 	}

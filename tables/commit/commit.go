@@ -135,9 +135,9 @@ type protocol struct {
 }
 
 // moved tells whether the table is another one than head by now.
-func (p *protocol) moved(ctx context.Context, head *table.Table) bool {
+func (p *protocol) moved(ctx context.Context, head *table.Table) (bool, error) {
 	now, err := p.cat.LoadTable(ctx, p.ident)
-	return err == nil && now.MetadataLocation() != head.MetadataLocation()
+	return err == nil && now.MetadataLocation() != head.MetadataLocation(), err
 }
 
 func (p *protocol) name() string { return strings.Join(p.ident, ".") }
@@ -196,8 +196,12 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	}
 	meta, location, err := p.cat.CommitTable(ctx, p.ident, next.requirements, next.updates)
 	if err == nil {
-		p.succeed(ctx, head, next, meta, location)
-		return true, nil
+		if _, found := Find(meta, p.id); found {
+			p.succeed(ctx, head, next, meta, location)
+			return true, nil
+		}
+		// What answered may not be the catalog: something between here and there, which turned the request into another.
+		err = &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: errors.New("the answer is of a table without the commit")}
 	}
 	return p.refused(ctx, head, next, change, err)
 }
@@ -217,7 +221,7 @@ func (p *protocol) unplanned(ctx context.Context, head *table.Table, err error) 
 	if !errors.Is(err, ErrAbsent) {
 		return !errors.Is(err, ErrPassing), err
 	}
-	if !p.moved(ctx, head) {
+	if moved, _ := p.moved(ctx, head); !moved {
 		return true, err
 	}
 	p.out.Conflicts++
@@ -242,12 +246,24 @@ func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged,
 		// change still be under way and land later, then the pinned head lets only one of the two in.
 		p.out.UnknownOutcomes++
 		p.unproven.add(next, change)
-	case fault.Class(err) == nil && p.moved(ctx, head):
-		// It was refused for a reason that is none by now: a sequence number that another took, after which the head was
-		// rolled back to where it was.
-		p.out.Conflicts++
-		p.unproven.add(next, change)
-		err = &fault.Error{Class: ErrConflict, Op: "commit to a table that has changed", Err: err}
+	case fault.Class(err) == nil:
+		moved, unseen := p.moved(ctx, head)
+		switch {
+		case unseen != nil:
+			// An answer that cannot be read, and a table that cannot: it may have landed.
+			p.out.UnknownOutcomes++
+			p.unproven.add(next, change)
+			err = &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
+		case moved:
+			// It was refused for a reason that is none by now: a sequence number that another took, after which the head was
+			// rolled back to where it was.
+			p.out.Conflicts++
+			p.unproven.add(next, change)
+			err = &fault.Error{Class: ErrConflict, Op: "commit to a table that has changed", Err: err}
+		default:
+			next.remove(ctx)
+			return true, err
+		}
 	default:
 		next.remove(ctx)
 		return true, err

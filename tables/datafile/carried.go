@@ -85,6 +85,11 @@ func (f *Carried) readFooter() error {
 		if rg.NumRows < 0 || len(rg.Columns) != f.footer.Schema.NumColumns() {
 			return fmt.Errorf("row group %d has %d rows and %d columns: %w", i, rg.NumRows, len(rg.Columns), errNotParquet)
 		}
+		for c, chunk := range rg.Columns {
+			if chunk.MetaData == nil {
+				return fmt.Errorf("row group %d, column chunk %d: it has no metadata: %w", i, c, errNotParquet)
+			}
+		}
 		f.starts = append(f.starts, f.starts[i]+rg.NumRows)
 	}
 	return nil

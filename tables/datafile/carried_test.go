@@ -16,21 +16,11 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 )
-
-func footerOf(t testing.TB, path string) *metadata.FileMetaData {
-	t.Helper()
-	raw, err := os.ReadFile(path)
-	require.NoError(t, err)
-	meta, _, err := parseFooter(raw)
-	require.NoError(t, err)
-	return meta
-}
 
 // fileEntry describes a file as a table's manifest would.
 func fileEntry(t testing.TB, path string, rows int64, nans map[int]int64) iceberg.DataFile {

@@ -105,6 +105,7 @@ func (c *Compaction) plan(ctx context.Context, head *table.Table) (*commit.Chang
 	if err != nil {
 		return nil, fmt.Errorf("plan files: %w", err)
 	}
+	tasks = datafile.WholeFiles(tasks)
 	if !c.began {
 		if err := c.rewrite(ctx, head, tasks); err != nil {
 			return nil, err

@@ -79,7 +79,7 @@ func newCarryWorld(t *testing.T, seed uint64) *carryWorld {
 	version := []string{"2", "3"}[w.rng.IntN(2)]
 	partition := [][2]string{{}, {"part", "identity"}, {"ts", "day"}, {"id", "bucket[3]"}, {"dec", "truncate[50]"}, {"name", "truncate[1]"}}[w.rng.IntN(6)]
 	props := iceberg.Properties{"format-version": version, rowGroupKey: "8", "write.parquet.page-size-bytes": "64",
-		"write.parquet.page-version": []string{"1", "2"}[w.rng.IntN(2)], "write.parquet.bloom-filter-enabled.column.id": "true"}
+		"write.parquet.page-version": []string{"1", "2"}[w.rng.IntN(2)], "write.parquet.bloom-filter-enabled.column.id": "true", "read.split.target-size": "2000"}
 	if w.rng.IntN(4) == 0 {
 		props["write.target-file-size-bytes"] = "6000"
 	}

@@ -55,6 +55,7 @@ func (d *differ) create() {
 	props := iceberg.Properties{table.PropertyFormatVersion: strconv.Itoa(2 + d.IntN(2))}
 	if d.IntN(2) == 0 {
 		props[table.ParquetRowGroupLimitKey] = strconv.Itoa(1 + d.IntN(12))
+		props[table.ReadSplitTargetSizeKey] = "300" // files are planned in parts, as large ones are
 	}
 	if d.IntN(3) == 0 {
 		props[table.WriteTargetFileSizeBytesKey] = "2000"

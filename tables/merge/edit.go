@@ -44,6 +44,11 @@ type edit struct {
 // edit decodes what has to be decoded of a row group, and encodes what changed.
 func (c *carrying) edit(ctx context.Context, rg rowGroup) (out editResult) {
 	out.rowGroup = rg
+	defer func() {
+		if r := recover(); r != nil { // it runs alone: what a hostile file makes a library panic of must not end the process
+			out.err = fmt.Errorf("rewrite %s: row group %d: %v", c.f.task.File.FilePath(), rg.number, r)
+		}
+	}()
 	columns := c.c.target.NumFields()
 	if c.c.lineage {
 		columns += len(lineageColumns)

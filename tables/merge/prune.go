@@ -41,7 +41,7 @@ func (b *binding) candidates(ctx context.Context, head *table.Table, l *loaded) 
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, t := range all {
+	for _, t := range datafile.WholeFiles(all) {
 		if b.opts.Skip != nil && b.opts.Skip(t.File) {
 			continue
 		}

@@ -118,10 +118,11 @@ func (d *Definition) check(in Input) error {
 	return nil
 }
 
-// arrival orders events of equal sequences so that the one that counts is the first.
+// arrival orders events of equal sequences so that the one that counts is the first. An event that came twice is the one
+// that came first, n, and has come last when it came again.
 func (d *Definition) arrival() string {
 	if d.Ties == Last {
-		return "n DESC"
+		return "came DESC"
 	}
 	return "n"
 }

@@ -21,7 +21,7 @@ WITH everything AS (
   UNION ALL SELECT n, key, sequence, deletes, content FROM cdc.held
   UNION ALL SELECT -1, key, sequence, true, ''::BLOB FROM cdc.tombstones
 ), different AS (
-  SELECT key, sequence, deletes, content, min(n) AS n FROM everything GROUP BY key, sequence, deletes, content
+  SELECT key, sequence, deletes, content, min(n) AS n, max(n) AS came FROM everything GROUP BY key, sequence, deletes, content
 ), ranked AS (
   SELECT n, deletes,
     count(*) OVER (PARTITION BY key, sequence) AS rivals,
@@ -49,7 +49,7 @@ WITH held AS (
   UNION ALL SELECT -1, key, sequence, start, true, ''::BLOB, NULL FROM cdc.tombstones
   UNION ALL SELECT -1, key, sequence, start, true, ''::BLOB, NULL FROM forgotten
 ), different AS (
-  SELECT key, sequence, deletes, content, min(n) AS n, any_value(start) AS start, any_value(stop) AS stop
+  SELECT key, sequence, deletes, content, min(n) AS n, max(n) AS came, any_value(start) AS start, any_value(stop) AS stop
   FROM everything GROUP BY key, sequence, deletes, content
 ), ranked AS (
   SELECT *,
