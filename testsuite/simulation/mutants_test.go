@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables"
@@ -27,9 +26,9 @@ var mutants = []struct {
 	apply func(s *sim, op *operation)
 }{
 	{
-		// Step 2 is left out: no commit leaves its token in the table, so that none is found.
+		// Step 2 is left out: no token is found in the table.
 		"no-token", 60, []string{"was committed 2 times"},
-		func(_ *sim, op *operation) { op.sends = withoutToken },
+		func(_ *sim, op *operation) { op.sends, op.sees = withoutSummaryToken, withoutTokens },
 	},
 	{
 		// A MERGE is planned on an old head and committed on a fresh one, as if no delete file and no data file could have
@@ -115,29 +114,33 @@ func (s *sim) mutate(op *operation) {
 	}
 }
 
-// withoutToken takes the token out of a commit: out of the properties, and out of the summaries of the snapshots.
-func withoutToken(reqs []table.Requirement, updates []table.Update) ([]table.Requirement, []table.Update) {
-	var out []table.Update
+// withoutSummaryToken takes the token out of the summaries of a commit's snapshots.
+func withoutSummaryToken(reqs []table.Requirement, updates []table.Update) ([]table.Requirement, []table.Update) {
 	for _, u := range updates {
-		v := reflect.ValueOf(u).Elem()
-		switch u.Action() {
-		case table.UpdateSetProperties:
-			kept := iceberg.Properties{}
-			for k, value := range v.FieldByName("Updates").Interface().(iceberg.Properties) {
-				if !strings.HasPrefix(k, commit.PropertyPrefix) {
-					kept[k] = value
-				}
-			}
-			if len(kept) == 0 {
-				continue
-			}
-			u = table.NewSetPropertiesUpdate(kept)
-		case table.UpdateAddSnapshot:
-			delete(v.FieldByName("Snapshot").Interface().(*table.Snapshot).Summary.Properties, commit.TokenKey)
+		if u.Action() == table.UpdateAddSnapshot {
+			snapshot := reflect.ValueOf(u).Elem().FieldByName("Snapshot").Interface().(*table.Snapshot)
+			delete(snapshot.Summary.Properties, commit.TokenKey)
 		}
-		out = append(out, u)
 	}
-	return reqs, out
+	return reqs, updates
+}
+
+// withoutTokens takes the writers' tokens out of the properties that a program sees.
+func withoutTokens(meta table.Metadata) table.Metadata {
+	var tokens []string
+	for k := range meta.Properties() {
+		if strings.HasPrefix(k, commit.PropertyPrefix) {
+			tokens = append(tokens, k)
+		}
+	}
+	if len(tokens) == 0 {
+		return meta
+	}
+	out, err := table.UpdateTableMetadata(meta, []table.Update{table.NewRemovePropertiesUpdate(tokens)}, "")
+	if err != nil {
+		panic(err)
+	}
+	return out
 }
 
 func withoutTags(meta table.Metadata) table.Metadata {
