@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,9 +39,9 @@ func TestClassesOfGlueErrors(t *testing.T) {
 		"a page of HTML":              {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); fmt.Fprint(w, "<html>") }, fault.ErrPassing, fault.ErrUnknownOutcome},
 	} {
 		t.Run(name, func(t *testing.T) {
-			asked := 0
+			var asked atomic.Int32
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if asked++; r.Header.Get("X-Amz-Target") == "AWSGlue.GetTable" && asked > 1 {
+				if n := asked.Add(1); r.Header.Get("X-Amz-Target") == "AWSGlue.GetTable" && n > 1 {
 					fmt.Fprint(w, table) // of the drop
 					return
 				}
@@ -55,7 +56,7 @@ func TestClassesOfGlueErrors(t *testing.T) {
 			defer cat.Close()
 			_, err = cat.LoadTable(t.Context(), ident)
 			require.Equal(t, c.load, fault.Class(err), "load: %v", err)
-			require.Equal(t, 1, asked, "nothing is tried again")
+			require.EqualValues(t, 1, asked.Load(), "nothing is tried again")
 			err = cat.DropTable(t.Context(), ident)
 			require.Error(t, err)
 			require.Equal(t, c.drop, fault.Class(err), "drop: %v", err)
