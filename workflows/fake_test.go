@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,6 +66,18 @@ func (f *fake) called(name, table string) error {
 		return errs[0]
 	}
 	return nil
+}
+
+// last is the last call that begins so. An activity that was cancelled may still be on its way when the workflow has ended.
+func (f *fake) last(prefix string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range slices.Backward(f.calls) {
+		if strings.HasPrefix(c, prefix) {
+			return c
+		}
+	}
+	return ""
 }
 
 func (f *fake) count(call string) int {
