@@ -77,7 +77,7 @@ func (b *gcsBucket) Read(ctx context.Context, key string, offset, length int64) 
 	if err != nil {
 		return nil, Object{}, gcsError(err)
 	}
-	return &gcsBody{r}, ofReader(key, r), nil
+	return &body{r, gcsError}, ofReader(key, r), nil
 }
 
 func ofReader(key string, r *storage.Reader) Object {
@@ -96,7 +96,7 @@ func (b *gcsBucket) Tail(ctx context.Context, key string, n int64) ([]byte, Obje
 	}
 	defer r.Close()
 	o := ofReader(key, r)
-	tail, err := readTail(ctx, b, o, n, &gcsBody{r})
+	tail, err := readTail(ctx, b, o, n, &body{r, gcsError})
 	return tail, o, err
 }
 
@@ -245,17 +245,6 @@ func (u *gcsUpload) Abort() error {
 		_ = u.w.Close() // with a cancelled context it publishes nothing, and says so
 	}
 	return nil
-}
-
-// gcsBody gives what breaks while a body is read its meaning.
-type gcsBody struct{ io.ReadCloser }
-
-func (r *gcsBody) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = gcsError(err)
-	}
-	return n, err
 }
 
 func gcsError(err error) error {

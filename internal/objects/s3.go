@@ -111,7 +111,7 @@ func (b *s3Bucket) Read(ctx context.Context, key string, offset, length int64) (
 	if err != nil {
 		return nil, Object{}, s3Error(err)
 	}
-	return &s3Body{out.Body}, b.described(key, out), nil
+	return &body{out.Body, s3Error}, b.described(key, out), nil
 }
 
 // described takes what an answer tells of the whole object, also where only a range was asked for.
@@ -136,7 +136,7 @@ func (b *s3Bucket) Tail(ctx context.Context, key string, n int64) ([]byte, Objec
 	}
 	defer out.Body.Close()
 	o := b.described(key, out)
-	tail, err := readTail(ctx, b, o, n, &s3Body{out.Body})
+	tail, err := readTail(ctx, b, o, n, &body{out.Body, s3Error})
 	return tail, o, err
 }
 
@@ -210,17 +210,6 @@ func (b *s3Bucket) Remove(ctx context.Context, keys ...string) error {
 		}
 	}
 	return nil
-}
-
-// s3Body gives what breaks while a body is read its meaning.
-type s3Body struct{ io.ReadCloser }
-
-func (r *s3Body) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = s3Error(err)
-	}
-	return n, err
 }
 
 func status(err error) int {
