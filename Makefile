@@ -41,7 +41,7 @@ test-interop: build ## PyIceberg and Spark read what Varve wrote, and the other 
 
 test-differential: ## random MERGEs beside Spark's; PyIceberg, Spark and DuckDB read the tables (installs them); VARVE_SEEDS=n for more
 	testsuite/peers/install
-	VARVE_PEERS=1 go test -timeout 60m -count=1 -run TestPeers ./tables/merge
+	VARVE_PEERS=1 go test -timeout 60m -count=1 -run TestPeers ./tables ./tables/merge
 
 test-kill: ## kill -9 at ten points of a run, over activities and commits; the run completes after a restart
 	VARVE_KILL=few go test -timeout 30m -count=1 -parallel 4 ./testsuite/kill/...

@@ -28,24 +28,39 @@ import (
 // that die and writers that come between. After each, the table's rows are the map's, an earlier snapshot's rows are what
 // they were, each row has kept its id, and every file of the table is what its metadata say.
 func TestTablesAreTheirModel(t *testing.T) {
+	w := newMachines(t, t.TempDir())
+	random.Seeds(t, 110, func(t *testing.T, run *random.Run) { w.run(t, run, fmt.Sprint("ns.t", run.Seed)) })
+}
+
+// machines are what the machines of a test share.
+type machines struct {
+	lake, others *tables.Lake
+	through      *fateful
+}
+
+func newMachines(t *testing.T, dir string) *machines {
 	ctx := context.Background()
-	lake, err := tables.OpenLake(ctx, tables.Local(t.TempDir()))
+	lake, err := tables.OpenLake(ctx, tables.Local(dir))
 	require.NoError(t, err)
 	others, err := tables.OpenLake(ctx, lake.Config())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, errors.Join(others.Close(), lake.Close())) })
-	through := &fateful{Catalog: lake.Catalog()}
-	lake.CommitThrough(through)
-	random.Seeds(t, 110, func(t *testing.T, run *random.Run) {
-		m := &machine{
-			Run: run, t: t, lake: lake, others: others, through: through, name: fmt.Sprint("ns.t", run.Seed),
-			valid: validity.New(), past: map[int64]*moment{},
-		}
-		m.create()
-		for range 4 + run.IntN(10) {
-			m.step()
-		}
-	})
+	w := &machines{lake: lake, others: others, through: &fateful{Catalog: lake.Catalog()}}
+	lake.CommitThrough(w.through)
+	return w
+}
+
+// run has a machine with a new table make some steps.
+func (w *machines) run(t *testing.T, run *random.Run, name string) *machine {
+	m := &machine{
+		Run: run, t: t, lake: w.lake, others: w.others, through: w.through, name: name,
+		valid: validity.New(), past: map[int64]*moment{},
+	}
+	m.create()
+	for range 4 + run.IntN(10) {
+		m.step()
+	}
+	return m
 }
 
 // moment is a snapshot's state.
