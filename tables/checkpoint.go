@@ -78,8 +78,7 @@ func (t *Table) decodeCheckpoint(ctx context.Context, text string) (*Checkpoint,
 	return &Checkpoint{Kind: stored.Kind, Body: body}, nil
 }
 
-// encodeCheckpoint gives the property's text. A state file is written, and durable, before anything names it; its name
-// is its digest, so that the same checkpoint written twice is one file.
+// encodeCheckpoint gives the property's text. A state file is written, and durable, before anything names it.
 func (t *Table) encodeCheckpoint(ctx context.Context, c *Checkpoint) (string, error) {
 	var compact bytes.Buffer
 	if len(c.Body) > 0 {

@@ -309,7 +309,7 @@ func TestStagingIsRemovedAndStateStays(t *testing.T) {
 	require.NoError(t, err)
 	again, err := tbl.States().Write(ctx, "s-1", []byte("state"))
 	require.NoError(t, err)
-	require.Equal(t, state, again)
+	require.NotEqual(t, state, again, "what one commit writes is never another's too")
 
 	require.NoError(t, tbl.RemoveStaging(ctx, run))
 	require.NoError(t, tbl.RemoveStaging(ctx, run))

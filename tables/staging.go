@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 
 	iceio "github.com/apache/iceberg-go/io"
+	"github.com/google/uuid"
 )
 
 // The folders that a table has beside Iceberg's own. Their names begin with an underscore, so that other engines' removal
@@ -40,7 +40,7 @@ func (s *States) ReadState(ctx context.Context, uri string) (io.ReadCloser, erro
 	return s.t.open(ctx, uri)
 }
 
-// Write stores content under a name and returns its URI. A name stands for one content: it is made of its digest.
+// Write stores content and returns its URI.
 func (s *States) Write(ctx context.Context, name string, content []byte) (string, error) {
 	return s.WriteState(ctx, name, bytes.NewReader(content))
 }
@@ -50,16 +50,17 @@ func (s *States) URI(name string) string {
 	return s.t.Location() + "/" + stateFolder + "/" + safeName(name)
 }
 
-// WriteState is Write for content that is streamed. A file of that name that is there already is left as it is.
+// WriteState is Write for content that is streamed. The file's name is the given one and a suffix of its own: what was
+// written for one commit is never another's too, so that a file that nothing names any more never will be named again, and
+// may be removed.
 func (s *States) WriteState(ctx context.Context, name string, body io.Reader) (string, error) {
-	uri := s.URI(name)
+	base, extension, _ := strings.Cut(name, ".")
+	if extension != "" {
+		extension = "." + extension
+	}
+	uri := s.URI(base + "-" + uuid.NewString()[:13] + extension)
 	store, err := s.t.FS(ctx)
 	if err != nil {
-		return "", err
-	}
-	if f, err := store.Open(uri); err == nil {
-		return uri, f.Close()
-	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
 	return uri, write(store, uri, body)

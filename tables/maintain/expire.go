@@ -14,9 +14,9 @@ import (
 	"github.com/varve-lake/varve/tables/commit"
 )
 
-// ErrShared says that a table's files are not its own to remove: gc.enabled is false, as Nessie sets it, since other
-// branches of the catalog may name them.
-var ErrShared = errors.New("files are shared: gc.enabled is false")
+// ErrShared says that a table's files are not its own to remove, since other tables, or other branches of the catalog, may
+// name them. The table property gc.enabled=false says so, as Nessie sets it.
+var ErrShared = errors.New("files are shared")
 
 // ExpireOptions say which snapshots go. Zero values are the defaults.
 //
@@ -71,7 +71,7 @@ func (e *Expiry) Change(_ context.Context, head *table.Table, _ int) (*commit.Ch
 	meta := head.Metadata()
 	e.base, e.stats = head, ExpireStats{}
 	if !meta.Properties().GetBool(table.GCEnabledKey, table.GCEnabledDefault) {
-		return nil, fmt.Errorf("expire snapshots of %s: %w", strings.Join(head.Identifier(), "."), ErrShared)
+		return nil, fmt.Errorf("expire snapshots of %s: %w: gc.enabled is false", strings.Join(head.Identifier(), "."), ErrShared)
 	}
 	r := newRetention(meta, e.opts)
 	gone, refs := r.decide()

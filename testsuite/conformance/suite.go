@@ -268,6 +268,7 @@ func testStaging(t *testing.T, s Subject) {
 	got, err = tbl.States().Read(ctx, uri)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(content, got))
+	checkOrphans(t, lake, tbl)
 
 	if lake.Catalog().Warehouse() == "" {
 		_, err := lake.WriteStaged(ctx, "run/3", "plan", content)
