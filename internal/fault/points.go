@@ -1,7 +1,8 @@
 // Package fault lets a test build stop the process dead at a named point of a run.
 //
 // A build with the tag "faults" reads VARVE_FAULT=name:n and kills itself, as kill -9 would, at the n-th time (1 if
-// left out) that the point is passed. In any other build Point does nothing.
+// left out) that the point is passed. VARVE_HOLD=name=path keeps everyone who comes by a point waiting there until the file
+// exists, so that a test says what happens first. In any other build Point does nothing.
 package fault
 
 // The points, in the order in which a build passes them. Each stands before or after one I/O, so that a kill there

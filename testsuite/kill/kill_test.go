@@ -46,20 +46,9 @@ func TestKillAtEveryPoint(t *testing.T) {
 			l := lab.New(t, bin)
 			landing := reference.Landing(t, l, "landing", 4)
 			id := "killed"
-			l.Env = []string{"VARVE_FAULT=" + point} // only the worker comes by the points: the commands here embed nothing
-			victim := l.StartWorker()
-			l.Must("run", "flights", "--detach", "--id", id, "-p", "landing="+landing)
-			select {
-			case <-victim.Ended():
-			case <-time.After(3 * time.Minute):
-				t.Fatalf("the run did not come by %s:\n%s", point, victim.Log())
-			}
-			if !victim.KilledItself() {
-				t.Fatalf("the worker ended, but not by kill -9 at %s:\n%s", point, victim.Log())
-			}
-			l.Env = nil
+			killAt(t, l, point, nil, "run", "flights", "--detach", "--id", id, "-p", "landing="+landing)
 			l.StartWorker()
-			l.Await(id, 5*time.Minute)
+			l.Await(id, patience)
 			reference.Check(t, l, landing)
 
 			// A run after it finds nothing new, so the checkpoints are right too.
@@ -70,5 +59,27 @@ func TestKillAtEveryPoint(t *testing.T) {
 			}
 			reference.CheckNothingStaged(t, l)
 		})
+	}
+}
+
+// patience is how long a test waits for what must come, on however slow a machine.
+const patience = 8 * time.Minute
+
+// killAt starts a worker with a server, and a run by a command, and waits until they have died at the point. Nothing of the
+// run is done before the command has its answer: the server dies too, and would not give it.
+func killAt(t *testing.T, l *lab.Lab, point string, flags []string, run ...string) {
+	t.Helper()
+	l.Env = []string{"VARVE_FAULT=" + point, "VARVE_HOLD=" + fault.CompileBefore + "=" + l.Path("started")}
+	victim := l.StartWorker(flags...)
+	l.Env = nil // the commands embed nothing, and come by no point
+	l.Must(run...)
+	l.Write("started", nil)
+	select {
+	case <-victim.Ended():
+	case <-time.After(patience):
+		t.Fatalf("the run did not come by %s:\n%s", point, victim.Log())
+	}
+	if !victim.KilledItself() {
+		t.Fatalf("the worker ended, but not by kill -9 at %s:\n%s", point, victim.Log())
 	}
 }
