@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -172,6 +173,7 @@ var limitsLanguage = define("limits", "Bounds of a worker. What does not fit is 
 	field("memory", aSize, func(l *Limits) *int64 { return &l.Memory }, "Memory that a worker keeps to, at least 256MiB; `--memory` goes before it.", auto("half of the machine's"), example("4GB")),
 	field("parallelism", anInteger(1, 1024), func(l *Limits) *int { return &l.Parallelism }, "Pieces of work at one time.", auto("the machine's cores"), example("8")),
 	field("fan_out", aSize, func(l *Limits) *int64 { return &l.FanOut }, "Size of the data files that a MERGE has to look through above which it is done in groups of files, each an activity for any worker of the task queue; `--fan-out` goes before it.", auto("2GiB"), example("16GiB")),
+	field("patience", aDuration(time.Second), func(l *Limits) *time.Duration { return &l.Patience }, "How long a catalog or store may be silent in the midst of a request before that is given up: a read or write is tried again, a commit is looked for first.", auto("1m"), example("30s")),
 )
 
 // DecodeProject reads a project file (varve.yaml). An empty one, or none, is a project with the local environment. What

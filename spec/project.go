@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 )
 
 // Project is a decoded varve.yaml: what the lake stands on. A pipeline never mentions it.
@@ -91,6 +92,8 @@ type Limits struct {
 	Memory      int64 // bytes
 	Parallelism int
 	FanOut      int64 // bytes
+	// Patience is how long a catalog or store may be silent in the midst of a request before that is given up.
+	Patience time.Duration
 }
 
 // Secret names where a secret is, never the secret itself: an environment variable or a file.

@@ -89,7 +89,7 @@ func lakeConfig(e Environment, selected spec.Environment) tables.Config {
 	c := selected.Catalog
 	cfg := catalog.Config{
 		Type: c.Type, URI: c.URI, Warehouse: c.Warehouse, Branch: c.Branch, Staging: c.Staging, Name: c.Name, Props: c.Properties,
-		Store: storeConfig(selected.Store), Secrets: secrets(selected),
+		Store: storeConfig(selected), Secrets: secrets(selected), Patience: e.Limits.Patience,
 	}
 	if cfg.Type == "" {
 		cfg.Type = "sql"

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -113,6 +114,7 @@ func TestStores(t *testing.T) {
 environments:
   google:
     store: {gcs: {project: p, endpoint: "http://127.0.0.1:1", credential: {env: VARVE_TEST_KEY}}}
+    limits: {patience: 20s}
   hadoop:
     catalog: {type: sql, uri: "postgresql://db.example/lake?user=me", warehouse: "hdfs:///lake"}
     store: {hdfs: {namenode: "namenode.example:8020", user: me}}
@@ -122,7 +124,10 @@ environments:
 	t.Setenv("VARVE_TEST_KEY", "hunter2")
 	opened := google.Lake.Catalog
 	require.NoError(t, opened.Secrets(&opened))
-	require.Equal(t, store.Config{GCS: store.GCS{Project: "p", Endpoint: "http://127.0.0.1:1", Key: "hunter2"}}, *opened.Store)
+	require.Equal(t, store.Config{
+		GCS: store.GCS{Project: "p", Endpoint: "http://127.0.0.1:1", Key: "hunter2"}, Patience: 20 * time.Second,
+	}, *opened.Store)
+	require.Equal(t, 20*time.Second, opened.Patience)
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", opened, *opened.Store, *opened.Store), "hunter2")
 	hadoop, err := environment.Load(environment.Options{Root: root, Name: "hadoop"})
 	require.NoError(t, err)

@@ -9,16 +9,20 @@ import (
 )
 
 // storeConfig is how the environment's store is reached, without its secrets; nil if it names none.
-func storeConfig(s spec.Store) *store.Config {
+func storeConfig(e spec.Environment) *store.Config {
+	s := e.Store
+	cfg := &store.Config{Patience: e.Limits.Patience}
 	switch {
 	case s.S3 != nil:
-		return &store.Config{S3: store.S3{Region: s.S3.Region, Endpoint: s.S3.Endpoint, PathStyle: s.S3.PathStyle}}
+		cfg.S3 = store.S3{Region: s.S3.Region, Endpoint: s.S3.Endpoint, PathStyle: s.S3.PathStyle}
 	case s.GCS != nil:
-		return &store.Config{GCS: store.GCS{Project: s.GCS.Project, Endpoint: s.GCS.Endpoint}}
+		cfg.GCS = store.GCS{Project: s.GCS.Project, Endpoint: s.GCS.Endpoint}
 	case s.HDFS != nil:
-		return &store.Config{HDFS: store.HDFS{NameNode: s.HDFS.NameNode, User: s.HDFS.User}}
+		cfg.HDFS = store.HDFS{NameNode: s.HDFS.NameNode, User: s.HDFS.User}
+	default:
+		return nil
 	}
-	return nil
+	return cfg
 }
 
 // secrets reads what the environment names secrets by, when the lake is opened and not before: a command that needs no

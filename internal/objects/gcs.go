@@ -11,12 +11,17 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/storage"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iterator"
 	"google.golang.org/api/option"
+	"google.golang.org/api/option/internaloption"
+	gcshttp "google.golang.org/api/transport/http"
+
+	"github.com/varve-lake/varve/internal/patience"
 )
 
 // GCS says how Google Cloud Storage is reached. The zero value is Google's own, by its libraries' usual chain: a file
@@ -41,30 +46,50 @@ const (
 	gcsPage    = 1000
 )
 
-func (c GCS) client(ctx context.Context) (*storage.Client, error) {
-	opts := []option.ClientOption{storage.WithJSONReads()}
+func (c GCS) client(ctx context.Context, silence time.Duration) (*storage.Client, error) {
+	var auth []option.ClientOption
 	if c.Key != "" {
-		opts = append(opts, option.WithAuthCredentialsJSON(option.ServiceAccount, []byte(c.Key)))
+		auth = append(auth, option.WithAuthCredentialsJSON(option.ServiceAccount, []byte(c.Key)))
+	} else if c.Endpoint != "" {
+		auth = append(auth, option.WithoutAuthentication())
 	}
+	authorized, err := c.transport(ctx, silence, auth)
+	if err != nil {
+		return nil, err // of the library; it does not repeat the key
+	}
+	opts := append(auth, storage.WithJSONReads(), option.WithHTTPClient(&http.Client{Transport: authorized}))
 	if c.Endpoint != "" {
 		opts = append(opts, option.WithEndpoint(strings.TrimRight(c.Endpoint, "/")+"/storage/v1/"))
-		if c.Key == "" {
-			opts = append(opts, option.WithoutAuthentication())
-		}
-	}
-	if c.Project != "" {
-		opts = append(opts, option.WithQuotaProject(c.Project))
 	}
 	client, err := storage.NewClient(ctx, opts...)
 	if err != nil {
-		return nil, err // of the library; it does not repeat the key
+		return nil, err
 	}
 	// An object's content is given by its name here, so that every request may be sent again.
 	client.SetRetry(storage.WithMaxAttempts(gcsTries), storage.WithPolicy(storage.RetryAlways))
 	return client, nil
 }
 
-type gcsBucket struct{ handle *storage.BucketHandle }
+// transport is what the library would make for itself, around one that is patient.
+func (c GCS) transport(ctx context.Context, silence time.Duration, auth []option.ClientOption) (http.RoundTripper, error) {
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.MaxIdleConnsPerHost = 64
+	patience.Watched(base, patience.Or(silence))
+	opts := append([]option.ClientOption{
+		option.WithScopes(storage.ScopeFullControl, "https://www.googleapis.com/auth/cloud-platform"),
+		internaloption.WithDefaultEndpointTemplate("https://storage.UNIVERSE_DOMAIN/storage/v1/"),
+		internaloption.WithDefaultUniverseDomain("googleapis.com"), internaloption.EnableNewAuthLibrary(),
+	}, auth...)
+	if c.Project != "" {
+		opts = append(opts, option.WithQuotaProject(c.Project))
+	}
+	return gcshttp.NewTransport(ctx, patience.Transport(base, patience.Or(silence)), opts...)
+}
+
+type gcsBucket struct {
+	handle   *storage.BucketHandle
+	patience time.Duration
+}
 
 func (b *gcsBucket) Close() error { return nil }
 
@@ -167,7 +192,7 @@ func (b *gcsBucket) Remove(ctx context.Context, keys ...string) error {
 
 func (b *gcsBucket) Create(ctx context.Context, key string) (Writer, error) {
 	own, cancel := context.WithCancel(ctx)
-	return &gcsUpload{ctx: own, cancel: cancel, object: b.handle.Object(key)}, nil
+	return &gcsUpload{ctx: own, cancel: cancel, object: b.handle.Object(key), deadline: gcsTries * b.patience}, nil
 }
 
 // gcsUpload puts a small object in one request, and sends a large one in chunks while it is written; what was sent of that
@@ -176,6 +201,8 @@ type gcsUpload struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	object *storage.ObjectHandle
+	// deadline is how long a chunk is tried; the library's own, half a minute, is shorter than one silence.
+	deadline time.Duration
 
 	buffer []byte
 	w      *storage.Writer // nil while the object is small
@@ -187,7 +214,7 @@ type gcsUpload struct {
 // begin opens the upload. The library sets a chunk's memory aside for each object that is being written.
 func (u *gcsUpload) begin(chunk int) error {
 	u.w = u.object.NewWriter(u.ctx)
-	u.w.ChunkSize = chunk
+	u.w.ChunkSize, u.w.ChunkRetryDeadline = chunk, u.deadline
 	_, err := u.w.Write(u.buffer)
 	u.buffer = nil
 	return gcsError(err)

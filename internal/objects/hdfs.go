@@ -15,6 +15,8 @@ import (
 
 	"github.com/colinmarc/hdfs/v2"
 	"github.com/google/uuid"
+
+	"github.com/varve-lake/varve/internal/patience"
 )
 
 // HDFS says how a file system of Hadoop's is reached.
@@ -23,7 +25,7 @@ type HDFS struct {
 	User     string // empty is HADOOP_USER_NAME, or this process's user
 }
 
-func (c HDFS) client(authority string) (*hdfs.Client, error) {
+func (c HDFS) client(authority string, silence time.Duration) (*hdfs.Client, error) {
 	address := authority
 	if address == "" {
 		address = c.NameNode
@@ -41,7 +43,10 @@ func (c HDFS) client(authority string) (*hdfs.Client, error) {
 	if name == "" {
 		name = "varve"
 	}
-	client, err := hdfs.NewClient(hdfs.ClientOptions{Addresses: []string{address}, User: name})
+	dial := patience.Dial(nil, patience.Or(silence))
+	client, err := hdfs.NewClient(hdfs.ClientOptions{
+		Addresses: []string{address}, User: name, NamenodeDialFunc: dial, DatanodeDialFunc: dial,
+	})
 	if err != nil {
 		return nil, hdfsError(err)
 	}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"cloud.google.com/go/storage"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/varve-lake/varve/internal/patience"
 )
 
 // Config says how the stores are reached. The zero value reaches each by its own usual means.
@@ -15,6 +18,9 @@ type Config struct {
 	S3   S3
 	GCS  GCS
 	HDFS HDFS
+	// Patience is how long a store may be silent, in the midst of a request, before that is given up and tried again;
+	// patience.Default if zero.
+	Patience time.Duration
 }
 
 // Stores opens buckets by their URIs, each once. It is safe for concurrent use.
@@ -60,7 +66,7 @@ func (s *Stores) open(ctx context.Context, scheme, name string) (Bucket, error) 
 	switch scheme {
 	case "s3":
 		if s.s3 == nil {
-			client, err := s.cfg.S3.client(ctx)
+			client, err := s.cfg.S3.client(ctx, s.cfg.Patience)
 			if err != nil {
 				return nil, err
 			}
@@ -69,15 +75,15 @@ func (s *Stores) open(ctx context.Context, scheme, name string) (Bucket, error) 
 		return &s3Bucket{s.s3, name}, nil
 	case "gs":
 		if s.gcs == nil {
-			client, err := s.cfg.GCS.client(ctx)
+			client, err := s.cfg.GCS.client(ctx, s.cfg.Patience)
 			if err != nil {
 				return nil, err
 			}
 			s.gcs = client
 		}
-		return &gcsBucket{s.gcs.Bucket(name)}, nil
+		return &gcsBucket{s.gcs.Bucket(name), patience.Or(s.cfg.Patience)}, nil
 	case "hdfs":
-		client, err := s.cfg.HDFS.client(name)
+		client, err := s.cfg.HDFS.client(name, s.cfg.Patience)
 		if err != nil {
 			return nil, err
 		}

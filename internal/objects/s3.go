@@ -22,6 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/varve-lake/varve/internal/patience"
 )
 
 // S3 says how a store of Amazon's protocol is reached. The zero value is Amazon's own, by the SDK's usual chain:
@@ -45,12 +47,13 @@ func (c S3) String() string { return fmt.Sprintf("S3 at %q, region %q", c.Endpoi
 // GoString is String, so that %#v shows no secret either.
 func (c S3) GoString() string { return c.String() }
 
-// AWSConfig is the SDK's configuration by its own chain, with what is set here before it.
-func (c S3) AWSConfig(ctx context.Context) (aws.Config, error) {
+// AWSConfig is the SDK's configuration by its own chain, with what is set here before it. Services that are silent for
+// longer than the patience, or patience.Default, are given up.
+func (c S3) AWSConfig(ctx context.Context, silence time.Duration) (aws.Config, error) {
 	opts := []func(*config.LoadOptions) error{config.WithHTTPClient(awshttp.NewBuildableClient().
 		WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = 64
-			t.ResponseHeaderTimeout = 2 * time.Minute // a peer that is gone does not hold a worker for ever
+			patience.Watched(t, patience.Or(silence))
 		})), config.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = s3Tries, s3Pause })
 	})}
@@ -68,11 +71,22 @@ func (c S3) AWSConfig(ctx context.Context) (aws.Config, error) {
 	if cfg.Region == "" && c.Endpoint != "" {
 		cfg.Region = "us-east-1" // part of the signature; others than Amazon rarely look at it
 	}
+	cfg.HTTPClient = patientClient{cfg.HTTPClient, patience.Or(silence)}
 	return cfg, nil
 }
 
-func (c S3) client(ctx context.Context) (*s3.Client, error) {
-	cfg, err := c.AWSConfig(ctx)
+// patientClient goes around the SDK's own client, which has to be of the SDK's type while the chain configures it.
+type patientClient struct {
+	inner    aws.HTTPClient
+	patience time.Duration
+}
+
+func (c patientClient) Do(req *http.Request) (*http.Response, error) {
+	return patience.Do(req, c.patience, c.inner.Do)
+}
+
+func (c S3) client(ctx context.Context, silence time.Duration) (*s3.Client, error) {
+	cfg, err := c.AWSConfig(ctx, silence)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
 	iceio "github.com/apache/iceberg-go/io"
@@ -46,6 +47,9 @@ type Config struct {
 	// Store says how the stores beside the local file system are reached. Without it each is reached by its own usual
 	// means, or by what a rest catalog says.
 	Store *store.Config
+	// Patience is how long the catalog may be silent, in the midst of a request, before that is given up; a minute if zero.
+	// A commit that was given up is looked for, and sent again if it is not there. SQLite is not silent.
+	Patience time.Duration
 	// Secrets, when set, fills in Credential and those of Store when the catalog is opened, so that they are held no
 	// longer than that.
 	Secrets func(*Config) error

@@ -39,7 +39,7 @@ func openGlue(ctx context.Context, cfg Config) (*Catalog, error) {
 			return nil, fault.New(fault.ErrDenied, op, errors.New("the credential is to be an access key as id:secret"))
 		}
 	}
-	at, err := reach.AWSConfig(ctx)
+	at, err := reach.AWSConfig(ctx, cfg.Patience)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/varve-lake/varve/internal/patience"
 	"github.com/varve-lake/varve/tables/fault"
 )
 
@@ -41,6 +42,7 @@ func openPostgres(ctx context.Context, cfg Config) (*Catalog, error) {
 	if at.ConnectTimeout == 0 {
 		at.ConnectTimeout = 30 * time.Second
 	}
+	at.DialFunc = pgconn.DialFunc(patience.Dial(patience.DialFunc(at.DialFunc), patience.Or(cfg.Patience)))
 	at.DefaultQueryExecMode = pgx.QueryExecModeExec // nothing is prepared: poolers between share connections
 	db := stdlib.OpenDB(*at)
 	db.SetMaxOpenConns(8)

@@ -20,7 +20,7 @@ func openREST(ctx context.Context, cfg Config) (*Catalog, error) {
 		return nil, fmt.Errorf("open catalog: a rest catalog has a uri of http:// or https://, found %q", redacted(cfg.URI))
 	}
 	op := "open catalog " + redacted(cfg.URI)
-	wire := newTransport(at)
+	wire := newTransport(at, cfg.Patience)
 	opts := []icebergrest.Option{
 		icebergrest.WithCustomTransport(wire),
 		icebergrest.WithAdditionalProps(cfg.stores.WithProps(withoutConfigured(cfg.Props))),

@@ -13,18 +13,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/varve-lake/varve/internal/patience"
 	"github.com/varve-lake/varve/tables/fault"
 )
-
-// answerTime bounds the wait for a server's answer: a peer that is gone does not hold a worker for ever.
-const answerTime = 2 * time.Minute
 
 // transport carries the requests of one REST catalog. It tells a request that never left from one whose answer was lost,
 // reads answers whole, so that a body that breaks off is a lost answer too, and puts the branch, and the commit that a
 // request is pinned to, into Nessie's paths.
 type transport struct {
 	inner *http.Transport
-	base  string // of the paths: /iceberg/v1/
+	send  http.RoundTripper // inner, but for servers that are silent
+	base  string            // of the paths: /iceberg/v1/
 
 	mu     sync.Mutex
 	config map[string]string // what the server's configuration said
@@ -33,11 +32,11 @@ type transport struct {
 	place  string            // Nessie's warehouse, with its bar
 }
 
-func newTransport(at *url.URL) *transport {
+func newTransport(at *url.URL, silence time.Duration) *transport {
 	inner := http.DefaultTransport.(*http.Transport).Clone()
-	inner.ResponseHeaderTimeout = answerTime
 	inner.MaxIdleConnsPerHost = 32
-	return &transport{inner: inner, base: strings.TrimRight(at.EscapedPath(), "/") + "/v1/"}
+	patience.Watched(inner, patience.Or(silence))
+	return &transport{inner: inner, send: patience.Transport(inner, patience.Or(silence)), base: strings.TrimRight(at.EscapedPath(), "/") + "/v1/"}
 }
 
 func (t *transport) close() { t.inner.CloseIdleConnections() }
@@ -57,7 +56,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
 	req = req.Clone(httptrace.WithClientTrace(req.Context(), trace))
 	t.address(req)
-	resp, err := t.inner.RoundTrip(req)
+	resp, err := t.send.RoundTrip(req)
 	if err != nil {
 		return nil, &transportError{connected, err}
 	}
