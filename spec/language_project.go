@@ -150,9 +150,31 @@ var temporalLanguage = define("temporal",
 	field("task_queue", plain(textLike("a task queue", "", nil)), func(t *Temporal) *string { return &t.TaskQueue }, "The task queue that workers listen to.", initial("varve")),
 	field("tls", optional(tlsLanguage.shape()), func(t *Temporal) **TLS { return &t.TLS }, "TLS; `{}` for one without a client certificate."),
 	field("api_key", aSecret, func(t *Temporal) *Secret { return &t.APIKey }, "An API key, as Temporal Cloud has them.", example("{env: TEMPORAL_API_KEY}")),
+	field("encryption", optional(encryptionLanguage.shape()), func(t *Temporal) **Encryption { return &t.Encryption }, "Encryption of what the server keeps of runs; without it, that is readable to whoever reads its database."),
 ).at(func(t *Temporal) *Pos { return &t.Pos }).
 	rule(needs, "tls", "address").
 	rule(needs, "api_key", "address")
+
+var encryptionLanguage = define("encryption",
+	"Inputs, results, memos, heartbeats and errors are encrypted by AES-256-GCM before they leave Varve. Names stay readable: those of pipelines, "+
+		"tables and runs, in workflow ids and search attributes. To rotate, add the new key to `keys` for every worker, then name it by `key`; "+
+		"the old one stays until no run encrypted with it is kept.",
+	field("key", plain(textLike("the id of a key", "", nil)), func(e *Encryption) *string { return &e.Key }, "The id of the key that encrypts.", required, example("2026-11")),
+	field("keys", encryptionKeys, func(e *Encryption) *[]EncryptionKey { return &e.Keys }, "The keys by id: each 32 bytes in base64 or hex, as `openssl rand -base64 32` writes them. A payload names the key that decrypts it by this id.", required, example("{2026-11: {env: VARVE_PAYLOAD_KEY}, 2026-05: {file: old.key}}")),
+).checked(func(d *decoder, m keys, e *Encryption) {
+	known := make([]string, len(e.Keys))
+	for i, k := range e.Keys {
+		if known[i] = k.ID.Value; known[i] == e.Key {
+			return
+		}
+	}
+	if e.Key != "" && len(known) > 0 {
+		d.failHint(m.pos(d, "key"), didYouMean(e.Key, known), "key %q is not among the keys", shorten(e.Key))
+	}
+})
+
+var encryptionKeys = convertAll(nonEmpty(named("a map of keys by id", textLike("the id of a key", "", nil), aSecret)),
+	func(e entry[Secret]) EncryptionKey { return EncryptionKey{e.Name, e.Value} })
 
 var tlsLanguage = define("tls", "The client's side of a TLS connection.",
 	field("cert", aSecret, func(t *TLS) *Secret { return &t.Cert }, "The client's certificate, as PEM.", example("{file: tls.pem}")),

@@ -71,7 +71,20 @@ type Temporal struct {
 	Address, Namespace, TaskQueue string
 	TLS                           *TLS
 	APIKey                        Secret
+	Encryption                    *Encryption // of payloads; nil for none
 	Pos                           Pos
+}
+
+// Encryption is how payloads are encrypted before they reach the Temporal server.
+type Encryption struct {
+	Key  string          // the id of the key that encrypts
+	Keys []EncryptionKey // those that decrypt, Key among them
+}
+
+// EncryptionKey is a key of 32 bytes, in base64 or hex, by reference.
+type EncryptionKey struct {
+	ID  Text
+	Key Secret
 }
 
 // TLS is the client's side of a connection.

@@ -34,6 +34,10 @@ func TestDecodeProject(t *testing.T) {
 	require.Equal(t, int64(4e9), shared.Limits.Memory)
 	require.Equal(t, spec.Secret{File: filepath.Join("conf", "tls.pem")}, shared.Temporal.TLS.Cert, "relative to the project file")
 	require.Equal(t, spec.Secret{File: "/etc/tls.key"}, shared.Temporal.TLS.Key)
+	require.Equal(t, "2026-11", shared.Temporal.Encryption.Key)
+	require.Len(t, shared.Temporal.Encryption.Keys, 2)
+	require.Equal(t, "2026-05", shared.Temporal.Encryption.Keys[1].ID.Value)
+	require.Equal(t, spec.Secret{File: filepath.Join("conf", "old.key")}, shared.Temporal.Encryption.Keys[1].Key)
 }
 
 func TestWhatIsNotYetSupportedIsSaidWhenSelected(t *testing.T) {

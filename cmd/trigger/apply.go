@@ -47,7 +47,8 @@ func apply(c *cobra.Command, g *global, yes, check bool) error {
 		return err
 	}
 	defer s.close()
-	changes, err := schedules.Diff(c.Context(), s.ScheduleClient(), wanted)
+	on := schedules.Server{ScheduleClient: s.ScheduleClient(), Converter: s.converter}
+	changes, err := on.Diff(c.Context(), wanted)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func apply(c *cobra.Command, g *global, yes, check bool) error {
 			return err
 		}
 	}
-	if err := schedules.Apply(c.Context(), s.ScheduleClient(), changes); err != nil {
+	if err := on.Apply(c.Context(), changes); err != nil {
 		return err
 	}
 	if !g.json {
@@ -87,6 +88,10 @@ func declared(env environment.Environment, warnings io.Writer) (map[string]clien
 	files, err := pipelineFiles(env.Pipelines)
 	if err != nil {
 		return nil, err
+	}
+	key := ""
+	if e := env.Temporal.Encryption; e != nil {
+		key = e.Key
 	}
 	out := map[string]client.ScheduleOptions{}
 	var all spec.Diagnostics
@@ -107,7 +112,7 @@ func declared(env environment.Environment, warnings io.Writer) (map[string]clien
 			return nil, err
 		}
 		if p.Schedule != nil {
-			o := schedules.Options(p, env.Queue())
+			o := schedules.Options(p, env.Queue(), key)
 			out[o.ID] = o
 		}
 	}

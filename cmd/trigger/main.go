@@ -61,7 +61,7 @@ func newRoot() *cobra.Command {
 	f.IntVar(&g.env.Parallelism, "parallelism", 0, "pieces of work at one time (default: varve.yaml, then the machine's cores)")
 	f.BoolVar(&g.json, "json", false, "print results as JSON")
 	root.AddCommand(
-		newRun(g), newResume(g), newPlan(g), newValidate(g), newTest(g), newApply(g), newStatus(g), newCancel(g), newTable(g), newQuery(g),
+		newRun(g), newResume(g), newPlan(g), newValidate(g), newTest(g), newApply(g), newStatus(g), newCancel(g), newTable(g), newQuery(g), newCodecServer(g),
 		newExitCodes(),
 	)
 	return root

@@ -240,17 +240,23 @@ func (s *session) await(ctx context.Context, run client.WorkflowRun, p *progress
 
 // progress asks the run; a run that does not answer just now has no progress to show.
 func (s *session) progress(ctx context.Context, id, runID string) *workflows.Progress {
+	p, _ := s.ask(ctx, id, runID)
+	return p
+}
+
+// ask is progress, and why there is none.
+func (s *session) ask(ctx context.Context, id, runID string) (*workflows.Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	answer, err := s.QueryWorkflow(ctx, id, runID, workflows.QueryProgress)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	var out workflows.Progress
-	if answer.Get(&out) != nil {
-		return nil
+	if err := answer.Get(&out); err != nil {
+		return nil, err
 	}
-	return &out
+	return &out, nil
 }
 
 // failedResult is what a run that failed says its tables did, nil if it failed before it had any.

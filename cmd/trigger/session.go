@@ -9,20 +9,23 @@ import (
 	"path/filepath"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/varve-lake/varve/internal/devserver"
 	"github.com/varve-lake/varve/internal/environment"
 	"github.com/varve-lake/varve/internal/host"
+	"github.com/varve-lake/varve/internal/payloads"
 )
 
 // session is a connection to the Temporal server of the environment. Where none is configured and none runs on the
 // project's folder, the session embeds one, and a worker with it.
 type session struct {
 	client.Client
-	env      environment.Environment
-	ui       string // address of the UI, if it is known
-	embedded bool
-	closers  []func()
+	env       environment.Environment
+	converter converter.DataConverter // of payloads, which may be encrypted
+	ui        string                  // address of the UI, if it is known
+	embedded  bool
+	closers   []func()
 }
 
 // connect finds the server in this order: configured; the embedded one of another process (worker --dev, or another
@@ -32,7 +35,12 @@ func connect(ctx context.Context, g *global) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	codec, err := env.Codec()
+	if err != nil {
+		return nil, err
+	}
 	s := &session{env: env}
+	s.converter, _ = payloads.Converters(codec)
 	conn := g.conn
 	conn.Logger = newLog(env)
 	configured, err := env.Configured(conn)

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/internal/payloads"
 	"github.com/varve-lake/varve/workflows"
 )
 
@@ -117,7 +118,7 @@ func (s *session) listRuns(c *cobra.Command, g *global, n int) error {
 			end = r.GetCloseTime().AsTime()
 		}
 		lines[i] = line{r.GetExecution().GetWorkflowId(), r.GetExecution().GetRunId(), statusName(r.GetStatus()),
-			r.GetStartTime().AsTime(), end.Sub(r.GetStartTime().AsTime()).Seconds(), memo(r, "summary")}
+			r.GetStartTime().AsTime(), end.Sub(r.GetStartTime().AsTime()).Seconds(), s.memo(r, "summary")}
 	}
 	if g.json {
 		return printJSON(c.OutOrStdout(), lines)
@@ -136,9 +137,15 @@ func (s *session) showRun(c *cobra.Command, g *global, id string) error {
 		return codedError{fmt.Errorf("run %s: %w", id, err), exitMistake}
 	}
 	status := d.GetWorkflowExecutionInfo().GetStatus()
-	p := s.progress(c.Context(), id, "")
-	if p == nil {
-		return codedError{fmt.Errorf("run %s is %s; no worker answers what its tables did", id, statusName(status)), exitUnreachable}
+	p, err := s.ask(c.Context(), id, "")
+	if err != nil && status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		p, err = s.ended(c.Context(), id, err)
+	}
+	if errors.Is(err, payloads.ErrUnknownKey) || errors.Is(err, payloads.ErrUnreadable) {
+		return codedError{fmt.Errorf("run %s is %s: %w", id, statusName(status), err), exitMistake}
+	}
+	if err != nil {
+		return codedError{fmt.Errorf("run %s is %s; no worker answers what its tables did: %w", id, statusName(status), err), exitUnreachable}
 	}
 	for i := range p.Tables {
 		if t := &p.Tables[i]; t.State == wire.StateRunning && t.Workflow != "" {
@@ -167,13 +174,34 @@ func (s *session) showRun(c *cobra.Command, g *global, id string) error {
 	return nil
 }
 
+// ended is what the result of a run that has ended says of its tables, which needs no worker; else why none answered.
+func (s *session) ended(ctx context.Context, id string, unanswered error) (*workflows.Progress, error) {
+	var result workflows.RunResult
+	switch err := s.GetWorkflow(ctx, id, "").Get(ctx, &result); {
+	case err == nil:
+		return &workflows.Progress{Pipeline: result.Pipeline, Tables: result.Tables}, nil
+	case errors.Is(err, payloads.ErrUnknownKey), errors.Is(err, payloads.ErrUnreadable):
+		return nil, err
+	default:
+		if failed := failedResult(err); failed != nil {
+			return &workflows.Progress{Pipeline: failed.Pipeline, Tables: failed.Tables}, nil
+		}
+	}
+	return nil, unanswered
+}
+
 // statusName is Temporal's name of a status, in lower case: running, completed, failed, canceled, ...
 func statusName(s enums.WorkflowExecutionStatus) string { return strings.ToLower(s.String()) }
 
-func memo(r *workflowpb.WorkflowExecutionInfo, key string) string {
+// memo is a line of a run's memo, or why it can't be read.
+func (s *session) memo(r *workflowpb.WorkflowExecutionInfo, key string) string {
 	payload, ok := r.GetMemo().GetFields()[key]
 	if !ok {
 		return ""
 	}
-	return strings.Trim(string(payload.GetData()), `"`)
+	var line string
+	if err := s.converter.FromPayload(payload, &line); err != nil {
+		return err.Error()
+	}
+	return line
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"github.com/varve-lake/varve/internal/devserver"
 	"github.com/varve-lake/varve/internal/environment"
 	"github.com/varve-lake/varve/internal/host"
+	"github.com/varve-lake/varve/internal/payloads"
 )
 
 // version is set by the linker for a release.
@@ -94,7 +96,15 @@ func run(ctx context.Context, o options) error {
 	}
 	o.conn.Logger = logger
 	if o.dev {
-		server, err := devserver.Start(ctx, devserver.Options{Dir: env.Dir, Port: o.port, UIPort: o.uiPort, Logger: quiet(logger)})
+		of := devserver.Options{Dir: env.Dir, Port: o.port, UIPort: o.uiPort, Logger: quiet(logger)}
+		codec, err := env.Codec()
+		if err != nil {
+			return err
+		}
+		if codec != nil {
+			of.Codec = func(origins []string) http.Handler { return payloads.Handler(codec, origins) }
+		}
+		server, err := devserver.Start(ctx, of)
 		if err != nil {
 			return err
 		}

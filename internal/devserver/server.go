@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -44,12 +46,15 @@ type Options struct {
 	Port   int    // gRPC; 0: 7233 when it is free, else any
 	UIPort int    // HTTP; 0: 8233 when it is free, else any; -1: no UI
 	Logger *slog.Logger
+	// Codec makes a codec server for pages of the origins, by which the UI shows encrypted payloads; nil for none.
+	Codec func(origins []string) http.Handler
 }
 
 // Server is a running embedded server. It holds the folder's lock until Stop.
 type Server struct {
 	server temporal.Server
 	ui     *uiserver.Server
+	codec  *http.Server
 	lock   *os.File
 	dir    string
 	info   Info
@@ -122,7 +127,9 @@ func (s *Server) start(ctx context.Context, o Options) error {
 	}
 	s.info = Info{Address: fmt.Sprintf("%s:%d", loopback, ports.frontend), PID: os.Getpid()}
 	if ports.ui > 0 {
-		s.startUI(ports, o.Logger)
+		if err := s.startUI(ports, o); err != nil {
+			return err
+		}
 		s.info.UI = fmt.Sprintf("http://%s:%d", loopback, ports.ui)
 	}
 	if err := awaitReady(ctx, s.info.Address); err != nil {
@@ -134,7 +141,11 @@ func (s *Server) start(ctx context.Context, o Options) error {
 	return writeInfo(o.Dir, s.info)
 }
 
-func (s *Server) startUI(p ports, logger *slog.Logger) {
+func (s *Server) startUI(p ports, o Options) error {
+	codec, err := s.startCodec(p, o)
+	if err != nil {
+		return err
+	}
 	s.ui = uiserver.NewServer(uioptions.WithConfigProvider(&uiconfig.Config{
 		Host:                loopback,
 		Port:                p.ui,
@@ -144,13 +155,34 @@ func (s *Server) startUI(p ports, logger *slog.Logger) {
 		CORS:                uiconfig.CORS{CookieInsecure: true}, // plain HTTP on loopback
 		HideLogs:            true,
 		DisableNewsFetch:    true,
+		Codec:               uiconfig.Codec{Endpoint: codec},
 	}))
 	ui := s.ui
 	go func() {
 		if err := ui.Start(); err != nil {
-			logger.Error("the Temporal UI stopped", "error", err)
+			o.Logger.Error("the Temporal UI stopped", "error", err)
 		}
 	}()
+	return nil
+}
+
+// startCodec serves the codec on a free port and returns its address, "" if there is no codec.
+func (s *Server) startCodec(p ports, o Options) (string, error) {
+	if o.Codec == nil {
+		return "", nil
+	}
+	listener, err := net.Listen("tcp", loopback+":0")
+	if err != nil {
+		return "", fmt.Errorf("codec server: %w", err)
+	}
+	handler := o.Codec([]string{fmt.Sprintf("http://%s:%d", loopback, p.ui), fmt.Sprintf("http://localhost:%d", p.ui)})
+	s.codec = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		if err := s.codec.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			o.Logger.Error("the codec server stopped", "error", err)
+		}
+	}()
+	return "http://" + listener.Addr().String(), nil
 }
 
 // Info says where the server listens.
@@ -163,6 +195,9 @@ func (s *Server) Stop() {
 	}
 	if s.ui != nil {
 		s.ui.Stop()
+	}
+	if s.codec != nil {
+		_ = s.codec.Close()
 	}
 	if s.server != nil {
 		_ = s.server.Stop()

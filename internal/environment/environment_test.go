@@ -133,3 +133,29 @@ environments:
 	require.NoError(t, err)
 	require.Equal(t, store.Config{HDFS: store.HDFS{NameNode: "namenode.example:8020", User: "me"}}, *hadoop.Lake.Catalog.Store)
 }
+
+func TestEncryptionKeys(t *testing.T) {
+	root := project(t, `
+environments:
+  prod:
+    temporal: {encryption: {key: new, keys: {new: {env: VARVE_TEST_KEY}, old: {file: old.key}}}}
+`)
+	local, err := environment.Load(environment.Options{Root: root})
+	require.NoError(t, err)
+	codec, err := local.Codec()
+	require.NoError(t, err)
+	require.Nil(t, codec)
+
+	e, err := environment.Load(environment.Options{Root: root, Name: "prod"})
+	require.NoError(t, err)
+	_, err = e.Codec()
+	require.ErrorContains(t, err, `encryption key "new": environment variable VARVE_TEST_KEY, which should hold a secret, is not set`)
+	t.Setenv("VARVE_TEST_KEY", "hunter2")
+	_, err = e.Codec()
+	require.EqualError(t, err, `encryption key "new" in environment variable VARVE_TEST_KEY: expected 32 bytes in base64 or hex, as `+"`openssl rand -base64 32` writes them")
+	t.Setenv("VARVE_TEST_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	require.NoError(t, os.WriteFile(filepath.Join(root, "old.key"), []byte("ICECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"), 0o600))
+	codec, err = e.Codec()
+	require.NoError(t, err)
+	require.NotNil(t, codec)
+}

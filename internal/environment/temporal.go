@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	sdklog "go.temporal.io/sdk/log"
 
+	"github.com/varve-lake/varve/internal/payloads"
 	"github.com/varve-lake/varve/spec"
 )
 
@@ -77,7 +78,31 @@ func (e Environment) clientOptions(c Connection) (client.Options, error) {
 	if err := e.credentials(c, &o); err != nil {
 		return o, err
 	}
+	codec, err := e.Codec()
+	if err != nil {
+		return o, err
+	}
+	o.DataConverter, o.FailureConverter = payloads.Converters(codec)
 	return o, nil
+}
+
+// Codec encrypts payloads as the environment says; nil if it says nothing of that. The keys are read here.
+func (e Environment) Codec() (*payloads.Codec, error) {
+	from := e.Temporal.Encryption
+	if from == nil {
+		return nil, nil
+	}
+	keys := map[string][]byte{}
+	for _, k := range from.Keys {
+		text, err := k.Key.Resolve()
+		if err != nil {
+			return nil, fmt.Errorf("encryption key %q: %w", k.ID.Value, err)
+		}
+		if keys[k.ID.Value], err = payloads.ParseKey(text); err != nil {
+			return nil, fmt.Errorf("encryption key %q in %s: %w", k.ID.Value, k.Key, err)
+		}
+	}
+	return payloads.NewCodec(from.Key, keys)
 }
 
 func (e Environment) credentials(c Connection, o *client.Options) error {

@@ -59,8 +59,10 @@ type declaration struct {
 }
 
 // Options is the schedule that a pipeline declares. It starts RunPipeline with the same input that a person would type.
-func Options(p *spec.Pipeline, queue string) client.ScheduleOptions {
-	d := declare(p, queue)
+// The key is the id of that which encrypts the input, "" for none: another one makes another schedule, so that applying
+// it leaves nothing behind that only an old key reads.
+func Options(p *spec.Pipeline, queue, key string) client.ScheduleOptions {
+	d := declare(p, queue, key)
 	return client.ScheduleOptions{
 		ID:   prefix + p.Name.Value,
 		Spec: scheduleSpec(p.Schedule),
@@ -118,10 +120,11 @@ func calendarCron(c spec.Calendar) string {
 	return cron
 }
 
-func declare(p *spec.Pipeline, queue string) declaration {
+func declare(p *spec.Pipeline, queue, key string) declaration {
 	s := p.Schedule
 	settings := map[string]string{
 		"overlap": s.Overlap, "timezone": s.Timezone, "paused": fmt.Sprint(s.Paused), "task_queue": queue, "description": p.Description,
+		"encryption": key,
 	}
 	for i, c := range s.Cron {
 		settings[fmt.Sprintf("cron[%d]", i)] = c.Value
@@ -144,9 +147,15 @@ func declare(p *spec.Pipeline, queue string) declaration {
 	return declaration{Pipeline: p.Name.Value, Settings: settings, Digest: hex.EncodeToString(sum[:8])}
 }
 
+// Server is where the schedules are kept, and how it is told what they say.
+type Server struct {
+	client.ScheduleClient
+	Converter converter.DataConverter // the one that the client was made with
+}
+
 // Diff lists the changes that make the schedules of files those wanted, by id.
-func Diff(ctx context.Context, c client.ScheduleClient, wanted map[string]client.ScheduleOptions) ([]Change, error) {
-	have, err := existing(ctx, c)
+func (s Server) Diff(ctx context.Context, wanted map[string]client.ScheduleOptions) ([]Change, error) {
+	have, err := s.existing(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +182,8 @@ func Diff(ctx context.Context, c client.ScheduleClient, wanted map[string]client
 }
 
 // existing are the schedules that were made from files, which their memo tells.
-func existing(ctx context.Context, c client.ScheduleClient) (map[string]declaration, error) {
-	list, err := c.List(ctx, client.ScheduleListOptions{PageSize: 1000})
+func (s Server) existing(ctx context.Context) (map[string]declaration, error) {
+	list, err := s.List(ctx, client.ScheduleListOptions{PageSize: 1000})
 	if err != nil {
 		return nil, fmt.Errorf("list schedules: %w", err)
 	}
@@ -188,11 +197,11 @@ func existing(ctx context.Context, c client.ScheduleClient) (map[string]declarat
 			continue
 		}
 		// The list is eventually consistent and holds no actions; the schedule itself is and does.
-		d, err := c.GetHandle(ctx, entry.ID).Describe(ctx)
+		d, err := s.GetHandle(ctx, entry.ID).Describe(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("describe schedule %s: %w", entry.ID, err)
 		}
-		was, ok, err := declaredBy(d.Schedule.Action)
+		was, ok, err := s.declaredBy(d.Schedule.Action)
 		if err != nil {
 			return nil, fmt.Errorf("schedule %s: memo %s: %w", entry.ID, memoDeclared, err)
 		}
@@ -204,7 +213,7 @@ func existing(ctx context.Context, c client.ScheduleClient) (map[string]declarat
 	return out, nil
 }
 
-func declaredBy(a client.ScheduleAction) (declaration, bool, error) {
+func (s Server) declaredBy(a client.ScheduleAction) (declaration, bool, error) {
 	action, ok := a.(*client.ScheduleWorkflowAction)
 	if !ok {
 		return declaration{}, false, nil
@@ -214,7 +223,7 @@ func declaredBy(a client.ScheduleAction) (declaration, bool, error) {
 		return declaration{}, false, nil
 	}
 	var d declaration
-	err := converter.GetDefaultDataConverter().FromPayload(payload, &d)
+	err := s.Converter.FromPayload(payload, &d)
 	return d, err == nil, err
 }
 
@@ -240,63 +249,65 @@ func difference(was, will map[string]string) []string {
 }
 
 // Apply makes the changes. It goes on after an error and returns all of them.
-func Apply(ctx context.Context, c client.ScheduleClient, changes []Change) error {
+func (s Server) Apply(ctx context.Context, changes []Change) error {
 	var all []error
 	for _, ch := range changes {
-		if err := ch.apply(ctx, c); err != nil {
+		if err := ch.apply(ctx, s); err != nil {
 			all = append(all, fmt.Errorf("%s schedule %s: %w", ch.Action, ch.ID, err))
 		}
 	}
 	return errors.Join(all...)
 }
 
-func (ch Change) apply(ctx context.Context, c client.ScheduleClient) error {
+func (ch Change) apply(ctx context.Context, s Server) error {
 	switch ch.Action {
 	case Create:
-		if _, err := c.Create(ctx, ch.options); err != nil {
+		if _, err := s.Create(ctx, ch.options); err != nil {
 			return err
 		}
-		return ch.remember(ctx, c)
+		return ch.remember(ctx, s)
 	case Update:
-		if err := c.GetHandle(ctx, ch.ID).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: ch.update}); err != nil {
+		if err := s.GetHandle(ctx, ch.ID).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: ch.update(s)}); err != nil {
 			return err
 		}
-		return ch.remember(ctx, c)
+		return ch.remember(ctx, s)
 	case Delete:
-		return c.GetHandle(ctx, ch.ID).Delete(ctx)
+		return s.GetHandle(ctx, ch.ID).Delete(ctx)
 	}
 	return fmt.Errorf("unknown action %q", ch.Action)
 }
 
 // update puts the declared settings into the schedule as it is. Whether it is paused is kept as a person left it, unless
 // the file changed its mind about it.
-func (ch Change) update(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
-	s := in.Description.Schedule
-	was, _, err := declaredBy(s.Action)
-	if err != nil {
-		return nil, err
+func (ch Change) update(on Server) func(client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+	return func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+		s := in.Description.Schedule
+		was, _, err := on.declaredBy(s.Action)
+		if err != nil {
+			return nil, err
+		}
+		o := ch.options
+		s.Action, s.Spec = o.Action, &o.Spec
+		if s.Policy == nil {
+			s.Policy = &client.SchedulePolicies{}
+		}
+		s.Policy.Overlap, s.Policy.CatchupWindow = o.Overlap, o.CatchupWindow
+		if s.State == nil {
+			s.State = &client.ScheduleState{}
+		}
+		s.State.Note = o.Note
+		if was.Settings["paused"] != fmt.Sprint(o.Paused) {
+			s.State.Paused = o.Paused
+		}
+		return &client.ScheduleUpdate{Schedule: &s}, nil
 	}
-	o := ch.options
-	s.Action, s.Spec = o.Action, &o.Spec
-	if s.Policy == nil {
-		s.Policy = &client.SchedulePolicies{}
-	}
-	s.Policy.Overlap, s.Policy.CatchupWindow = o.Overlap, o.CatchupWindow
-	if s.State == nil {
-		s.State = &client.ScheduleState{}
-	}
-	s.State.Note = o.Note
-	if was.Settings["paused"] != fmt.Sprint(o.Paused) {
-		s.State.Paused = o.Paused
-	}
-	return &client.ScheduleUpdate{Schedule: &s}, nil
 }
 
 // remember puts into the memo what the server made of the schedule.
-func (ch Change) remember(ctx context.Context, c client.ScheduleClient) error {
-	return c.GetHandle(ctx, ch.ID).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+func (ch Change) remember(ctx context.Context, on Server) error {
+	return on.GetHandle(ctx, ch.ID).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 		s := in.Description.Schedule
-		d, ok, err := declaredBy(s.Action)
+		d, ok, err := on.declaredBy(s.Action)
 		if err != nil || !ok {
 			return nil, err
 		}
