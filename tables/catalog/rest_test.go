@@ -127,6 +127,20 @@ func TestTokensAndClientCredentials(t *testing.T) {
 	require.NotContains(t, err.Error(), "hunter3", "not even where the server repeats it")
 }
 
+func TestARefusalThatRepeatsTheTokenDoesNotTellIt(t *testing.T) {
+	uri := restServer(t, `{}`, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(401)
+		fmt.Fprintf(w, `{"error":{"message":%q,"type":"NotAuthorizedException","code":401}}`, "not "+r.Header.Get("Authorization"))
+	})
+	cat, err := catalog.Open(t.Context(), catalog.Config{Type: "rest", URI: uri, Credential: `hunter2"<&`})
+	require.NoError(t, err)
+	defer cat.Close()
+	_, err = cat.LoadTable(t.Context(), ident)
+	require.ErrorIs(t, err, fault.ErrDenied)
+	require.ErrorContains(t, err, "not Bearer [the credential]")
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
 func TestABranchNeedsNessie(t *testing.T) {
 	_, err := catalog.Open(t.Context(), catalog.Config{Type: "rest", URI: restServer(t, `{}`, nil), Branch: "work"})
 	require.ErrorContains(t, err, `branch "work": only Nessie has branches`)

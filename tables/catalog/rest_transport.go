@@ -79,8 +79,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method == http.MethodGet && resp.StatusCode == http.StatusOK && strings.HasSuffix(req.URL.Path, "/v1/config") {
 		t.learn(body)
 	}
-	if resp.StatusCode >= 300 && len(body) > 0 && !json.Valid(body) {
-		body = plainAnswer(resp, body)
+	if resp.StatusCode >= 300 && len(body) > 0 {
+		body = withoutCredential(req, body)
+		if !json.Valid(body) {
+			body = plainAnswer(resp, body)
+		}
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	resp.ContentLength = int64(len(body))

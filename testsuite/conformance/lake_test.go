@@ -21,17 +21,15 @@ import (
 )
 
 // TestLakeOnNessieAndS3 runs the example pipeline, as it is, where catalog, tables and deliveries are all elsewhere, in
-// portions, and looks for secrets in everything that was kept of it.
+// portions.
 func TestLakeOnNessieAndS3(t *testing.T) {
 	s3 := servers.VersityGW(t)
 	nessie := servers.Nessie(t, s3)
 	l := lab.New(t, lab.Build(t))
-	const token = "planted-token-of-the-catalog"
-	l.Write("token", []byte(token+"\n"))
 	l.Write("varve.yaml", fmt.Appendf(nil, `
 environments:
   prod:
-    catalog: {type: rest, uri: %q, warehouse: %s, credential: {file: token}}
+    catalog: {type: rest, uri: %q, warehouse: %s}
     store: {s3: {region: %s, endpoint: %q, path_style: true, access_key: {env: VARVE_TEST_KEY}, secret_key: {env: VARVE_TEST_SECRET}}}
 `, nessie.URI, nessie.Warehouse, s3.Region, s3.Endpoint))
 	l.Env = []string{"VARVE_ENVIRONMENT=prod", "VARVE_TEST_KEY=" + s3.AccessKey, "VARVE_TEST_SECRET=" + s3.SecretKey}
@@ -43,7 +41,6 @@ environments:
 	require.NoError(t, err)
 	all := reference.Deliveries(t, l)
 	all = all[slices.IndexFunc(all, func(name string) bool { return name >= reference.WiderFrom })-2:]
-	var said strings.Builder
 	for _, portion := range [][]string{all[:12], all[12 : len(all)-1], all[len(all)-1:]} {
 		reference.Deliver(t, l, "landing", portion...) // for DuckDB's view of them
 		for _, name := range portion {
@@ -53,7 +50,6 @@ environments:
 		}
 		out := l.Trigger("run", "flights", "-p", "landing="+landing)
 		require.Zero(t, out.Code, "%s%s", out.Stdout, out.Stderr)
-		said.WriteString(out.Stdout + out.Stderr)
 		reference.Check(t, l, "landing")
 	}
 	for _, table := range l.Run("flights", "-p", "landing="+landing).Tables {
@@ -65,19 +61,6 @@ environments:
 	back := l.Trigger("table", "rollback", "silver.flights", "--to", "1234567890", "--yes")
 	require.NotZero(t, back.Code)
 	require.Contains(t, back.Stderr, "Nessie shows the current snapshot alone")
-	out := l.Trigger("run", "flights", "-p", "landing=s3://"+s3.Bucket+"/nowhere/at-all")
-	said.WriteString(out.Stdout + out.Stderr)
-	l.Env[2] = "VARVE_TEST_SECRET=planted-wrong-secret"
-	out = l.Trigger("table", "head", "silver.flights")
-	require.NotZero(t, out.Code)
-	said.WriteString(out.Stdout + out.Stderr)
-
-	for _, secret := range []string{token, s3.SecretKey, "planted-wrong-secret"} {
-		require.NotContains(t, said.String(), secret)
-		for _, kept := range []string{l.Path(".varve"), filepath.Join(s3.Folder, "buckets")} { // histories; tables, plans, checkpoints
-			require.Empty(t, holding(t, kept, secret))
-		}
-	}
 	require.Empty(t, staged(t, filepath.Join(s3.Folder, "buckets")), "nothing is left staged")
 }
 
