@@ -79,8 +79,9 @@ bench-merge-bounded: ## 20M rows with string keys into 5M under 512 MB, and with
 	@go build -o bin/bench-merge ./bench/merge
 	@$$(bench/install)/venv/bin/python bench/merge/bounded.py $${BENCH_WORK:-.varve/bench} bin/bench-merge $${BENCH_OUT:-bench/out/merge-bounded.json}
 
-bench-merge-bounded-smoke: ## the same at a twentieth: fails when the rows differ or the memory is exceeded
+bench-merge-bounded-smoke: ## the same at a twentieth, and rows of 1,000 columns: fails when the rows differ or the memory is exceeded
 	@SCALE=0.05 BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/merge-bounded-smoke.json $(MAKE) --no-print-directory bench-merge-bounded
+	@TRENDS=columns COLUMNS=1000 SCALE=0.1 RUNS=1 BENCH_WORK=.varve/bench-smoke $(MAKE) --no-print-directory bench-merge-trend
 
 generate: ## regenerate schema/ and docs/reference from the language's definition
 	go generate ./...

@@ -3,7 +3,9 @@
 
 usage: trend.py WORK VARVE_BENCH_BINARY OUT.json
 environment: SCALE (1) shrinks targets and sources; RUNS (3); TRENDS (rows,columns,files); SIZES (1,10,100), millions of rows;
-COLUMNS (10,100,1000); FILES (10,100,1000,10000)
+COLUMNS (10,100,1000); FILES (10,100,1000,10000); BUDGET (512), the worker's memory in MB
+
+It fails if a MERGE exceeds the budget.
 """
 import json
 import os
@@ -15,7 +17,8 @@ import sys
 here = os.path.dirname(os.path.abspath(__file__))
 work, varve, out = map(os.path.abspath, sys.argv[1:4])
 scale, runs = float(os.environ.get("SCALE", "1")), int(os.environ.get("RUNS", "3"))
-results = []
+budget = int(os.environ.get("BUDGET", "512"))
+results, wrong = [], []
 
 
 def numbers(name, default):
@@ -30,11 +33,14 @@ def trend(label, data, make, cases):
         table = f"{work}/trend-{strategy}"
         shutil.rmtree(table, ignore_errors=True)
         for commands in (["prepare"], [c for name in cases for c in [f"merge {name}", "reset"] * (runs + 1)]):
-            done = subprocess.run([varve, strategy, data, table], input="\n".join(commands) + "\n", stdout=subprocess.PIPE, text=True, check=True)
+            done = subprocess.run([varve, strategy, data, table], input="\n".join(commands) + "\n", stdout=subprocess.PIPE, text=True, check=True,
+                                  env=dict(os.environ, MEMORY=str(budget)))
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         for name in cases:
             timed = [a for c, a in zip(commands, answers) if c == f"merge {name}"][1:]
             case, d = f"trend/{label}/{name}/{strategy}", timed[-1]["detail"]
+            if timed[-1]["peak_rss_mb"] > budget:
+                wrong.append(f"{case}: {timed[-1]['peak_rss_mb']} MB are over the budget of {budget} MB")
             seconds = statistics.median(a["seconds"] for a in timed)
             results.append({"case": case, "system": "varve", "median_s": seconds, "runs": [a["seconds"] for a in timed], "peak_rss_mb": timed[-1]["peak_rss_mb"], "detail": d})
             print(f"{case:36} {seconds:9.2f} {d['files_scanned']:8} {d['files_pruned']:7} {d['bytes_written'] / 1e6:11.1f} {timed[-1]['peak_rss_mb']:8}", flush=True)
@@ -61,3 +67,5 @@ if "files" in trends:  # 2M rows, of which 20k change
         trend(f"{n:.0f}files", data, make, cases)
 os.makedirs(os.path.dirname(out), exist_ok=True)
 json.dump(results, open(out, "w"), indent=1)
+if wrong:
+    sys.exit("\n".join(wrong))

@@ -24,7 +24,7 @@ const (
 	maxFooterSize = 256 << 20
 )
 
-// Carried is a data file being written anew. Encode may be called by several goroutines at once; Add, Close and Abort are for
+// Carried is a data file being written anew. Several goroutines may make row groups, each its own; Add, Close and Abort are for
 // one.
 type Carried struct {
 	carrier *Carrier
@@ -97,66 +97,76 @@ func (f *Carried) readFooter() error {
 
 // CarriedGroup is a new version of a row group, encoded as far as it changed.
 type CarriedGroup struct {
+	file    *Carried
+	number  int
 	row     *metadata.FileMetaData
-	pieces  []piece
+	fresh   [][]piece // of each of the table's columns that was encoded
+	pieces  []piece   // of all, once the group is ended
 	rows    int64
 	size    int64 // in the file, about
 	carried int64 // bytes that are copied
 	nans    map[int]int64
 }
 
-// Encode makes a new version of a row group of so many rows. columns has the values of each of the table's columns, in chunks;
-// those that are nil are carried, which takes that they fit and that no row is gone.
-func (f *Carried) Encode(group int, columns [][]arrow.Array, rows int64) (out *CarriedGroup, err error) {
-	err = protect(func() error {
-		out, err = f.encode(group, columns, rows)
-		return err
-	})
+// Begin begins a new version of a row group, of so many rows.
+func (f *Carried) Begin(group int, rows int64) (*CarriedGroup, error) {
+	row, err := f.carrier.blank()
 	if err != nil {
 		return nil, fmt.Errorf("rewrite %s: row group %d: %w", f.df.FilePath(), group, err)
 	}
-	return out, nil
+	return &CarriedGroup{file: f, number: group, row: row, fresh: make([][]piece, len(f.carrier.leaves)), rows: rows, nans: map[int]int64{}}, nil
 }
 
-func (f *Carried) encode(group int, columns [][]arrow.Array, rows int64) (*CarriedGroup, error) {
-	out := &CarriedGroup{rows: rows, nans: map[int]int64{}}
-	var given []int
-	for i, c := range columns {
-		if c != nil {
-			given = append(given, i)
-		} else if !f.Fits(group, i) || rows != f.starts[group+1]-f.starts[group] {
-			return nil, fmt.Errorf("column %s cannot be carried", f.carrier.layout.arrow.Field(i).Name)
-		}
-	}
-	var err error
-	if out.row, err = f.carrier.blank(); err != nil {
-		return nil, err
-	}
-	var fresh []piece
-	if len(given) > 0 {
-		fragment, pieces, err := f.carrier.encode(f.ctx, given, columns, rows)
+// Encode encodes the values, in chunks, of some of the table's columns (by index, ascending); each column once. Only what is
+// encoded is kept, so a wide row group can be made of a few columns at a time.
+func (g *CarriedGroup) Encode(columns []int, values [][]arrow.Array) error {
+	err := protect(func() error {
+		fragment, pieces, err := g.file.carrier.encode(g.file.ctx, columns, values, g.rows)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		fresh, out.nans = pieces, fragment.nans
+		for id, n := range fragment.nans {
+			g.nans[id] += n
+		}
+		for _, c := range columns {
+			n := g.file.carrier.leaves[c].to - g.file.carrier.leaves[c].from
+			g.fresh[c], pieces = pieces[:n], pieces[n:]
+		}
+		return nil
+	})
+	return g.wrap(err)
+}
+
+func (g *CarriedGroup) wrap(err error) error {
+	if err == nil {
+		return nil
 	}
-	for i, leaves := range f.carrier.leaves {
-		n := leaves.to - leaves.from
-		if columns[i] != nil {
-			out.pieces, fresh = append(out.pieces, fresh[:n]...), fresh[n:]
+	return fmt.Errorf("rewrite %s: row group %d: %w", g.file.df.FilePath(), g.number, err)
+}
+
+// End makes the group whole: columns that were not encoded are carried, which takes that they fit and that no row is gone.
+func (g *CarriedGroup) End() error { return g.wrap(protect(g.end)) }
+
+func (g *CarriedGroup) end() error {
+	f := g.file
+	for i, encoded := range g.fresh {
+		if encoded != nil {
+			g.pieces = append(g.pieces, encoded...)
 			continue
 		}
-		f.addNoNaNs(out.nans, i)
+		if !f.Fits(g.number, i) || g.rows != f.starts[g.number+1]-f.starts[g.number] {
+			return fmt.Errorf("column %s cannot be carried", f.carrier.layout.arrow.Field(i).Name)
+		}
+		f.addNoNaNs(g.nans, i)
 		for leaf := f.columns[i].from; leaf < f.columns[i].to; leaf++ {
-			p := f.piece(group, leaf)
-			out.pieces = append(out.pieces, p)
-			out.carried += f.footer.RowGroups[group].Columns[leaf].MetaData.TotalCompressedSize
+			g.pieces = append(g.pieces, f.piece(g.number, leaf))
+			g.carried += f.footer.RowGroups[g.number].Columns[leaf].MetaData.TotalCompressedSize
 		}
 	}
-	for _, p := range out.pieces {
-		out.size += p.meta.RowGroups[p.group].Columns[p.leaf].MetaData.TotalCompressedSize
+	for _, p := range g.pieces {
+		g.size += p.meta.RowGroups[p.group].Columns[p.leaf].MetaData.TotalCompressedSize
 	}
-	return out, nil
+	return nil
 }
 
 // addNoNaNs counts no NaN for the floating-point columns below a column that is carried: with one, it would not fit.
@@ -164,19 +174,19 @@ func (f *Carried) addNoNaNs(nans map[int]int64, column int) {
 	countFieldNaNs(nans, f.carrier.layout.arrow.Field(column), array.MakeArrayOfNull(allocator, f.carrier.layout.arrow.Field(column).Type, 0), nil)
 }
 
-// encode encodes some columns of a row group.
-func (c *Carrier) encode(ctx context.Context, given []int, columns [][]arrow.Array, rows int64) (fragment, []piece, error) {
+// encode encodes the values of some columns of a row group.
+func (c *Carrier) encode(ctx context.Context, columns []int, values [][]arrow.Array, rows int64) (fragment, []piece, error) {
 	part := *c.layout
-	fields := make([]arrow.Field, len(given))
-	chunks := make([][]arrow.Array, len(given))
+	fields := make([]arrow.Field, len(columns))
+	chunks := make([][]arrow.Array, len(columns))
 	defer func() {
 		for _, c := range chunks {
 			releaseAll(c)
 		}
 	}()
-	for i, column := range given {
+	for i, column := range columns {
 		fields[i] = c.layout.arrow.Field(column)
-		for _, a := range columns[column] {
+		for _, a := range values[i] {
 			conformed, err := conformArray(ctx, a, fields[i].Type)
 			if err != nil {
 				return fragment{}, nil, fmt.Errorf("column %s: %w", fields[i].Name, err)

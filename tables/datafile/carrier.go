@@ -104,6 +104,9 @@ func (c *Carrier) bindPartition() error {
 // changes does not keep its order.
 func (c *Carrier) SortColumns() []int { return c.sorts }
 
+// Partitions tells whether the partition that a row lies in depends on a top-level column, by index.
+func (c *Carrier) Partitions(column int) bool { return len(c.sources[column]) > 0 }
+
 // Moves sets moved[i] where value i of fresh puts its row into another partition than value i of old does. Both are of the
 // table's top-level column of the index given.
 func (c *Carrier) Moves(column int, old, fresh arrow.Array, moved []bool) {

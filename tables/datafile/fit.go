@@ -51,16 +51,23 @@ func (f *Carried) RowGroups() int { return len(f.starts) - 1 }
 // Positions are those of a row group's rows: from first to before end.
 func (f *Carried) Positions(group int) (first, end int64) { return f.starts[group], f.starts[group+1] }
 
-// DecodedBytes estimates what some columns of a row group take in memory; dictionaries may hide more.
-func (f *Carried) DecodedBytes(group int, columns []int) int64 {
-	rg, total := f.footer.RowGroups[group], int64(0)
-	for _, c := range columns {
-		for leaf := f.columns[c].from; leaf < f.columns[c].to; leaf++ {
-			total += max(rg.Columns[leaf].MetaData.GetTotalUncompressedSize(), rg.NumRows*8)
-		}
-		if f.columns[c].to == 0 { // in another form
-			total += max(rg.TotalByteSize/int64(len(rg.Columns)), rg.NumRows*8)
-		}
+// DecodedBytes estimates what a column of a row group takes in memory; a dictionary may hide more.
+func (f *Carried) DecodedBytes(group, column int) (total int64) {
+	rg, leaves := f.footer.RowGroups[group], f.columns[column]
+	if leaves.to == 0 { // in another form
+		return max(rg.TotalByteSize/int64(len(rg.Columns)), rg.NumRows*8)
+	}
+	for leaf := leaves.from; leaf < leaves.to; leaf++ {
+		total += max(rg.Columns[leaf].MetaData.GetTotalUncompressedSize(), rg.NumRows*8)
+	}
+	return total
+}
+
+// StoredBytes is what a row group takes in the file.
+func (f *Carried) StoredBytes(group int) int64 {
+	total := int64(0)
+	for _, c := range f.footer.RowGroups[group].Columns {
+		total += max(c.MetaData.TotalCompressedSize, 0)
 	}
 	return total
 }

@@ -78,6 +78,7 @@ type rowGroup struct {
 	verdicts   []verdict
 	updates    []verdict
 	source     *frame // the source's columns of the updates
+	room       int64  // that it takes of the changer's
 }
 
 // run takes row groups through decoding and encoding, some at a time and in the
@@ -85,7 +86,7 @@ type rowGroup struct {
 func (c *carrying) run(verdicts []verdict) error {
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
-	results := make(chan chan editResult, cap(c.c.slots))
+	results := make(chan chan editResult, c.c.atOnce())
 	var fed error
 	go func() {
 		defer close(results)
@@ -103,7 +104,7 @@ func (c *carrying) run(verdicts []verdict) error {
 		if err != nil {
 			cancel(err)
 		}
-		<-c.c.slots
+		c.c.room.Release(r.room)
 	}
 	if err == nil {
 		err = fed
@@ -127,9 +128,8 @@ func (c *carrying) feed(ctx context.Context, verdicts []verdict, results chan<- 
 		}
 		rg.verdicts, verdicts = verdicts[:n], verdicts[n:]
 		rg.updates = c.c.updates(rg.verdicts)
-		select {
-		case c.c.slots <- struct{}{}:
-		case <-ctx.Done():
+		rg.room = c.roomOf(rg)
+		if c.c.room.Acquire(ctx, rg.room) != nil {
 			return context.Cause(ctx)
 		}
 		result := make(chan editResult, 1)
@@ -137,7 +137,7 @@ func (c *carrying) feed(ctx context.Context, verdicts []verdict, results chan<- 
 		if len(rg.updates) > 0 {
 			var err error
 			if rg.source, err = c.cur.take(ctx, source, rg.updates); err != nil {
-				result <- editResult{err: err}
+				result <- editResult{rowGroup: rg, err: err}
 				return err
 			}
 		}
@@ -147,6 +147,23 @@ func (c *carrying) feed(ctx context.Context, verdicts []verdict, results chan<- 
 		return fmt.Errorf("%s: row %d is not there any more", c.f.task.File.FilePath(), verdicts[0].position)
 	}
 	return nil
+}
+
+// atOnce is how many row groups are worked on at one time, at most.
+func (c *changer) atOnce() int64 { return int64(max(c.options.Parallelism, 1) + 1) }
+
+// roomOf is about what a row group takes while it is worked on: encoded, the
+// columns that are decoded at one time twice, and the source's rows.
+func (c *carrying) roomOf(rg rowGroup) int64 {
+	bytes := c.file.StoredBytes(rg.number) + 2*portionBytes(c.c.options.MemoryLimit)
+	if n := int64(len(rg.updates)); n > 0 {
+		all := int64(0)
+		for column := range c.c.target.NumFields() {
+			all += c.file.DecodedBytes(rg.number, column)
+		}
+		bytes += all / int64(rg.end-rg.first) * n
+	}
+	return min(max(bytes, c.c.space/c.c.atOnce()), c.c.space)
 }
 
 // lay puts a row group into the new file, and rows that left it into the

@@ -142,10 +142,10 @@ func (w *carryWorld) round(db *sql.DB) int64 {
 	if w.rng.IntN(3) == 0 {
 		w.evolve()
 	}
-	if w.rng.IntN(4) == 0 { // row groups too large to decode in memory
-		whole := maxDecoded
-		maxDecoded = func(int64) int64 { return 200 }
-		defer func() { maxDecoded = whole }()
+	if w.rng.IntN(2) == 0 { // row groups too large to decode in memory, by columns or at all
+		portion, bytes := portionBytes, []int64{100, 400, 1000}[w.rng.IntN(3)]
+		portionBytes = func(int64) int64 { return bytes }
+		defer func() { portionBytes = portion }()
 	}
 	before := [2]arrow.RecordBatch{w.rows(carriedTable), w.rows(decodedTable)}
 	source, o := w.source(before[carriedTable]), w.options()

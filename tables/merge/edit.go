@@ -31,14 +31,15 @@ type editResult struct {
 type edit struct {
 	*carrying
 	rowGroup
-	ctx    context.Context
-	chunks [][]arrow.Array // of each column that was read, of all live rows
-	live   []uint32        // positions
-	at     []int32         // row of each update
-	update []int32         // of each row: its update, or -1
-	fresh  []arrow.Array   // of each column in which an update changes a value: the updates' new values
-	leaves []bool          // of each update: its row moves to another partition
-	gone   int             // rows that do not stay: deleted now or moved
+	ctx      context.Context
+	chunks   [][]arrow.Array // of each column that is decoded at the moment, of all live rows
+	live     []uint32        // positions
+	at       []int32         // row of each update
+	update   []int32         // of each row: its update, or -1
+	compared []bool          // of each column: whether it is known if an update changes a value
+	fresh    []arrow.Array   // of each column in which an update changes a value: the updates' new values
+	leaves   []bool          // of each update: its row moves to another partition
+	gone     int             // rows that do not stay: deleted now or moved
 }
 
 // edit decodes what has to be decoded of a row group, and encodes what changed.
@@ -53,7 +54,10 @@ func (c *carrying) edit(ctx context.Context, rg rowGroup) (out editResult) {
 	if c.c.lineage {
 		columns += len(lineageColumns)
 	}
-	e := &edit{carrying: c, rowGroup: rg, ctx: ctx, chunks: make([][]arrow.Array, columns), fresh: make([]arrow.Array, columns), leaves: make([]bool, len(rg.updates))}
+	e := &edit{
+		carrying: c, rowGroup: rg, ctx: ctx, chunks: make([][]arrow.Array, columns), compared: make([]bool, columns),
+		fresh: make([]arrow.Array, columns), leaves: make([]bool, len(rg.updates)),
+	}
 	defer e.release()
 	if err := e.place(); err != nil {
 		out.err = err
@@ -62,30 +66,57 @@ func (c *carrying) edit(ctx context.Context, rg rowGroup) (out editResult) {
 	if out.stream = e.tooLarge(); out.stream {
 		return out
 	}
-	if out.err = e.compare(); out.err != nil {
-		return out
+	out.err = e.run(&out)
+	return out
+}
+
+// run works through the columns, some at a time. Those that rows are
+// partitioned by come first: what they say of rows that leave decides what can
+// be carried of all others.
+func (e *edit) run(out *editResult) error {
+	carrier, err := e.c.carrier(e.ctx)
+	if err != nil {
+		return err
 	}
-	out.carried = int64(len(e.live) - len(rg.verdicts))
-	e.gone = len(rg.verdicts) - len(rg.updates)
+	if err := e.compare(slices.DeleteFunc(slices.Clone(e.c.columns), func(c int) bool { return !carrier.Partitions(c) })); err != nil {
+		return err
+	}
+	out.carried = int64(len(e.live) - len(e.verdicts))
+	e.gone = len(e.verdicts) - len(e.updates)
 	for _, left := range e.leaves {
 		if left {
 			e.gone++
 		}
 	}
-	if out.err = e.readRest(); out.err != nil {
-		return out
+	stay, moving := e.staying(), e.moving()
+	if len(stay) > 0 {
+		if out.encoded, err = e.file.Begin(e.number, int64(len(stay))); err != nil {
+			return err
+		}
 	}
-	if out.encoded, out.err = e.encode(); out.err != nil {
-		return out
+	out.moved = make([][]arrow.Array, (len(moving)+batchRows-1)/batchRows)
+	for i := range out.moved {
+		out.moved[i] = make([]arrow.Array, len(e.chunks))
 	}
-	out.moved, out.err = e.moved()
-	return out
+	for _, columns := range e.portions() {
+		if err == nil {
+			err = e.portion(columns, stay, moving, out)
+		}
+	}
+	if err == nil && out.encoded != nil {
+		err = out.encoded.End()
+	}
+	if err != nil {
+		for _, b := range out.moved {
+			rows.Release(b)
+		}
+		out.moved = nil
+	}
+	return err
 }
 
 func (e *edit) release() {
-	for _, c := range e.chunks {
-		rows.Release(c)
-	}
+	e.drop()
 	rows.Release(e.fresh)
 }
 
@@ -124,21 +155,6 @@ const removed = -2
 
 // whole tells whether all rows of the group stay.
 func (e *edit) whole() bool { return e.gone == 0 && len(e.live) == int(e.end-e.first) }
-
-// tooLarge tells whether what surely has to be decoded exceeds what a writer may hold.
-func (e *edit) tooLarge() bool {
-	var read []int
-	for c := range e.chunks {
-		if len(e.verdicts) > len(e.updates) || !e.whole() || !e.file.Fits(e.number, c) || len(e.updates) > 0 && slices.Contains(e.c.columns, c) {
-			read = append(read, c)
-		}
-	}
-	return len(read) > 0 && e.file.DecodedBytes(e.number, read) > maxDecoded(e.c.options.MemoryLimit)
-}
-
-// maxDecoded is how many bytes of a row group may be decoded at once, where a
-// writer may hold limit. Tests make it small.
-var maxDecoded = func(limit int64) int64 { return max(limit, minGroupBytes) }
 
 // read decodes columns of all live rows.
 func (e *edit) read(columns []int) error {
@@ -191,14 +207,15 @@ func (e *edit) gather(column int, rowNumbers []int32) (arrow.Array, error) {
 	return a, nil
 }
 
-// compare computes the updates' new values and keeps those of columns in which
-// one differs from the old.
-func (e *edit) compare() error {
-	if len(e.updates) == 0 {
+// compare computes the updates' new values of columns and keeps those of columns
+// in which one differs from the old.
+func (e *edit) compare(columns []int) error {
+	columns = slices.DeleteFunc(columns, func(c int) bool { return e.compared[c] })
+	if len(e.updates) == 0 || len(columns) == 0 {
 		return nil
 	}
-	_, target := e.c.needs(e.c.columns)
-	read := slices.Clone(e.c.columns)
+	_, target := e.c.needs(columns)
+	read := slices.Clone(columns)
 	for _, name := range target {
 		read = append(read, e.c.target.FieldIndices(name)[0])
 	}
@@ -215,11 +232,12 @@ func (e *edit) compare() error {
 		}
 		picked.add(targetScope+name, a)
 	}
-	fresh, err := e.c.updated(e.ctx, e.source.join(picked), e.updates, e.c.columns)
+	fresh, err := e.c.updated(e.ctx, e.source.join(picked), e.updates, columns)
 	if err != nil {
 		return err
 	}
-	for i, column := range e.c.columns {
+	for i, column := range columns {
+		e.compared[column] = true
 		if err := e.keepIfChanged(column, fresh[i]); err != nil {
 			rows.Release(fresh[i+1:])
 			return err
@@ -253,28 +271,6 @@ func (e *edit) keepIfChanged(column int, fresh arrow.Array) error {
 	return err
 }
 
-// readRest decodes what cannot be carried: all columns if rows are gone, else
-// those whose bytes do not fit.
-func (e *edit) readRest() error {
-	var columns []int
-	for c := range e.chunks {
-		if !e.whole() || !e.file.Fits(e.number, c) || e.isLineage(c) && len(e.updates) > 0 {
-			columns = append(columns, c)
-		}
-	}
-	if len(columns) > 0 && e.isLineage(columns[len(columns)-1]) { // one follows from both
-		n := len(e.chunks)
-		columns = append(slices.DeleteFunc(columns, e.isLineage), n-2, n-1)
-	}
-	if err := e.read(columns); err != nil {
-		return err
-	}
-	if n := len(e.chunks); e.c.lineage && e.chunks[n-1] != nil {
-		return e.completeLineage()
-	}
-	return nil
-}
-
 func (e *edit) isLineage(column int) bool { return column >= e.c.target.NumFields() }
 
 // completeLineage gives all rows the ids and sequence numbers that they have.
@@ -296,39 +292,25 @@ func (e *edit) completeLineage() error {
 	return nil
 }
 
-// encode makes the new row group out of the rows that stay.
-func (e *edit) encode() (*datafile.CarriedGroup, error) {
+// staying are the rows that stay.
+func (e *edit) staying() []int32 {
 	stay := make([]int32, 0, len(e.live))
 	for i, u := range e.update {
 		if u != removed && (u < 0 || !e.leaves[u]) {
 			stay = append(stay, int32(i))
 		}
 	}
-	if len(stay) == 0 {
-		return nil, nil
-	}
-	columns := make([][]arrow.Array, len(e.chunks))
-	defer func() {
-		for i, c := range columns {
-			if c != nil && &c[0] != &e.chunks[i][0] {
-				rows.Release(c)
-			}
-		}
-	}()
-	for c := range columns {
-		var err error
-		switch {
-		case e.fresh[c] == nil && e.whole() && e.file.Fits(e.number, c) && !(e.isLineage(c) && e.chunks[c] != nil):
-		case e.fresh[c] == nil && e.whole():
-			columns[c] = e.chunks[c]
-		default:
-			columns[c], err = e.overlay(c, stay)
-		}
-		if err != nil {
-			return nil, err
+	return stay
+}
+
+// moving are the rows whose new versions go to another partition.
+func (e *edit) moving() (out []int32) {
+	for u, left := range e.leaves {
+		if left {
+			out = append(out, e.at[u])
 		}
 	}
-	return e.file.Encode(e.number, columns, int64(len(stay)))
+	return out
 }
 
 // overlay is a column of some rows, with the new values of those updated.
@@ -349,30 +331,6 @@ func (e *edit) overlay(column int, stay []int32) (out []arrow.Array, err error) 
 			return nil, fmt.Errorf("column %s: %w", e.c.stored()[column], err)
 		}
 		out = append(out, a)
-	}
-	return out, nil
-}
-
-// moved are the new versions of rows that go to another partition.
-func (e *edit) moved() ([][]arrow.Array, error) {
-	var moving []int32
-	for u, left := range e.leaves {
-		if left {
-			moving = append(moving, e.at[u])
-		}
-	}
-	if len(moving) == 0 {
-		return nil, nil
-	}
-	out := make([][]arrow.Array, (len(moving)+batchRows-1)/batchRows)
-	for c := range e.chunks {
-		parts, err := e.overlay(c, moving)
-		if err != nil {
-			return nil, err
-		}
-		for i, a := range parts {
-			out[i] = append(out[i], a)
-		}
 	}
 	return out, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/varve-lake/varve/tables/datafile"
 )
@@ -45,9 +46,10 @@ type changer struct {
 	meta    table.Metadata
 	columns []int // that some update clause may change
 	options datafile.WriterOptions
-	// slots has one place for each row group of a file written anew that is worked
-	// on, over all groups.
-	slots chan struct{}
+	// room is for the row groups of files written anew that are worked on, over
+	// all groups, in bytes.
+	room  *semaphore.Weighted
+	space int64
 	once  sync.Once
 	bytes *datafile.Carrier
 	err   error
@@ -58,7 +60,10 @@ func newChanger(b *binding, r *reader, options datafile.WriterOptions) (*changer
 	if !ok {
 		return nil, fmt.Errorf("merge into %s: its store cannot be written to", b.table)
 	}
-	return &changer{binding: b, reader: r, fs: fs, meta: r.meta, columns: b.changing(), options: options, slots: make(chan struct{}, max(options.Parallelism, 1)+1)}, nil
+	space := max(b.opts.MemoryLimit/2, minGroupBytes)
+	return &changer{
+		binding: b, reader: r, fs: fs, meta: r.meta, columns: b.changing(), options: options, room: semaphore.NewWeighted(space), space: space,
+	}, nil
 }
 
 // group is a writer of one group's new rows, opened when there is a first one.
