@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/varve-lake/varve/internal/fault"
 	"github.com/varve-lake/varve/sources/glob"
 )
 
@@ -157,7 +158,9 @@ func (w walk) entries(dir string, at glob.State) ([]entry, error) {
 			entries = append(entries, w.entry(dir, fs.FileInfoToDirEntry(info)))
 		}
 	} else {
+		fault.Before("list", dir)
 		list, err := os.ReadDir(filepath.FromSlash(dir))
+		fault.After("list", dir)
 		if err != nil && !missing(err) {
 			return nil, err
 		}
@@ -218,7 +221,9 @@ func (l Local) Open(ctx context.Context, uri string) (Content, error) {
 	} else if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("open %s: not a regular file", p)
 	}
+	fault.Before("open", p)
 	f, err := os.Open(p)
+	fault.After("open", p)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,38 @@
-// Package fault lets a test build stop the process dead at a named point of a run.
+// Package fault lets a test build stop a process dead at a chosen place of a run.
 //
-// A build with the tag "faults" reads VARVE_FAULT=name:n and kills itself, as kill -9 would, at the n-th time (1 if
-// left out) that the point is passed. VARVE_HOLD=name=path keeps everyone who comes by a point waiting there until the file
-// exists, so that a test says what happens first. In any other build Point does nothing.
+// A build with the tag "faults" reads these variables. In any other build the functions are empty, and nothing is read.
+//
+//	VARVE_FAULT=name:n    kill at the n-th time (1 if left out) that the point is passed
+//	VARVE_FAULT=io:n      kill at the n-th side of an I/O, counted from the beginning of the first run
+//	VARVE_VICTIM=pid,self whom to kill, as kill -9 would; the process itself if left out. Who kills others alone goes on
+//	VARVE_HOLD=name=path  keep everyone who comes by a point waiting there until the file exists, so that a test says what
+//	                      happens first
+//	VARVE_TRACE=path      append each side of an I/O, and each point, to a file, a line each: number (0 of a point), side,
+//	                      operation, and what it is on
+//
+// An I/O has two sides, before and after. Those of the local file system, of S3, of the SQL catalogs and of the REST
+// catalogs are counted: each call that opens, makes, writes, syncs, renames, removes or lists a file, each request, each
+// operation of a catalog.
 package fault
+
+import "net/http"
+
+const (
+	// IO is the name that VARVE_FAULT gives the sides of I/Os.
+	IO = "io"
+	// Self stands for the process itself in VARVE_VICTIM.
+	Self = "self"
+
+	// SideBefore and SideAfter are the sides of an I/O, as the trace calls them, and SidePoint stands there for a point.
+	SideBefore = "before"
+	SideAfter  = "after"
+	SidePoint  = "point"
+)
+
+// Doer sends HTTP requests.
+type Doer interface {
+	Do(*http.Request) (*http.Response, error)
+}
 
 // The points, in the order in which a build passes them. Each stands before or after one I/O, so that a kill there
 // leaves that I/O undone or done, and nothing that follows.

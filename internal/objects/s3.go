@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/varve-lake/varve/internal/fault"
 	"github.com/varve-lake/varve/internal/patience"
 )
 
@@ -71,7 +72,7 @@ func (c S3) AWSConfig(ctx context.Context, silence time.Duration) (aws.Config, e
 	if cfg.Region == "" && c.Endpoint != "" {
 		cfg.Region = "us-east-1" // part of the signature; others than Amazon rarely look at it
 	}
-	cfg.HTTPClient = patientClient{cfg.HTTPClient, patience.Or(silence)}
+	cfg.HTTPClient = fault.Client(patientClient{cfg.HTTPClient, patience.Or(silence)})
 	return cfg, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	injected "github.com/varve-lake/varve/internal/fault"
 	"github.com/varve-lake/varve/internal/patience"
 	"github.com/varve-lake/varve/tables/fault"
 )
@@ -56,7 +57,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
 	req = req.Clone(httptrace.WithClientTrace(req.Context(), trace))
 	t.address(req)
+	injected.Sending(req)
 	resp, err := t.send.RoundTrip(req)
+	injected.Answered(req)
 	if err != nil {
 		return nil, &transportError{connected, err}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	iceio "github.com/apache/iceberg-go/io"
+
+	"github.com/varve-lake/varve/internal/fault"
 )
 
 // Local is the local file system. It is safe for concurrent use.
@@ -32,7 +34,9 @@ func (Local) Open(uri string) (iceio.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	fault.Before("open", path)
 	f, err := os.Open(path)
+	fault.After("open", path)
 	if err != nil {
 		return nil, classify("open", uri, err)
 	}
@@ -45,7 +49,9 @@ func (Local) ReadFile(uri string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	fault.Before("read", path)
 	data, err := os.ReadFile(path)
+	fault.After("read", path)
 	return data, classify("read", uri, err)
 }
 
@@ -78,7 +84,10 @@ func (Local) Remove(uri string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil {
+	fault.Before("remove", path)
+	err = os.Remove(path)
+	fault.After("remove", path)
+	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -93,6 +102,8 @@ func (Local) RemoveAll(uri string) error {
 	if err != nil {
 		return err
 	}
+	fault.Before("remove all", path)
+	defer fault.After("remove all", path)
 	return classify("remove", uri, os.RemoveAll(path))
 }
 
@@ -119,6 +130,8 @@ func (Local) WalkDir(root string, fn fs.WalkDirFunc) error {
 	if err != nil {
 		return err
 	}
+	fault.Before("list", path)
+	defer fault.After("list", path)
 	if path == root {
 		return classify("list", root, filepath.WalkDir(path, fn))
 	}
@@ -133,6 +146,8 @@ func (Local) MkdirAll(uri string) error {
 	if err != nil {
 		return err
 	}
+	fault.Before("make folder", path)
+	defer fault.After("make folder", path)
 	return classify("create folder", uri, mkdirAll(path))
 }
 
@@ -142,7 +157,9 @@ func (Local) Stat(uri string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
+	fault.Before("stat", path)
 	info, err := os.Stat(path)
+	fault.After("stat", path)
 	return info, classify("stat", uri, err)
 }
 
@@ -168,7 +185,10 @@ func move(from, to string, do func(src, dst string) error) error {
 	if err != nil {
 		return err
 	}
-	if err := do(src, dst); err != nil {
+	fault.Before("rename", dst)
+	err = do(src, dst)
+	fault.After("rename", dst)
+	if err != nil {
 		return classify("rename "+from+" to", to, err)
 	}
 	return classify("sync folder of", to, syncDir(filepath.Dir(dst)))

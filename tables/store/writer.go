@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/varve-lake/varve/internal/fault"
 )
 
 // Writer writes one file. Nothing is at the file's name until Close has returned nil; after an error, or Abort, nothing
@@ -18,6 +20,8 @@ type Writer struct {
 }
 
 func create(uri, path string) (*Writer, error) {
+	fault.Before("create", path)
+	defer fault.After("create", path)
 	dir, name := filepath.Split(path)
 	if err := mkdirAll(filepath.Clean(dir)); err != nil {
 		return nil, classify("create", uri, err)
@@ -31,13 +35,17 @@ func create(uri, path string) (*Writer, error) {
 
 // Write implements io.Writer.
 func (w *Writer) Write(p []byte) (int, error) {
+	fault.Before("write", w.path)
 	n, err := w.tmp.Write(p)
+	fault.After("write", w.path)
 	return n, w.fail(err)
 }
 
 // ReadFrom implements io.ReaderFrom.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
+	fault.Before("write", w.path)
 	n, err := w.tmp.ReadFrom(r)
+	fault.After("write", w.path)
 	return n, w.fail(err)
 }
 
@@ -71,15 +79,19 @@ func (w *Writer) publish() error {
 	if err := w.tmp.Chmod(0o644); err != nil {
 		return err
 	}
+	fault.Before("sync", w.path)
 	if err := w.tmp.Sync(); err != nil {
 		return err
 	}
+	fault.After("sync", w.path)
 	if err := w.tmp.Close(); err != nil {
 		return err
 	}
+	fault.Before("publish", w.path)
 	if err := os.Rename(w.tmp.Name(), w.path); err != nil {
 		return err
 	}
+	fault.After("publish", w.path)
 	return syncDir(filepath.Dir(w.path))
 }
 
