@@ -7,7 +7,7 @@ SOURCES     := $(shell find . -name '*.go' -not -path './.varve/*')
 # Packages that link the Temporal server take minutes to compile under the race detector and have no shared state of ours.
 RACE        := $(shell go list ./... 2>/dev/null | grep -vE '/cmd/|/internal/devserver|/testsuite')
 
-.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-all test-simulation test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend test-differential bench-merge-bounded bench-merge-bounded-smoke generate histories clean
+.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-kinds test-kill-all test-simulation test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend test-differential bench-merge-bounded bench-merge-bounded-smoke generate histories clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -43,11 +43,14 @@ test-differential: ## random MERGEs beside Spark's; PyIceberg, Spark and DuckDB 
 	testsuite/peers/install
 	VARVE_PEERS=1 go test -timeout 60m -count=1 -run TestPeers ./tables ./tables/merge
 
-test-kill: ## kill -9 at ten points of a run, over activities and commits; the run completes after a restart
-	VARVE_KILL=few go test -timeout 30m -count=1 -parallel 4 ./testsuite/kill/...
+test-kill: ## kill -9 of worker, server and both, at some points and I/Os of a run, locally and on S3 + Nessie (installs them); VARVE_SEED=n
+	VARVE_KILL=few VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 30m -count=1 -parallel 8 ./testsuite/kill/...
 
-test-kill-all: ## the same at every point
-	VARVE_KILL=all go test -timeout 60m -count=1 -parallel 4 ./testsuite/kill/...
+test-kill-kinds: ## the same at every point and each kind of I/O, some 600 kills; writes the table of docs/kill-matrix.md
+	VARVE_KILL=kinds VARVE_SERVERS=$$(testsuite/servers/install) VARVE_KILL_TABLE=$(CURDIR)/docs/kill-matrix.md go test -timeout 5h -count=1 -parallel 12 ./testsuite/kill/...
+
+test-kill-all: ## the same before and after every single I/O, some 6000 kills, for a night
+	VARVE_KILL=all VARVE_SERVERS=$$(testsuite/servers/install) VARVE_KILL_TABLE=$(CURDIR)/docs/kill-matrix.md go test -timeout 24h -count=1 -parallel 12 ./testsuite/kill/...
 
 test-catalogs: build ## every catalog through one conformance suite, on servers that it starts (installs them; JDK 17 and 25, Maven, Python)
 	VARVE_BIN=$(CURDIR)/bin VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 20m -count=1 ./testsuite/conformance -run 'TestCatalog|TestLake'

@@ -81,8 +81,8 @@ func checkStock(t *testing.T, l *lab.Lab) {
 
 // mergePoints are where a MERGE in groups is killed.
 func mergePoints() []string {
-	if os.Getenv("VARVE_KILL") != "all" {
-		return []string{fault.MergeDivided, fault.MergeFilesWritten + ":2", fault.MergeResultsRead}
+	if os.Getenv("VARVE_KILL") == "few" {
+		return []string{fault.MergeFilesWritten + ":2"}
 	}
 	return []string{
 		fault.MergeGroupsStored, fault.MergeDivided, fault.MergeBefore + ":3", fault.MergeFilesWritten + ":2",

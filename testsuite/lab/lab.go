@@ -267,13 +267,13 @@ func (l *Lab) startWorker(flags []string) *Worker {
 	}
 	go func() { _ = w.cmd.Wait(); close(w.done) }()
 	l.t.Cleanup(w.Kill)
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	for !strings.Contains(w.Log(), "msg=ready") {
 		select {
 		case <-w.done:
 			l.t.Fatalf("worker ended before it was ready:\n%s", w.Log())
 		case <-deadline:
-			l.t.Fatalf("worker is not ready after a minute:\n%s", w.Log())
+			l.t.Fatalf("worker is not ready after three minutes:\n%s", w.Log())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -295,7 +295,10 @@ func (w *Worker) Address() string {
 }
 
 // Identity tells the worker apart from others in the events of a history.
-func (w *Worker) Identity() string { return fmt.Sprintf("%d@", w.cmd.Process.Pid) }
+func (w *Worker) Identity() string { return fmt.Sprintf("%d@", w.PID()) }
+
+// PID is the process's id.
+func (w *Worker) PID() int { return w.cmd.Process.Pid }
 
 // Kill is kill -9, and waits for the end.
 func (w *Worker) Kill() {

@@ -74,6 +74,39 @@ func (r REST) Merge(t testing.TB, from, into string) {
 	r.api(t, http.MethodPost, "trees/"+url.PathEscape(into+"@"+r.hash(t, into))+"/history/merge", map[string]string{"fromRefName": from, "fromHash": r.hash(t, from)})
 }
 
+// Commits counts the commits of a branch of Nessie's that put each table, by its name.
+func (r REST) Commits(t testing.TB, branch string) map[string]int {
+	t.Helper()
+	out := map[string]int{}
+	for token := ""; ; {
+		var page struct {
+			LogEntries []struct {
+				Operations []struct {
+					Type    string
+					Key     struct{ Elements []string }
+					Content struct{ Type string }
+				}
+			}
+			HasMore bool
+			Token   string
+		}
+		path := "trees/" + url.PathEscape(branch) + "/history?fetch=ALL&page-token=" + url.QueryEscape(token)
+		if err := json.Unmarshal(r.api(t, http.MethodGet, path, nil), &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range page.LogEntries {
+			for _, op := range entry.Operations {
+				if op.Type == "PUT" && op.Content.Type == "ICEBERG_TABLE" {
+					out[strings.Join(op.Key.Elements, ".")]++
+				}
+			}
+		}
+		if token = page.Token; !page.HasMore {
+			return out
+		}
+	}
+}
+
 func (r REST) hash(t testing.TB, branch string) string {
 	t.Helper()
 	var out struct{ Reference struct{ Hash string } }

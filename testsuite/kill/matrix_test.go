@@ -1,0 +1,200 @@
+package kill
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/internal/fault"
+	"github.com/varve-lake/varve/testsuite/lab"
+)
+
+// TestKillMatrix kills the worker, the server, or both, at points and before and after I/Os, on the local default and on S3
+// with Nessie. After the restart rows, snapshots, checkpoints and the staging area are as if nobody had been killed.
+//
+// VARVE_KILL=few is a sample, with VARVE_SEED; kinds takes some of each kind of I/O, and all is every side of every I/O.
+func TestKillMatrix(t *testing.T) {
+	if os.Getenv("VARVE_KILL") == "" {
+		t.Skip("make test-kill sets VARVE_KILL: this takes minutes")
+	}
+	bin := lab.Build(t, "faults")
+	t.Run("local", func(t *testing.T) { matrix(t, bin, onLocal(), "local") })
+	t.Run("nessie", func(t *testing.T) { matrix(t, bin, onNessie(t), "nessie") })
+}
+
+func matrix(t *testing.T, bin string, on *backend, short string) {
+	shared := lab.Empty(t, bin).StartWorker()
+	x := &trial{t: t, on: on, name: short + "-undisturbed", victim: worker}
+	x.start(bin, shared)
+	whole := x.complete()
+	x.worker.Kill()
+	checkWhole(t, on, whole)
+	passed := trace(t, x.lab.Path("trace"))
+	points := map[string]bool{}
+	total := int64(0)
+	for _, s := range passed {
+		if total = max(total, s.number); s.when == fault.SidePoint {
+			points[s.op] = true
+		}
+	}
+	files := on.left(t, x.lab).all
+	t.Logf("%d sides of I/Os, %d points", total, len(points))
+
+	for _, c := range chosen(t, points, passed) {
+		name := fmt.Sprintf("%s-%s-%s", short, c.victim, strings.NewReplacer(":", "-", ".", "-").Replace(c.at))
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of the time goes by waiting for the heartbeats of the dead
+			x := &trial{t: t, on: on, name: name, victim: c.victim, at: c.at}
+			end := left{}
+			t.Cleanup(func() {
+				if x.killed {
+					report.add(outcome{on.name, x.victim, x.last, x.left, end.all - files, !t.Failed()})
+				}
+			})
+			x.start(bin, shared)
+			got := x.complete()
+			require.True(t, x.killed || c.mayMiss, "nobody was killed at %s", c.at)
+			require.Equal(t, whole.history, masked(got.history, whole.history))
+			require.Equal(t, whole.commits, got.commits, "commits of each table by the catalog's history")
+			end = on.left(t, x.lab)
+			require.Zero(t, end.staged, "nothing is left staged")
+			x.worker.Kill()
+			if x.victim != worker {
+				x.server.Kill()
+			}
+		})
+	}
+}
+
+// checkWhole holds what a lake has in which nobody was killed against what the deliveries say.
+func checkWhole(t *testing.T, on *backend, whole seen) {
+	t.Helper()
+	for delivered := 1; delivered <= len(deliveries()); delivered++ {
+		if on.commits != nil && delivered < len(deliveries()) {
+			continue // the tables' metadata shows the head alone
+		}
+		for name, want := range expected(delivered) {
+			history := whole.history[name]
+			if on.commits == nil {
+				require.Len(t, history, len(deliveries()), "snapshots of %s", name)
+				history = history[delivered-1:]
+			}
+			require.Len(t, history[0], len(want), name)
+			if name != "silver.orders__quarantine" {
+				require.Equal(t, want, history[0], name)
+			}
+		}
+	}
+}
+
+// masked replaces the quarantine's keys, which are each lake's own, where there are as many of them, all different.
+func masked(got, whole map[string][][]string) map[string][][]string {
+	const name = "silver.orders__quarantine"
+	if len(got[name]) != len(whole[name]) {
+		return got
+	}
+	for i, keys := range got[name] {
+		different := map[string]bool{}
+		for _, key := range keys {
+			different[key] = true
+		}
+		if len(different) != len(whole[name][i]) || len(keys) != len(different) {
+			return got
+		}
+	}
+	got[name] = whole[name]
+	return got
+}
+
+// killing is a place to kill at.
+type killing struct {
+	victim, at string
+	// mayMiss says that a run may not come by there, since the number of I/Os is not always quite the same.
+	mayMiss bool
+}
+
+// fewPoints are those of the short form: something is made, staged and committed, and the workflow does not know.
+var fewPoints = []string{fault.PrepareEnsured, fault.MergeResultStored, fault.CommitDone}
+
+// chosen are the places of this form of the test, among those that an undisturbed trial passed.
+func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
+	if only := os.Getenv("VARVE_KILL_ONLY"); only != "" { // victim@place, to see one again
+		victim, at, _ := strings.Cut(only, "@")
+		return []killing{{victim, at, true}}
+	}
+	form := os.Getenv("VARVE_KILL")
+	var out []killing
+	for _, p := range fault.Points {
+		if few := slices.Contains(fewPoints, p); points[p] && (form != "few" || few) {
+			out = append(out, killing{worker, p, false})
+		} else if few {
+			t.Errorf("the trial does not come by %s", p)
+		}
+	}
+	total := int64(0)
+	for _, s := range passed {
+		total = max(total, s.number)
+	}
+	random := rand.New(rand.NewPCG(seed(t), 0))
+	add := func(victim string, n int64) {
+		k := killing{victim, fmt.Sprintf("%s:%d", fault.IO, n), n > total*8/10}
+		if !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	switch form {
+	case "all":
+		for _, victim := range []string{worker, server, both} {
+			for n := int64(1); n <= total; n++ {
+				add(victim, n)
+			}
+		}
+	case "kinds":
+		for _, numbers := range kinds(passed) {
+			for _, victim := range []string{worker, worker, server, both} {
+				add(victim, numbers[random.IntN(len(numbers))])
+			}
+		}
+	default:
+		for _, victim := range []string{worker, worker, worker, worker, worker, server, server, both} {
+			add(victim, 1+random.Int64N(total*8/10))
+		}
+	}
+	return out
+}
+
+// kinds are the numbers of the sides of I/Os of one kind each, in the order of their first ones.
+func kinds(passed []side) (out [][]int64) {
+	index := map[string]int{}
+	for _, s := range passed {
+		if s.when == fault.SidePoint {
+			continue
+		}
+		kind := s.when + " " + s.String()
+		i, ok := index[kind]
+		if !ok {
+			i = len(out)
+			index[kind] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], s.number)
+	}
+	return out
+}
+
+func seed(t *testing.T) uint64 {
+	n := uint64(20130220)
+	if text := os.Getenv("VARVE_SEED"); text != "" {
+		var err error
+		n, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err, "VARVE_SEED")
+	}
+	t.Logf("VARVE_SEED=%d", n)
+	return n
+}
