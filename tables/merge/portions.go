@@ -95,9 +95,11 @@ func (e *edit) portions() (out [][]int) {
 // writer may hold limit. Tests make it small.
 var portionBytes = func(limit int64) int64 { return max(limit/2, minGroupBytes) }
 
-// readRest decodes those of the columns that are not carried.
+// readRest decodes those of the columns that are not carried, as far as they are
+// not decoded: what a partition column was compared for may have been let go of.
 func (e *edit) readRest(columns []int) error {
-	if err := e.read(slices.DeleteFunc(slices.Clone(columns), e.carries)); err != nil {
+	needed := slices.DeleteFunc(slices.Clone(columns), func(c int) bool { return e.fresh[c] == nil && e.carries(c) })
+	if err := e.read(needed); err != nil {
 		return err
 	}
 	if n := len(e.chunks); e.c.lineage && e.chunks[n-1] != nil {
