@@ -181,7 +181,8 @@ func (d *deletion) counted(r Result) Result {
 	s := d.plan.Stats()
 	r.Inserted, r.RowsIn = d.result.Inserted, d.result.RowsIn
 	r.Updated, r.Unchanged, r.Deleted = 0, 0, s.Deleted+d.deleted
-	r.FilesScanned, r.FilesPruned, r.GroupsRedone = s.FilesScanned, s.FilesPruned, s.GroupsRedone
+	r.FilesScanned, r.FilesPruned = s.FilesScanned, s.FilesPruned
+	r.GroupsWritten, r.GroupsRedone = s.Groups, s.GroupsRedone
 	r.BytesRead, r.BytesWritten = s.BytesRead, s.BytesWritten+d.result.BytesWritten
 	if d.out != nil {
 		r.FilesAdded, r.FilesRemoved, r.DeleteFilesAdded = len(d.out.AddData), len(d.out.RemoveData), len(d.out.AddDeletes)

@@ -61,6 +61,8 @@ type Result struct {
 	Conflicts       int `json:"conflicts,omitempty"`
 	UnknownOutcomes int `json:"unknown_outcomes,omitempty"`
 	GroupsRedone    int `json:"groups_redone,omitempty"`
+	// GroupsWritten counts the file groups that a merge, or the deletion of rows, changed, as it committed them.
+	GroupsWritten int `json:"groups_written,omitempty"`
 
 	// Stages says how long each took: a merge's load, prune, match, write and insert, and commit, which is what every
 	// operation does.
@@ -185,7 +187,7 @@ func (r *Result) merged(s merge.Stats) {
 	r.FilesAdded, r.FilesRemoved, r.DeleteFilesAdded = s.FilesAdded, s.FilesRemoved, s.DeleteFilesAdded
 	r.FilesScanned, r.FilesPruned = s.FilesScanned, s.FilesPruned
 	r.BytesRead, r.BytesWritten = s.BytesRead, s.BytesWritten
-	r.GroupsRedone, r.Warnings = s.GroupsRedone, s.Warnings
+	r.GroupsWritten, r.GroupsRedone, r.Warnings = s.Groups, s.GroupsRedone, s.Warnings
 	if r.Stages == nil {
 		r.Stages = map[string]time.Duration{}
 	}

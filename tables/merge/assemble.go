@@ -30,7 +30,7 @@ func (p *Plan) change() *commit.Change {
 	}
 	s.Inserted = p.inserts.rows
 	s.Unchanged = int64(p.matched.GetCardinality()) - int64(applied.GetCardinality()) + p.inserts.without
-	s.FilesScanned = len(p.files)
+	s.FilesScanned, s.Groups = len(p.files), len(p.groups)
 	s.FilesAdded, s.FilesRemoved, s.DeleteFilesAdded = len(out.AddData), len(out.RemoveData), len(out.AddDeletes)
 	s.BytesWritten = 0
 	for _, files := range [][]iceberg.DataFile{out.AddData, out.AddDeletes} {

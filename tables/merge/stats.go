@@ -32,6 +32,7 @@ type Stats struct {
 	DeleteFilesAdded int
 	BytesRead        int64 // of the table's files, data and deletes, by all attempts
 	BytesWritten     int64
+	Groups           int // file groups that something changes in, and that are written, redone and fanned out as one
 	GroupsRedone     int // file groups done again after a conflict
 	SpilledBytes     int64
 

@@ -28,15 +28,26 @@ type REST struct {
 // IcebergREST starts Apache's reference server with its tables in the bucket.
 func IcebergREST(t testing.TB, s3 S3) REST {
 	t.Helper()
-	dir := Folder(t)
-	port := Port(t)
-	env := []string{
+	return icebergREST(t, []string{
 		"CATALOG_WAREHOUSE=s3://" + s3.Bucket + "/rest", "CATALOG_IO__IMPL=org.apache.iceberg.aws.s3.S3FileIO",
 		"CATALOG_S3_ENDPOINT=" + s3.Endpoint, "CATALOG_S3_PATH__STYLE__ACCESS=true", "AWS_REGION=" + s3.Region,
+		"AWS_ACCESS_KEY_ID=" + s3.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s3.SecretKey,
+	})
+}
+
+// IcebergRESTLocal starts Apache's reference server with its tables in a folder of this machine.
+func IcebergRESTLocal(t testing.TB, warehouse string) REST {
+	t.Helper()
+	return icebergREST(t, []string{"CATALOG_WAREHOUSE=file://" + warehouse, "CATALOG_IO__IMPL=org.apache.iceberg.hadoop.HadoopFileIO"})
+}
+
+func icebergREST(t testing.TB, env []string) REST {
+	t.Helper()
+	dir := Folder(t)
+	port := Port(t)
+	env = append(env,
 		// Its own default, an SQLite in memory, is forgotten when a connection ends; two connections lock each other out.
-		"CATALOG_URI=jdbc:sqlite:" + filepath.Join(t.TempDir(), "rest.db"), "CATALOG_CLIENTS=1",
-		"AWS_ACCESS_KEY_ID=" + s3.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s3.SecretKey, fmt.Sprintf("CATALOG_REST_PORT=%d", port),
-	}
+		"CATALOG_URI=jdbc:sqlite:"+filepath.Join(t.TempDir(), "rest.db"), "CATALOG_CLIENTS=1", fmt.Sprintf("CATALOG_REST_PORT=%d", port))
 	p := start(t, "Iceberg's REST server", env, java(t, 17), "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", jar(t, dir, "iceberg-open-api-1.10.0.jar"),
 		"org.apache.iceberg.rest.RESTCatalogServer")
 	r := REST{URI: fmt.Sprintf("http://127.0.0.1:%d", port)}

@@ -1,0 +1,224 @@
+package contention
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/merge"
+)
+
+// patience is how long processes may take in all: they are on a machine that may be busy with others, and a test that
+// hangs should say where.
+const patience = 20 * time.Minute
+
+// racer is a process that takes part.
+type racer struct {
+	job    job
+	cmd    *exec.Cmd
+	input  io.WriteCloser
+	output *bufio.Reader
+	said   bytes.Buffer
+}
+
+func start(t *testing.T, ctx context.Context, j job) *racer {
+	t.Helper()
+	dir := t.TempDir()
+	j.Out = filepath.Join(dir, "report.json")
+	path := filepath.Join(dir, "job.json")
+	content, err := json.Marshal(j)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	self, err := os.Executable()
+	require.NoError(t, err)
+	r := &racer{job: j, cmd: exec.CommandContext(ctx, self)}
+	r.cmd.Env = append(os.Environ(), jobVariable+"="+path, "GOMAXPROCS=2")
+	r.cmd.Stderr = &r.said
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	r.input, err = r.cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := r.cmd.StdoutPipe()
+	require.NoError(t, err)
+	r.output = bufio.NewReader(out)
+	require.NoError(t, r.cmd.Start())
+	t.Cleanup(func() { _ = r.cmd.Process.Kill(); _ = r.cmd.Wait() })
+	return r
+}
+
+// ready waits until the process stands at the gate.
+func (r *racer) ready(t *testing.T) {
+	t.Helper()
+	line, err := r.output.ReadString('\n')
+	if err != nil || line != "ready\n" {
+		_ = r.cmd.Wait()
+		t.Fatalf("%s did not come to the gate: %q %v\n%s", r.job.Name, line, err, r.said.String())
+	}
+}
+
+func (r *racer) open(t *testing.T) {
+	t.Helper()
+	_, err := io.WriteString(r.input, "go\n")
+	require.NoError(t, err)
+}
+
+// stop tells it that nothing more is to be begun.
+func (r *racer) stop() { _ = r.input.Close() }
+
+// report waits for the process's end, which is to be a good one.
+func (r *racer) report(t *testing.T) []done {
+	t.Helper()
+	_, _ = io.Copy(io.Discard, r.output)
+	if err := r.cmd.Wait(); err != nil {
+		t.Errorf("%s: %v\n%s", r.job.Name, err, r.said.String())
+	}
+	content, err := os.ReadFile(r.job.Out)
+	require.NoError(t, err)
+	var out []done
+	require.NoError(t, json.Unmarshal(content, &out))
+	return out
+}
+
+// prepare makes the table with its first rows.
+func prepare(t *testing.T, p place, initial int64) *tables.Lake {
+	t.Helper()
+	ctx := t.Context()
+	lake, err := p.open(ctx)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, lake.Close()) })
+	tbl, _, err := lake.Ensure(ctx, tables.Definition{Name: table, Schema: columns, PartitionBy: []string{"p"}})
+	require.NoError(t, err)
+	rows := make(source, initial)
+	for k := range initial {
+		rows[k] = rowOf(k, 0)
+	}
+	in, err := rows.appended()
+	require.NoError(t, err)
+	staged, err := tbl.Stage(ctx, in, tables.StageOptions{})
+	require.NoError(t, err)
+	_, err = tbl.Append(ctx, tables.CommitOptions{ID: commit.ID{Writer: "initial", Token: "initial"}, Summary: map[string]string{idKey: "initial"}}, staged)
+	require.NoError(t, err)
+	return lake
+}
+
+// race is what became of a work.
+type race struct {
+	work      work
+	reports   [][]done // by writer
+	compactor []done
+	wall      time.Duration // from the gate's opening to the last writer's end
+	history   *history
+	rows      []string
+}
+
+// strategyOf lets both strategies meet in one table.
+func strategyOf(writer int) merge.Strategy {
+	if writer%2 == 0 {
+		return merge.CopyOnWrite
+	}
+	return merge.MergeOnRead
+}
+
+// run lets the writers loose on a table, beside a compaction loop if asked for.
+func run(t *testing.T, p place, w work, compaction bool, strategy func(int) merge.Strategy) *race {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	lake := prepare(t, p, w.Initial)
+	var all []*racer
+	for i, changes := range w.Writers {
+		all = append(all, start(t, ctx, job{Place: p, Name: writerName(i), Strategy: strategy(i), Changes: changes}))
+	}
+	var compactor *racer
+	if compaction {
+		compactor = start(t, ctx, job{Place: p, Name: "compaction", Compact: true})
+		compactor.ready(t)
+	}
+	for _, r := range all {
+		r.ready(t)
+	}
+	began := now()
+	for _, r := range all {
+		r.open(t)
+	}
+	if compactor != nil {
+		compactor.open(t)
+	}
+	out := &race{work: w}
+	for _, r := range all {
+		report := r.report(t)
+		out.reports = append(out.reports, report)
+		for _, d := range report {
+			out.wall = max(out.wall, time.Duration(d.Ended-began))
+		}
+	}
+	if compactor != nil {
+		compactor.stop()
+		out.compactor = compactor.report(t)
+	}
+	out.look(t, lake)
+	return out
+}
+
+func writerName(i int) string { return "writer-" + string('a'+rune(i)) }
+
+// look takes the table's history and rows.
+func (r *race) look(t *testing.T, lake *tables.Lake) {
+	t.Helper()
+	tbl, err := lake.Table(t.Context(), table)
+	require.NoError(t, err)
+	r.history, err = historyOf(tbl.Iceberg().MetadataLocation())
+	require.NoError(t, err)
+	r.rows, err = texts(t.Context(), tbl)
+	require.NoError(t, err)
+}
+
+// check holds what came out against a serial order of the commits: that of the snapshots.
+func (r *race) check(t *testing.T) {
+	t.Helper()
+	at := map[string]int{}
+	for i, id := range r.history.order {
+		at[id] = i
+	}
+	require.Empty(t, r.history.twice, "no commit is there twice")
+	require.Empty(t, r.history.forks, "every snapshot is an ancestor of the head")
+	var acknowledged []done
+	for i, report := range r.reports {
+		require.Len(t, report, len(r.work.Writers[i]), "%s: every commit was made", writerName(i))
+		for _, d := range report {
+			require.Empty(t, d.Error)
+			require.False(t, d.Nobody, "%s changed something", d.ID)
+			require.Contains(t, at, d.ID, "an acknowledged commit is there")
+		}
+		acknowledged = append(acknowledged, report...)
+	}
+	require.Len(t, r.history.order, len(acknowledged), "nothing is there that nobody did")
+	for _, a := range acknowledged {
+		for _, b := range acknowledged {
+			if a.Ended < b.Began && at[a.ID] > at[b.ID] {
+				t.Errorf("%s was acknowledged before %s began, and comes after it", a.ID, b.ID)
+			}
+		}
+	}
+	want, err := replay(r.work, r.history.order)
+	require.NoError(t, err)
+	missing, extra := differ(want, r.rows)
+	if len(missing)+len(extra) > 0 {
+		t.Errorf("the rows are not those of the commits in their order: %d missing, %d others\nmissing:\n%s\nothers:\n%s",
+			len(missing), len(extra), few(missing), few(extra))
+	}
+}
+
+func few(rows []string) string { return strings.Join(rows[:min(len(rows), 20)], "\n") }
