@@ -13,8 +13,8 @@ import (
 )
 
 func (o Options) withDefaults() Options {
-	if o.MaxAttempts <= 0 {
-		o.MaxAttempts = 50
+	if o.maxFaults = o.MaxAttempts; o.MaxAttempts <= 0 {
+		o.MaxAttempts, o.maxFaults = 1000, 50
 	}
 	if o.MaxElapsed <= 0 {
 		o.MaxElapsed = 15 * time.Minute
@@ -53,6 +53,8 @@ const (
 	slowPlan = 100 * time.Millisecond
 	// maxLate bounds how often in a row a plan is found late and made anew, rather than be sent.
 	maxLate = 10
+	// crowd is how many writers of one table a wait for a conflict to pass is meant for.
+	crowd = 16
 )
 
 // errLate says that the head moved while a plan was being made.
@@ -84,18 +86,32 @@ func (p *protocol) backOff(ctx context.Context, cause error) error {
 	if errors.Is(cause, errLate) {
 		return nil // it has waited long enough
 	}
-	tries := p.tries - p.lateTries
-	if elapsed := p.opts.Now().Sub(p.began) - p.planning; tries >= p.opts.MaxAttempts || elapsed >= p.opts.MaxElapsed {
+	now := p.opts.Now()
+	if !errors.Is(cause, ErrConflict) {
+		p.faults++
+	}
+	tries, elapsed := p.tries-p.lateTries, now.Sub(p.began)-p.planning
+	if tries >= p.opts.MaxAttempts || p.faults >= p.opts.maxFaults || elapsed >= p.opts.MaxElapsed {
 		return fmt.Errorf("given up after %d attempts in %s: %w", tries, elapsed.Round(time.Millisecond), cause)
 	}
-	delay := p.opts.BaseDelay << min(tries-1, 20)
-	if delay <= 0 || delay > p.opts.MaxDelay {
-		delay = p.opts.MaxDelay
-	}
-	// Half of it is certain, so that the sum of many small rolls cannot spin.
-	delay = delay/2 + time.Duration(p.opts.Random()*float64(delay/2))
-	if err := p.opts.Sleep(ctx, delay); err != nil {
+	if err := p.opts.Sleep(ctx, p.delay(tries, now.Sub(p.tried), cause)); err != nil {
 		return errors.Join(err, cause)
 	}
 	return nil
+}
+
+// delay is how long to wait after an attempt that took some time. After a fault it grows up to MaxDelay, for nobody knows
+// how long the fault lasts. After a conflict it grows no longer than a crowd of writers take who do the same: else those
+// who lost sleep on when the others are long through.
+func (p *protocol) delay(tries int, took time.Duration, cause error) time.Duration {
+	longest := p.opts.MaxDelay
+	if errors.Is(cause, ErrConflict) {
+		longest = min(longest, crowd*max(took, p.opts.BaseDelay))
+	}
+	delay := p.opts.BaseDelay << min(tries-1, 20)
+	if delay <= 0 || delay > longest {
+		delay = longest
+	}
+	// Half of it is certain, so that the sum of many small rolls cannot spin.
+	return delay/2 + time.Duration(p.opts.Random()*float64(delay/2))
 }

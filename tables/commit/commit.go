@@ -40,7 +40,9 @@ type Catalog interface {
 
 // Options bound the protocol. The zero value is usable.
 type Options struct {
-	MaxAttempts int           // commits tried before giving up; 0 means 50
+	// MaxAttempts is how often a commit is tried before giving up. 0 means 50 times that ended in a fault, and 1,000 in all:
+	// a conflict is another writer's success, and sixteen who never rest may well have fifty before it is one's turn.
+	MaxAttempts int
 	MaxElapsed  time.Duration // without the time of planning, which has its own reasons to be long; 0 means 15 minutes
 	BaseDelay   time.Duration // the backoff's first; 0 means 20 ms
 	MaxDelay    time.Duration // the backoff's greatest; 0 means 5 s
@@ -56,6 +58,8 @@ type Options struct {
 	Now    func() time.Time
 	Sleep  func(ctx context.Context, d time.Duration) error
 	Random func() float64
+
+	maxFaults int // attempts that ended otherwise than by a conflict
 }
 
 // Event is something that the protocol survived.
@@ -122,12 +126,14 @@ type protocol struct {
 	plan  Planner
 	opts  Options
 	began time.Time
+	tried time.Time // when the attempt began
 	// planning is how long the planner took, over all attempts.
 	planning time.Duration
 
 	unproven  unproven
 	snapshots map[int64]bool // that this call has sent
 	tries     int            // attempts begun, whether or not they came to send something
+	faults    int            // of those, attempts that ended otherwise than by a conflict
 	lateTries int            // of those, attempts whose plan was late, and lateInRow those since the last that was not
 	lateInRow int
 	doubts    int // attempts with nothing to send after one that may have landed
@@ -146,6 +152,7 @@ func (p *protocol) name() string { return strings.Join(p.ident, ".") }
 // off from.
 func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	p.tries++
+	p.tried = p.opts.Now()
 
 	// Step 1: load the head. Whatever was known of the table is stale by now: another writer, or this one before it
 	// was killed, may have committed.

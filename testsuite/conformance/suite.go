@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func (s Subject) open(t testing.TB, cfg catalog.Config) *tables.Lake {
 	t.Helper()
 	lake, err := tables.OpenLake(ctx, tables.Config{
 		Catalog: cfg, TempDir: t.TempDir(), Parallelism: 2,
-		Commit: commit.Options{MaxElapsed: 2 * time.Minute, MaxAttempts: 200, MaxDelay: 500 * time.Millisecond},
+		Commit: commit.Options{MaxElapsed: 2 * time.Minute},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, lake.Close()) })
@@ -331,36 +332,47 @@ func testLostUpdate(t *testing.T, s Subject) {
 	}
 }
 
-// testFirstWriters has sixteen writers append to a table that is new and empty, each through a lake of its own.
+// testFirstWriters has sixteen writers append to a table that is new and empty, each through a lake of its own. None sends
+// its commit before all have seen the table empty, so that all but one meet a conflict.
 func testFirstWriters(t *testing.T, s Subject) {
 	const writers = 16
 	s.ensure(t, s.open(t, s.Config), "crowd.t", 2)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	conflicts := 0
+	var wg, gate sync.WaitGroup
+	gate.Add(writers)
+	results := make([]tables.Result, writers)
 	var want []row
 	for n := range writers {
 		lake := s.open(t, s.Config)
-		want = append(want, row{fmt.Sprintf("w%02d", n), int64(n)})
+		mine := row{fmt.Sprintf("w%02d", n), int64(n)}
+		want = append(want, mine)
 		wg.Go(func() {
+			atGate := sync.OnceFunc(gate.Done)
+			defer atGate() // whatever went wrong, the others go on
 			tbl, err := lake.Table(ctx, "crowd.t")
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			r, err := tbl.Append(ctx, by(fmt.Sprint("w", n), 1), stage(t, tbl, row{fmt.Sprintf("w%02d", n), int64(n)}))
-			if err != nil || !r.Committed {
-				t.Errorf("writer %d: %+v: %v", n, r, err)
+			opts := by(fmt.Sprint("w", n), 1)
+			opts.Require = func(context.Context, *table.Table) error {
+				atGate()
+				gate.Wait()
+				return nil
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			conflicts += r.Conflicts
+			if results[n], err = tbl.Append(ctx, opts, stage(t, tbl, mine)); err != nil || !results[n].Committed {
+				t.Errorf("writer %d: %+v: %v", n, results[n], err)
+			}
 		})
 	}
 	wg.Wait()
 	tbl, err := s.open(t, s.Config).Table(ctx, "crowd.t")
 	require.NoError(t, err)
 	require.Equal(t, texts(want...), contents(t, tbl, tables.Version{}))
+	conflicts := 0
+	for _, r := range results {
+		conflicts += r.Conflicts
+	}
+	require.GreaterOrEqual(t, conflicts, writers-1)
 	t.Logf("%d writers, %d conflicts", writers, conflicts)
 }
 
