@@ -13,14 +13,14 @@ import (
 	"github.com/varve-lake/varve/transforms/expression"
 )
 
-func long(name string) arrow.Field {
+func number(name string) arrow.Field {
 	return arrow.Field{Name: name, Type: arrow.PrimitiveTypes.Int64, Nullable: true}
 }
 
 var (
-	columns       = arrow.NewSchema([]arrow.Field{long("k"), long("p"), long("v"), long("n")}, nil)
+	columns       = arrow.NewSchema([]arrow.Field{number("k"), number("p"), number("v"), number("n")}, nil)
 	sourceColumns = arrow.NewSchema([]arrow.Field{
-		long("k"), long("p"), long("v"), long("n"), {Name: "del", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
+		number("k"), number("p"), number("v"), number("n"), {Name: "del", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
 	}, nil)
 )
 
