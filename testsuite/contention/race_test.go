@@ -185,39 +185,11 @@ func (r *race) look(t *testing.T, lake *tables.Lake) {
 	require.NoError(t, err)
 }
 
-// check holds what came out against a serial order of the commits: that of the snapshots.
+// check fails the test for everything that is wrong.
 func (r *race) check(t *testing.T) {
 	t.Helper()
-	at := map[string]int{}
-	for i, id := range r.history.order {
-		at[id] = i
-	}
-	require.Empty(t, r.history.twice, "no commit is there twice")
-	require.Empty(t, r.history.forks, "every snapshot is an ancestor of the head")
-	var acknowledged []done
-	for i, report := range r.reports {
-		require.Len(t, report, len(r.work.Writers[i]), "%s: every commit was made", writerName(i))
-		for _, d := range report {
-			require.Empty(t, d.Error)
-			require.False(t, d.Nobody, "%s changed something", d.ID)
-			require.Contains(t, at, d.ID, "an acknowledged commit is there")
-		}
-		acknowledged = append(acknowledged, report...)
-	}
-	require.Len(t, r.history.order, len(acknowledged), "nothing is there that nobody did")
-	for _, a := range acknowledged {
-		for _, b := range acknowledged {
-			if a.Ended < b.Began && at[a.ID] > at[b.ID] {
-				t.Errorf("%s was acknowledged before %s began, and comes after it", a.ID, b.ID)
-			}
-		}
-	}
-	want, err := replay(r.work, r.history.order)
-	require.NoError(t, err)
-	missing, extra := differ(want, r.rows)
-	if len(missing)+len(extra) > 0 {
-		t.Errorf("the rows are not those of the commits in their order: %d missing, %d others\nmissing:\n%s\nothers:\n%s",
-			len(missing), len(extra), few(missing), few(extra))
+	for _, p := range r.problems() {
+		t.Error(p)
 	}
 }
 
