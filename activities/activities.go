@@ -140,6 +140,9 @@ func (a *Activities) Register(r worker.ActivityRegistry) {
 	register(r, wire.ActivityMergeGroup, a.mergeGroup)
 	register(r, wire.ActivityCommit, a.commit)
 	register(r, wire.ActivityCleanup, a.cleanup)
+	register(r, wire.ActivityOpenBranch, a.openBranch)
+	register(r, wire.ActivityMergeBranch, a.mergeBranch)
+	register(r, wire.ActivityDropBranch, a.dropBranch)
 }
 
 // register wraps an activity with what they all need: a heartbeat, and an error that has its class.
@@ -153,7 +156,7 @@ func register[In, Out any](r worker.ActivityRegistry, name string, run func(cont
 			}
 			err = classify(ctx, err)
 		}()
-		return run(ctx, p, in)
+		return run(tables.OnBranch(ctx, wire.Branch(ctx)), p, in)
 	}
 	r.RegisterActivityWithOptions(wrapped, activity.RegisterOptions{Name: name})
 }

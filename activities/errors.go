@@ -146,7 +146,7 @@ func classOf(err error) string {
 func isUser(err error) bool {
 	for _, class := range []error{
 		errUser, tables.ErrNoSuchTable, tables.ErrNoSuchSnapshot, tables.ErrIncompatible, tables.ErrDefinition,
-		tables.ErrRewritten, tables.ErrExpired, merge.ErrOptions,
+		tables.ErrRewritten, tables.ErrExpired, tables.ErrNoBranches, merge.ErrOptions,
 	} {
 		if errors.Is(err, class) {
 			return true

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/varve-lake/varve/tables/catalog"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/fault"
 )
@@ -15,6 +16,8 @@ var (
 	ErrAbsent         = fault.ErrAbsent
 	ErrDenied         = fault.ErrDenied
 	ErrPassing        = fault.ErrPassing
+	// ErrNoBranches says that the catalog has no branches of its own.
+	ErrNoBranches = catalog.ErrNoBranches
 	// ErrSuperseded says that what the work of a commit rests on is no longer so; see commit.ID.
 	ErrSuperseded = commit.ErrSuperseded
 )

@@ -31,8 +31,12 @@ func (t *Table) Scan(ctx context.Context, opts ScanOptions) (array.RecordReader,
 	if out.Parallelism == 0 {
 		out.Parallelism = t.lake.cfg.Parallelism
 	}
-	if !opts.Version.IsHead() {
-		s, err := t.at(opts.Version)
+	t, version, err := t.AsOf(ctx, opts.Version)
+	if err != nil {
+		return nil, fmt.Errorf("scan %w", err)
+	}
+	if !version.IsHead() {
+		s, err := t.at(version)
 		if err != nil {
 			return nil, err
 		}

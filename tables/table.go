@@ -32,6 +32,7 @@ type Snapshot struct {
 	Refs      []string          `json:"refs,omitempty"` // branches and tags that point at it
 	Current   bool              `json:"current,omitempty"`
 	SchemaID  int               `json:"schema_id"`
+	Commit    string            `json:"commit,omitempty"` // of Nessie's, in which it became the table's; see History
 }
 
 // Version names a snapshot: by id, by time, or by branch or tag. At most one is set; none is the head.

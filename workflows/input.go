@@ -31,6 +31,10 @@ type RunInput struct {
 	Parameters Parameters `json:"parameters,omitempty"`
 	Tables     []string   `json:"tables,omitempty"`    // only these; all if empty
 	ResumeOf   string     `json:"resume_of,omitempty"` // workflow id of a run to go on from, or workflow id/run id
+	// Branch, of a catalog that has branches, is built on in place of the configured one; it is made of that if it is not
+	// there. With Merge it is merged, and removed, when all is built.
+	Branch string `json:"branch,omitempty"`
+	Merge  bool   `json:"merge,omitempty"`
 }
 
 // Parameters are given by hand, so numbers and booleans are taken for the strings that they look like.
@@ -67,6 +71,8 @@ type RunResult struct {
 	Tables   []wire.TableResult `json:"tables"`
 	Warnings []string           `json:"warnings,omitempty"`
 	Seconds  float64            `json:"seconds"`
+	Branch   string             `json:"branch,omitempty"` // that was built on, if not the configured one
+	Merged   string             `json:"merged,omitempty"` // the branch that it was merged into
 }
 
 // Progress answers QueryProgress of a run.

@@ -31,7 +31,8 @@ func RunPipeline(ctx workflow.Context, in RunInput) (*RunResult, error) {
 	if err := r.answerQueries(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.prepare(ctx); err != nil {
+	ctx, err := r.prepare(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if err := r.describe(ctx); err != nil {
@@ -60,7 +61,8 @@ func (r *run) answerQueries(ctx workflow.Context) error {
 
 // recalled is what a run that resumes this one has to know.
 func (r *run) recalled() wire.Recalled {
-	out := wire.Recalled{Compiled: r.compiled, Pipeline: r.in.Pipeline, Parameters: r.in.Parameters, Tables: r.in.Tables}
+	out := wire.Recalled{Compiled: r.compiled, Pipeline: r.in.Pipeline, Parameters: r.in.Parameters, Tables: r.in.Tables,
+		Branch: r.in.Branch, Merge: r.in.Merge}
 	for _, t := range r.tables {
 		if succeeded(t.State) {
 			out.Done = append(out.Done, t)
@@ -69,32 +71,47 @@ func (r *run) recalled() wire.Recalled {
 	return out
 }
 
-// prepare gets a plan, by compiling the pipeline or from the run to resume.
-func (r *run) prepare(ctx workflow.Context) error {
+// prepare gets a plan, by compiling the pipeline or from the run to resume, on the branch that the run builds on.
+func (r *run) prepare(ctx workflow.Context) (workflow.Context, error) {
 	var done []wire.TableResult
 	if r.in.ResumeOf != "" {
-		var recalled wire.Recalled
-		request := wire.RecallRequest{Of: r.in.ResumeOf}
-		if err := workflow.ExecuteActivity(short(ctx), wire.ActivityRecall, request).Get(ctx, &recalled); err != nil {
-			return err
+		var err error
+		if done, err = r.recall(ctx); err != nil {
+			return ctx, err
 		}
-		if r.in.Pipeline != "" && r.in.Pipeline != recalled.Pipeline {
-			return userError("run %s is of pipeline %s, not %s", r.in.ResumeOf, recalled.Pipeline, r.in.Pipeline)
-		}
-		r.in.Pipeline, r.in.Parameters = recalled.Pipeline, recalled.Parameters
-		if len(r.in.Tables) == 0 {
-			r.in.Tables = recalled.Tables
-		}
-		r.compiled, done = recalled.Compiled, recalled.Done
-	} else {
+	}
+	ctx, err := r.openBranch(ctx)
+	if err != nil {
+		return ctx, err
+	}
+	if r.in.ResumeOf == "" {
 		request := wire.CompileRequest{
 			Pipeline: r.in.Pipeline, Parameters: r.in.Parameters, Run: workflow.GetInfo(ctx).OriginalRunID,
 		}
 		if err := workflow.ExecuteActivity(short(ctx), wire.ActivityCompile, request).Get(ctx, &r.compiled); err != nil {
-			return err
+			return ctx, err
 		}
 	}
-	return r.begin(done)
+	return ctx, r.begin(done)
+}
+
+// recall takes over what the run to resume was asked for and has planned, and returns what it got done.
+func (r *run) recall(ctx workflow.Context) ([]wire.TableResult, error) {
+	var recalled wire.Recalled
+	request := wire.RecallRequest{Of: r.in.ResumeOf}
+	if err := workflow.ExecuteActivity(short(ctx), wire.ActivityRecall, request).Get(ctx, &recalled); err != nil {
+		return nil, err
+	}
+	if r.in.Pipeline != "" && r.in.Pipeline != recalled.Pipeline {
+		return nil, userError("run %s is of pipeline %s, not %s", r.in.ResumeOf, recalled.Pipeline, r.in.Pipeline)
+	}
+	r.in.Pipeline, r.in.Parameters = recalled.Pipeline, recalled.Parameters
+	r.in.Branch, r.in.Merge = recalled.Branch, recalled.Merge
+	if len(r.in.Tables) == 0 {
+		r.in.Tables = recalled.Tables
+	}
+	r.compiled = recalled.Compiled
+	return recalled.Done, nil
 }
 
 // begin puts every wanted table in the state in which the run finds it.
@@ -152,7 +169,13 @@ func (r *run) describe(ctx workflow.Context) error {
 func (r *run) conclude(ctx workflow.Context) (*RunResult, error) {
 	result := &RunResult{
 		Pipeline: r.in.Pipeline, Tables: bounded(r.tables), Warnings: r.compiled.Warnings,
-		Seconds: workflow.Now(ctx).Sub(r.started).Seconds(),
+		Seconds: workflow.Now(ctx).Sub(r.started).Seconds(), Branch: r.in.Branch,
+	}
+	message := result.failure()
+	if message == "" && ctx.Err() == nil {
+		if message = r.publish(ctx, result); message != "" {
+			result.Warnings = append(result.Warnings, message)
+		}
 	}
 	if err := workflow.UpsertMemo(ctx, map[string]any{"summary": result.Summary(), "tables": result.Lines()}); err != nil {
 		return nil, err
@@ -160,7 +183,7 @@ func (r *run) conclude(ctx workflow.Context) (*RunResult, error) {
 	if ctx.Err() != nil {
 		return nil, temporal.NewCanceledError(result)
 	}
-	if message := result.failure(); message != "" {
+	if message != "" {
 		return nil, temporal.NewApplicationErrorWithOptions(message, wire.ErrTablesFailed,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{result}})
 	}

@@ -22,6 +22,10 @@ const (
 	ActivityMergeGroup = "MergeGroup"
 	ActivityCommit     = "Commit"
 	ActivityCleanup    = "Cleanup"
+
+	ActivityOpenBranch  = "OpenBranch"
+	ActivityMergeBranch = "MergeBranch"
+	ActivityDropBranch  = "DropBranch"
 )
 
 // PlanRef is a compiled plan: whole if it is small, else stored in the staging area.
@@ -81,6 +85,8 @@ type Recalled struct {
 	Pipeline   string            `json:"pipeline"`
 	Parameters map[string]string `json:"parameters,omitempty"`
 	Tables     []string          `json:"tables,omitempty"` // the subset that the run was asked for
+	Branch     string            `json:"branch,omitempty"`
+	Merge      bool              `json:"merge,omitempty"`
 	Done       []TableResult     `json:"done,omitempty"`
 }
 

@@ -23,6 +23,8 @@ type global struct {
 	env  environment.Options
 	conn environment.Connection
 	json bool
+	// branch is the catalog's that a command looks at, or builds on; "" is the configured one.
+	branch string
 }
 
 func main() {
@@ -61,7 +63,7 @@ func newRoot() *cobra.Command {
 	f.IntVar(&g.env.Parallelism, "parallelism", 0, "pieces of work at one time (default: varve.yaml, then the machine's cores)")
 	f.BoolVar(&g.json, "json", false, "print results as JSON")
 	root.AddCommand(
-		newRun(g), newResume(g), newPlan(g), newValidate(g), newTest(g), newApply(g), newStatus(g), newCancel(g), newTable(g), newQuery(g), newCodecServer(g),
+		newRun(g), newResume(g), newPlan(g), newValidate(g), newTest(g), newApply(g), newStatus(g), newCancel(g), newTable(g), newBranch(g), newQuery(g), newCodecServer(g),
 		newExitCodes(),
 	)
 	return root

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/varve-lake/varve/activities"
-	"github.com/varve-lake/varve/internal/environment"
 	"github.com/varve-lake/varve/internal/host"
 	"github.com/varve-lake/varve/plan"
 	"github.com/varve-lake/varve/spec"
@@ -52,6 +51,7 @@ func newPlan(g *global) *cobra.Command {
 			})
 		},
 	}
+	g.branchFlag(c)
 	c.Flags().StringArrayVarP(&parameters, "parameter", "p", nil, "name=value; may be given again")
 	c.Flags().BoolVar(&explain, "explain", false, "also the columns, the steps, and which expressions have no vectorised kernel")
 	return c
@@ -76,7 +76,7 @@ func report(out io.Writer, diagnostics spec.Diagnostics) error {
 
 // withActivities opens the activities on the lake, without Temporal.
 func withActivities(ctx context.Context, g *global, do func(*activities.Activities) error) error {
-	env, err := environment.Load(g.env)
+	env, err := g.loadEnvironment()
 	if err != nil {
 		return err
 	}

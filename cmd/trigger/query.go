@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/varve-lake/varve/internal/environment"
 	"github.com/varve-lake/varve/internal/lakesql"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/transforms/sql"
@@ -21,7 +20,8 @@ func newQuery(g *global) *cobra.Command {
 		Short: "Query the lake's tables in SQL (DuckDB's), also as of a snapshot or a time",
 		Example: `  trigger query "SELECT * FROM gold.carrier_daily LIMIT 5"
   trigger query "SELECT count(*) FROM silver.flights FOR VERSION AS OF 4711"
-  trigger query "SELECT count(*) FROM silver.flights FOR TIMESTAMP AS OF '2026-01-01 00:00:00'"`,
+  trigger query "SELECT count(*) FROM silver.flights FOR TIMESTAMP AS OF '2026-01-01 00:00:00'"
+  trigger query "SELECT count(*) FROM silver.flights FOR VERSION AS OF 'a tag, a branch, or on Nessie the hash of a commit'"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if g.json {
@@ -30,12 +30,13 @@ func newQuery(g *global) *cobra.Command {
 			return runQuery(c.Context(), g, c.OutOrStdout(), args[0], format)
 		},
 	}
+	g.branchFlag(c)
 	c.Flags().StringVar(&format, "format", "table", "table, csv or json (an object a line)")
 	return c
 }
 
 func runQuery(ctx context.Context, g *global, out io.Writer, query, format string) (err error) {
-	env, err := environment.Load(g.env)
+	env, err := g.loadEnvironment()
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,14 @@ func printResult(out io.Writer, r *workflows.RunResult) {
 	for _, warning := range r.Warnings {
 		fmt.Fprintf(out, "warning: %s\n", warning)
 	}
-	fmt.Fprintf(out, "%s in %.1fs\n", summary(r.Tables), r.Seconds)
+	where := ""
+	switch {
+	case r.Merged != "":
+		where = fmt.Sprintf(", on branch %s, which is merged into %s", r.Branch, r.Merged)
+	case r.Branch != "":
+		where = fmt.Sprintf(", on branch %s, which is not merged", r.Branch)
+	}
+	fmt.Fprintf(out, "%s in %.1fs%s\n", summary(r.Tables), r.Seconds, where)
 }
 
 func printNotes(out io.Writer, t wire.TableResult) {

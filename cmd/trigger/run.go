@@ -30,6 +30,7 @@ type runFlags struct {
 	detach     bool
 	head       []string
 	next       bool
+	merge      bool
 }
 
 func newRun(g *global) *cobra.Command {
@@ -47,6 +48,8 @@ func newRun(g *global) *cobra.Command {
 	c.Flags().StringArrayVarP(&f.parameters, "parameter", "p", nil, "name=value; may be given again")
 	c.Flags().StringArrayVarP(&f.tables, "table", "t", nil, "build only this table; may be given again")
 	c.Flags().StringVar(&f.id, "id", "", "workflow id (default: PIPELINE-TIME-RANDOM)")
+	c.Flags().StringVar(&g.branch, "branch", "", "build on this branch of the catalog, where it has branches; it is made if it is not there")
+	c.Flags().BoolVar(&f.merge, "merge", false, "with --branch: when all is built, merge the branch into the configured one and remove it")
 	c.Flags().BoolVar(&f.detach, "detach", false, "start the run, print its id and return (needs a server that stays)")
 	c.Flags().StringArrayVar(&f.head, "head", nil, "when the run is done, show the first rows of this table; may be given again")
 	c.Flags().BoolVar(&f.next, "next", false, "when the run is done, say what to try next")
@@ -73,7 +76,10 @@ func runPipeline(c *cobra.Command, g *global, f runFlags, pipeline string) error
 	if err != nil {
 		return err
 	}
-	in := workflows.RunInput{Pipeline: name, Tables: f.tables}
+	in := workflows.RunInput{Pipeline: name, Tables: f.tables, Branch: g.branch, Merge: f.merge}
+	if f.merge && g.branch == "" {
+		return usageError{errors.New("--merge is for a run on a --branch")}
+	}
 	if in.Parameters, err = parseParameters(f.parameters); err != nil {
 		return err
 	}
@@ -189,7 +195,7 @@ func (s *session) follow(c *cobra.Command, g *global, f runFlags, run client.Wor
 		}
 	} else {
 		printResult(c.OutOrStdout(), result)
-		if err := s.after(c, f); err != nil {
+		if err := s.after(c, f, result); err != nil {
 			return err
 		}
 	}
@@ -296,10 +302,14 @@ func runFailure(err error) error {
 }
 
 // after shows the rows asked for and what to try next.
-func (s *session) after(c *cobra.Command, f runFlags) error {
+func (s *session) after(c *cobra.Command, f runFlags, result *workflows.RunResult) error {
 	out := c.OutOrStdout()
 	if len(f.head) > 0 {
-		lake, err := s.env.OpenLake(c.Context())
+		env := s.env
+		if result.Branch != "" && result.Merged == "" {
+			env.Lake.Catalog.Branch = result.Branch
+		}
+		lake, err := env.OpenLake(c.Context())
 		if err != nil {
 			return err
 		}

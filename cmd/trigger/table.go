@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"github.com/varve-lake/varve/internal/environment"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
 )
@@ -26,13 +25,14 @@ func newTable(g *global) *cobra.Command {
 			}
 			return c.Help()
 		}}
+	g.branchFlag(c)
 	c.AddCommand(newTableList(g), newTableShow(g), newTableHead(g), newTableSnapshots(g), newTableRollback(g), newTableDelete(g))
 	return c
 }
 
 // withLake opens the lake for one command.
 func withLake(ctx context.Context, g *global, do func(*tables.Lake) error) (err error) {
-	env, err := environment.Load(g.env)
+	env, err := g.loadEnvironment()
 	if err != nil {
 		return err
 	}
@@ -146,27 +146,37 @@ func newTableHead(g *global) *cobra.Command {
 }
 
 func newTableSnapshots(g *global) *cobra.Command {
-	return &cobra.Command{Use: "snapshots TABLE", Short: "A table's snapshots, the newest first", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTables(g),
+	var n int
+	c := &cobra.Command{Use: "snapshots TABLE", Short: "A table's snapshots, the newest first", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTables(g),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withLake(c.Context(), g, func(lake *tables.Lake) error {
 				t, err := lake.Table(c.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				snapshots := t.Snapshots()
+				snapshots, err := t.History(c.Context(), n)
+				if err != nil {
+					return err
+				}
 				if g.json {
 					return printJSON(c.OutOrStdout(), append([]tables.Snapshot{}, snapshots...)) // not null
 				}
 				w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-				fmt.Fprintln(w, "snapshot\ttime\toperation\tadded rows\tdeleted rows\ttotal rows\trefs\trun")
+				commit := ""
+				if len(snapshots) > 0 && snapshots[0].Commit != "" {
+					commit = "\tcommit" // of the catalog's own history
+				}
+				fmt.Fprintln(w, "snapshot\ttime\toperation\tadded rows\tdeleted rows\ttotal rows\trefs\trun"+commit)
 				for i := len(snapshots) - 1; i >= 0; i-- {
 					s := snapshots[i]
 					fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Timestamp.UTC().Format("2006-01-02 15:04:05.000"), s.Operation,
-						summaryCount(s, "added-records"), summaryDeleted(s), summaryCount(s, "total-records"), orDash(strings.Join(s.Refs, " ")), s.Summary["varve.run"])
+						summaryCount(s, "added-records"), summaryDeleted(s), summaryCount(s, "total-records"), orDash(strings.Join(s.Refs, " ")), s.Summary["varve.run"]+strings.TrimSuffix("\t"+s.Commit, "\t"))
 				}
 				return w.Flush()
 			})
 		}}
+	c.Flags().IntVarP(&n, "snapshots", "n", 0, "how many at most, the newest (default: all)")
+	return c
 }
 
 func orDash(s string) string {

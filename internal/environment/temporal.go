@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	sdklog "go.temporal.io/sdk/log"
 
+	"github.com/varve-lake/varve/activities/wire"
 	"github.com/varve-lake/varve/internal/payloads"
 	"github.com/varve-lake/varve/spec"
 )
@@ -83,6 +84,7 @@ func (e Environment) clientOptions(c Connection) (client.Options, error) {
 		return o, err
 	}
 	o.DataConverter, o.FailureConverter = payloads.Converters(codec)
+	o.ContextPropagators = append(o.ContextPropagators, wire.BranchPropagator{})
 	return o, nil
 }
 

@@ -38,11 +38,11 @@ var (
 // Rows is what the snapshot's summary says of its rows; what position deletes mark is still in it, which is near enough
 // to order joins by.
 func (in *Input) Rows(ctx context.Context, table string, version sql.Version) (int64, bool) {
-	t, err := in.table(ctx, table)
+	t, v, err := in.at(ctx, table, version)
 	if err != nil {
 		return 0, false
 	}
-	s, err := t.At(in.version(t, version))
+	s, err := t.At(v)
 	if err != nil {
 		return 0, false
 	}
@@ -71,11 +71,31 @@ func (in *Input) Schema(ctx context.Context, table string) (*arrow.Schema, error
 
 // SchemaAt is the schema that a version's rows are read with.
 func (in *Input) SchemaAt(ctx context.Context, table string, version sql.Version) (*arrow.Schema, error) {
-	t, err := in.table(ctx, table)
+	t, v, err := in.at(ctx, table, version)
 	if err != nil {
 		return nil, err
 	}
-	return t.SchemaAt(in.version(t, version))
+	return t.SchemaAt(v)
+}
+
+// at is the table to read a version from, and the version to read of it. One that had to be loaded from the past is kept.
+func (in *Input) at(ctx context.Context, name string, version sql.Version) (*tables.Table, tables.Version, error) {
+	t, err := in.table(ctx, name)
+	if err != nil {
+		return nil, tables.Version{}, err
+	}
+	v := in.version(t, version)
+	key := name + " at " + v.String()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if then, ok := in.loaded[key]; ok {
+		return then, tables.Version{}, nil
+	}
+	then, of, err := t.AsOf(ctx, v)
+	if err == nil && then != t {
+		in.loaded[key] = then
+	}
+	return then, of, err
 }
 
 // version is what to read of a table. A pinned snapshot that is still the head is read as the head: a column may have been
@@ -91,7 +111,7 @@ func (in *Input) version(t *tables.Table, v sql.Version) tables.Version {
 
 // Scan streams rows, with as much of the filters as Iceberg can express.
 func (in *Input) Scan(ctx context.Context, table string, version sql.Version, columns []string, filters []sql.Filter, limit int64) (array.RecordReader, error) {
-	t, err := in.table(ctx, table)
+	t, v, err := in.at(ctx, table, version)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +122,7 @@ func (in *Input) Scan(ctx context.Context, table string, version sql.Version, co
 	if !whole {
 		limit = 0 // rows that a left-out filter drops must not count
 	}
-	return t.Scan(ctx, tables.ScanOptions{Version: in.version(t, version), Columns: columns, Filter: filter, Limit: limit})
+	return t.Scan(ctx, tables.ScanOptions{Version: v, Columns: columns, Filter: filter, Limit: limit})
 }
 
 // empty is a table as it was before its first snapshot.

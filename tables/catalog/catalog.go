@@ -81,6 +81,9 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if !ok {
 		return nil, &UnsupportedError{What: "catalog type", Value: cfg.Type, Want: "sql, rest and glue"}
 	}
+	if kind := strings.ToLower(cfg.Type); cfg.Branch != "" && kind != "rest" && kind != "nessie" {
+		return nil, fmt.Errorf("branch %q: %w", cfg.Branch, ErrNoBranches)
+	}
 	if cfg.Secrets != nil {
 		if err := cfg.Secrets(&cfg); err != nil {
 			return nil, fault.New(fault.ErrDenied, "open catalog", err)
@@ -128,6 +131,7 @@ type Catalog struct {
 	stores    *store.Stores // nil where none are configured
 	props     map[string]string
 	nessie    bool
+	api       *nessieAPI // nil where the catalog has no branches
 	// classify is told whether the operation could have changed something before it failed.
 	classify func(op string, err error, changing bool) error
 	close    func() error

@@ -50,6 +50,7 @@ func openREST(ctx context.Context, cfg Config) (*Catalog, error) {
 	if wire.server()["nessie.is-nessie-catalog"] == "true" {
 		c.nessie = true
 		c.inner = &nessie{inner}
+		c.api = newNessieAPI(at, wire, auth)
 	}
 	if err := wire.begin(cfg.Branch, c.nessie); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", op, err), c.close())

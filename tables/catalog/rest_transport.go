@@ -133,7 +133,7 @@ func (t *transport) begin(branch string, nessie bool) error {
 	defer t.mu.Unlock()
 	if !nessie {
 		if branch != "" {
-			return fmt.Errorf("branch %q: only Nessie has branches of a whole catalog, and this server does not say that it is one", branch)
+			return fmt.Errorf("branch %q: %w", branch, ErrNoBranches)
 		}
 		return nil
 	}
@@ -173,6 +173,9 @@ func (t *transport) address(req *http.Request) {
 		return
 	}
 	ref := t.ref
+	if branch, ok := req.Context().Value(branchKey{}).(string); ok {
+		ref = branch
+	}
 	if hash, ok := req.Context().Value(pinKey{}).(string); ok {
 		ref += "@" + hash
 	}

@@ -7,10 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/varve-lake/varve/internal/objects"
-	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/catalog"
 	"github.com/varve-lake/varve/tables/store"
 	"github.com/varve-lake/varve/testsuite/servers"
@@ -88,42 +85,9 @@ func TestCatalogNessie(t *testing.T) {
 	s := restSubject(nessie, s3)
 	s.HeadOnly = true
 	Run(t, s)
-	t.Run("a branch", func(t *testing.T) { testBranch(t, s, nessie) })
-}
-
-// testBranch builds on a branch, which others do not see before it is merged; and two writers of different tables on one
-// branch do not stand in each other's way.
-func testBranch(t *testing.T, s Subject, nessie servers.REST) {
-	main := s.open(t, s.Config)
-	tbl := s.ensure(t, main, "branched.t", 2)
-	_, err := tbl.Append(ctx, by("w", 0), stage(t, tbl, row{"a", 1}))
-	require.NoError(t, err)
-	nessie.Branch(t, "work", "main")
-
-	cfg := s.Config
-	cfg.Branch = "work"
-	work := s.open(t, cfg)
-	there, err := work.Table(ctx, "branched.t")
-	require.NoError(t, err)
-	require.Equal(t, texts(row{"a", 1}), contents(t, there, tables.Version{}))
-	other := s.ensure(t, work, "branched.only", 2)
-	_, err = there.Append(ctx, by("w", 1), stage(t, there, row{"b", 2}))
-	require.NoError(t, err)
-	r, err := other.Append(ctx, by("w", 1), stage(t, other, row{"c", 3}))
-	require.NoError(t, err)
-	require.Zero(t, r.Conflicts)
-
-	tbl, err = main.Table(ctx, "branched.t")
-	require.NoError(t, err)
-	require.Equal(t, texts(row{"a", 1}), contents(t, tbl, tables.Version{}), "main does not see the branch")
-	_, err = main.Table(ctx, "branched.only")
-	require.ErrorIs(t, err, tables.ErrNoSuchTable)
-	nessie.Merge(t, "work", "main")
-	tbl, err = main.Table(ctx, "branched.t")
-	require.NoError(t, err)
-	require.Equal(t, texts(row{"a", 1}, row{"b", 2}), contents(t, tbl, tables.Version{}))
-	_, err = main.Table(ctx, "branched.only")
-	require.NoError(t, err)
+	t.Run("a branch", func(t *testing.T) { testBranch(t, s) })
+	t.Run("a branch that cannot be merged", func(t *testing.T) { testMergeConflict(t, s) })
+	t.Run("history", func(t *testing.T) { testHistory(t, s) })
 }
 
 func TestCatalogPostgreSQL(t *testing.T) {

@@ -79,12 +79,6 @@ func (r REST) Branch(t testing.TB, name, from string) {
 	r.api(t, http.MethodPost, "trees?type=BRANCH&name="+url.QueryEscape(name), map[string]string{"type": "BRANCH", "name": from, "hash": r.hash(t, from)})
 }
 
-// Merge merges a branch of Nessie's into another.
-func (r REST) Merge(t testing.TB, from, into string) {
-	t.Helper()
-	r.api(t, http.MethodPost, "trees/"+url.PathEscape(into+"@"+r.hash(t, into))+"/history/merge", map[string]string{"fromRefName": from, "fromHash": r.hash(t, from)})
-}
-
 // Commits counts the commits of a branch of Nessie's that put each table, by its name.
 func (r REST) Commits(t testing.TB, branch string) map[string]int {
 	t.Helper()

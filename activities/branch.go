@@ -1,0 +1,34 @@
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/tables"
+)
+
+// openBranch makes the branch that a run builds on, of where the configured one stands, unless it is there.
+func (a *Activities) openBranch(ctx context.Context, _ *pulse, in wire.BranchRequest) (struct{}, error) {
+	c := a.lake.Catalog()
+	if own := c.Configured(); own == in.Branch {
+		return struct{}{}, userError("branch %s is the one that is built on anyhow: name another one, or none", in.Branch)
+	}
+	_, err := c.CreateBranch(ctx, in.Branch, c.Configured())
+	return struct{}{}, err
+}
+
+// mergeBranch makes what a run built on its branch the configured one's. It may be done again.
+func (a *Activities) mergeBranch(ctx context.Context, _ *pulse, in wire.BranchRequest) (wire.BranchMerged, error) {
+	c := a.lake.Catalog()
+	out := wire.BranchMerged{Into: c.Configured()}
+	_, err := c.MergeBranch(ctx, in.Branch, out.Into)
+	if errors.Is(err, tables.ErrConflict) { // which stays one
+		return out, userError("%v; what %s has now is not what the branch was made of: build again, on a new branch", err, out.Into)
+	}
+	return out, err
+}
+
+func (a *Activities) dropBranch(ctx context.Context, _ *pulse, in wire.BranchRequest) (struct{}, error) {
+	return struct{}{}, a.lake.Catalog().DropBranch(ctx, in.Branch)
+}

@@ -1,0 +1,45 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/varve-lake/varve/activities/wire"
+)
+
+// openBranch has the run build on its branch, if it has one, and makes that where it is not there.
+func (r *run) openBranch(ctx workflow.Context) (workflow.Context, error) {
+	if r.in.Branch == "" {
+		if r.in.Merge {
+			return ctx, userError("merge is for a run on a branch")
+		}
+		return ctx, nil
+	}
+	err := workflow.ExecuteActivity(short(ctx), wire.ActivityOpenBranch, wire.BranchRequest{Branch: r.in.Branch}).Get(ctx, nil)
+	return wire.OnBranch(ctx, r.in.Branch), err
+}
+
+// publish merges the branch of a run that got all done, and removes it. That it can't be merged fails the run; the branch
+// is kept, as it is when a table failed.
+func (r *run) publish(ctx workflow.Context, result *RunResult) (failure string) {
+	if !r.in.Merge {
+		return ""
+	}
+	request := wire.BranchRequest{Branch: r.in.Branch}
+	var merged wire.BranchMerged
+	if err := workflow.ExecuteActivity(short(ctx), wire.ActivityMergeBranch, request).Get(ctx, &merged); err != nil {
+		var told *temporal.ApplicationError
+		if errors.As(err, &told) {
+			return fmt.Sprintf("branch %s was not merged: %s", r.in.Branch, told.Message())
+		}
+		return fmt.Sprintf("branch %s was not merged: %v", r.in.Branch, err)
+	}
+	result.Merged = merged.Into
+	if err := workflow.ExecuteActivity(short(ctx), wire.ActivityDropBranch, request).Get(ctx, nil); err != nil {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("branch %s is merged, and could not be removed", r.in.Branch))
+	}
+	return ""
+}

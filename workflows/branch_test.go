@@ -1,0 +1,102 @@
+package workflows_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/workflows"
+)
+
+// branches are a catalog's.
+type branches struct {
+	mu    sync.Mutex
+	calls []string
+	merge error
+}
+
+func (b *branches) called(name string) func(context.Context, wire.BranchRequest) (wire.BranchMerged, error) {
+	return func(_ context.Context, r wire.BranchRequest) (wire.BranchMerged, error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.calls = append(b.calls, name+" "+r.Branch)
+		if name == wire.ActivityMergeBranch {
+			return wire.BranchMerged{Into: "main"}, b.merge
+		}
+		return wire.BranchMerged{}, nil
+	}
+}
+
+func branched(t *testing.T, f *fake, b *branches) *testsuite.TestWorkflowEnvironment {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(quiet{})
+	suite.SetContextPropagators([]workflow.ContextPropagator{wire.BranchPropagator{}})
+	env := suite.NewTestWorkflowEnvironment()
+	workflows.Register(env)
+	f.register(env)
+	for _, name := range []string{wire.ActivityOpenBranch, wire.ActivityMergeBranch, wire.ActivityDropBranch} {
+		env.RegisterActivityWithOptions(b.called(name), activity.RegisterOptions{Name: name})
+	}
+	return env
+}
+
+func TestARunOnABranchIsMergedWhenAllIsBuilt(t *testing.T) {
+	f, b := diamond(), &branches{}
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	f.onStage = func(ctx context.Context, _ wire.StageRequest) (wire.Staged, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[wire.Branch(ctx)] = true
+		return wire.Staged{Part: "part"}, nil
+	}
+	result, err := execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Branch: "audit", Merge: true})
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{"audit": true}, seen, "activities of children are told")
+	require.Equal(t, []string{"OpenBranch audit", "MergeBranch audit", "DropBranch audit"}, b.calls)
+	require.Equal(t, []string{"audit", "main"}, []string{result.Branch, result.Merged})
+
+	b.calls = nil
+	result, err = execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Branch: "audit"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"OpenBranch audit"}, b.calls)
+	require.Empty(t, result.Merged)
+}
+
+func TestABranchIsNotMergedAfterAFailure(t *testing.T) {
+	f, b := diamond(), &branches{}
+	f.fail(wire.ActivityCommit, "silver.a", temporal.NewNonRetryableApplicationError("an expectation", wire.ErrData, nil))
+	env := branched(t, f, b)
+	_, err := execute(t, env, workflows.RunInput{Pipeline: "flights", Branch: "audit", Merge: true})
+	require.Error(t, err)
+	require.Equal(t, []string{"OpenBranch audit"}, b.calls)
+	answer, err := env.QueryWorkflow(workflows.QueryRecall)
+	require.NoError(t, err)
+	require.NoError(t, answer.Get(&f.recalled))
+
+	b.calls = nil
+	result, err := execute(t, branched(t, f, b), workflows.RunInput{ResumeOf: "flights-1"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"OpenBranch audit", "MergeBranch audit", "DropBranch audit"}, b.calls, "resuming goes on with the branch")
+	require.Equal(t, "main", result.Merged)
+}
+
+func TestABranchThatCannotBeMergedIsKeptAndFailsTheRun(t *testing.T) {
+	f, b := diamond(), &branches{merge: temporal.NewNonRetryableApplicationError("both have changed silver.a", wire.ErrUser, nil)}
+	result, err := execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Branch: "audit", Merge: true})
+	require.ErrorContains(t, err, "branch audit was not merged: both have changed silver.a")
+	require.Equal(t, []string{"OpenBranch audit", "MergeBranch audit"}, b.calls)
+	require.Contains(t, result.Warnings, "branch audit was not merged: both have changed silver.a")
+	require.Equal(t, wire.StateBuilt, states(result)["gold.ab"])
+
+	_, err = execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Merge: true})
+	require.ErrorContains(t, err, "merge is for a run on a branch")
+}
