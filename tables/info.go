@@ -106,7 +106,7 @@ func (t *Table) countDeleted(ctx context.Context, info *Info) error {
 		}
 		n := int64(deleted.GetCardinality())
 		info.Rows -= n
-		path := partitionPath(t.tbl.Metadata(), task.File)
+		path := datafile.PartitionPath(t.tbl.Metadata(), task.File)
 		for i := range info.Partitions {
 			if info.Partitions[i].Path == path {
 				info.Partitions[i].Rows -= n
@@ -139,7 +139,7 @@ func (i *Info) count(meta table.Metadata, live *live) {
 	for _, f := range live.data {
 		i.Rows += f.Count()
 		i.Bytes += f.FileSizeBytes()
-		path := partitionPath(meta, f)
+		path := datafile.PartitionPath(meta, f)
 		p := partitions[path]
 		if p == nil {
 			p = &PartitionInfo{Path: path}
@@ -160,24 +160,3 @@ func (i *Info) count(meta table.Metadata, live *live) {
 	}
 	slices.SortFunc(i.Partitions, func(a, b PartitionInfo) int { return cmp.Compare(a.Path, b.Path) })
 }
-
-// partitionPath is a file's partition as engines write it in paths; "" for a file without one.
-func partitionPath(meta table.Metadata, f iceberg.DataFile) string {
-	spec := meta.PartitionSpecByID(int(f.SpecID()))
-	if spec == nil || spec.IsUnpartitioned() {
-		return ""
-	}
-	values := f.Partition()
-	record := make(partitionRecord, 0, spec.NumFields())
-	for _, field := range spec.Fields() {
-		record = append(record, values[field.FieldID])
-	}
-	return spec.PartitionToPath(record, meta.CurrentSchema())
-}
-
-// partitionRecord gives the library a partition's values in the order of its spec.
-type partitionRecord []any
-
-func (r partitionRecord) Size() int          { return len(r) }
-func (r partitionRecord) Get(pos int) any    { return r[pos] }
-func (r partitionRecord) Set(pos int, v any) { r[pos] = v }

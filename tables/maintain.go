@@ -4,40 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/maintain"
 )
-
-// CompactResult is what a compaction did. Rows are neither inserted nor deleted by one.
-type CompactResult struct {
-	Result
-	Groups        int   `json:"groups"`                   // of files, rewritten
-	GroupsDropped int   `json:"groups_dropped,omitempty"` // left to a writer that touched their files meanwhile
-	DeletesGone   int   `json:"deletes_gone,omitempty"`   // delete files that are applied now
-	Rewritten     int64 `json:"rewritten"`                // rows
-}
-
-// Compact rewrites small files, and files of which many rows are deleted. It yields to writers: groups of files that one
-// of them touched while it ran are dropped, and the others commit.
-func (t *Table) Compact(ctx context.Context, opts CommitOptions, c maintain.CompactOptions) (CompactResult, error) {
-	c.MemoryLimit = firstOf(c.MemoryLimit, t.lake.cfg.MemoryLimit)
-	c.Parallelism = firstOf(c.Parallelism, t.lake.cfg.Parallelism)
-	c.TempDir = firstOf(c.TempDir, t.lake.cfg.TempDir)
-	compaction, err := maintain.NewCompaction(c)
-	if err != nil {
-		return CompactResult{}, fmt.Errorf("%s: %w", t.name, err)
-	}
-	opts.Checkpoint = nil
-	result, err := t.commit(ctx, "compact", opts, Result{}, compaction.Change)
-	if err != nil && commit.Safe(err) || err == nil && !result.Committed && !result.Sent {
-		compaction.Abort()
-	}
-	out := CompactResult{Result: result}
-	s := compaction.Stats()
-	out.Groups, out.GroupsDropped, out.DeletesGone, out.Rewritten = s.Groups, s.GroupsDropped, s.DeletesGone, s.Rows
-	out.BytesRead, out.BytesWritten = s.BytesRead, s.BytesWritten
-	return out, err
-}
 
 // ExpireResult is what an expiry did.
 type ExpireResult struct {

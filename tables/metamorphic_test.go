@@ -418,10 +418,14 @@ func (m *machine) deleteWhere() {
 	m.now.model.merge(source, opts)
 }
 
-// compact rewrites files. No row changes.
+// compact rewrites files: in one process, or group by group as if by others. No row changes.
 func (m *machine) compact() {
-	opts := maintain.CompactOptions{MinInputFiles: 1 + m.IntN(3), MaxDeleted: 0.1, MaxDeleteFiles: 1 + m.IntN(2), TempDir: m.t.TempDir()}
-	_, err := m.do("compact", func(ctx context.Context, t *tables.Table, commit tables.CommitOptions) (tables.Result, error) {
+	opts := m.compactOptions()
+	doors := m.IntN(2) == 0
+	_, err := m.do(fmt.Sprintf("compact by %s %v, doors %v, all %v", opts.Strategy, opts.Columns, doors, opts.RewriteAll), func(ctx context.Context, t *tables.Table, commit tables.CommitOptions) (tables.Result, error) {
+		if doors {
+			return m.compactInGroups(ctx, t, commit, opts)
+		}
 		r, err := t.Compact(ctx, commit, opts)
 		return r.Result, err
 	})

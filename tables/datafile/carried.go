@@ -258,15 +258,9 @@ func (f *Carried) partitionPath() (path string) {
 	if l.spec.NumFields() == 0 {
 		return ""
 	}
-	values := f.df.Partition()
-	record := make(partitionRecord, l.spec.NumFields())
-	for i := range record {
-		record[i] = values[l.spec.Field(i).FieldID]
+	if path = partitionPath(l.spec, l.schema, f.df.Partition()); path != "" {
+		path += "/"
 	}
-	_ = protect(func() error {
-		path = l.spec.PartitionToPath(record, l.schema) + "/"
-		return nil
-	})
 	return path
 }
 

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
@@ -16,74 +17,52 @@ import (
 
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/fault"
 )
-
-// CompactOptions say which files are rewritten. Zero values are the defaults.
-type CompactOptions struct {
-	// TargetFileSize is what files are brought near to, in bytes. Default: write.target-file-size-bytes, 512 MiB.
-	TargetFileSize int64
-	// MinInputFiles is how many small files of a partition are worth a rewrite. Default: 5.
-	MinInputFiles int
-	// MaxDeleted is the share of a file's rows, above 0 and up to 1, whose deletion makes it worth one alone. Default: 0.3.
-	MaxDeleted float64
-	// MaxDeleteFiles is the number of delete files of a data file that makes it worth one alone. Default: 5.
-	MaxDeleteFiles int
-
-	Parallelism int   // groups rewritten at once; default GOMAXPROCS
-	MemoryLimit int64 // divided among them; 0 means the writer's own default
-	TempDir     string
-}
-
-func (o CompactOptions) withDefaults(props iceberg.Properties) CompactOptions {
-	if o.TargetFileSize <= 0 {
-		o.TargetFileSize = props.GetInt64(table.WriteTargetFileSizeBytesKey, table.WriteTargetFileSizeBytesDefault)
-	}
-	if o.MinInputFiles <= 0 {
-		o.MinInputFiles = 5
-	}
-	if o.MaxDeleted <= 0 {
-		o.MaxDeleted = 0.3
-	}
-	if o.MaxDeleteFiles <= 0 {
-		o.MaxDeleteFiles = 5
-	}
-	if o.Parallelism <= 0 {
-		o.Parallelism = runtime.GOMAXPROCS(0)
-	}
-	return o
-}
 
 // CompactStats is what a compaction came to.
 type CompactStats struct {
 	Groups        int   // rewritten and still valid at the last attempt
 	GroupsDropped int   // left to a writer that touched their files
+	GroupsLeft    int   // worth a rewrite too, for which the budget had no room
 	FilesRemoved  int   // data files
 	DeletesGone   int   // delete files whose deletes are applied now, or whose data file is gone
 	FilesAdded    int   // data files
 	Rows          int64 // rewritten
 	BytesRead     int64
 	BytesWritten  int64
+	BytesCopied   int64 // of those written, what was not decoded
 }
 
 // Compaction is one compaction of a table. Its Change is a commit.Planner. The groups are chosen and rewritten at the
-// first head; at a later one, a group is dropped if one of its files is gone or has other deletes: what a writer did to
-// rows is never undone, and never waited for.
+// first head, or come from elsewhere; at a later one, a group is dropped if one of its files is gone or has other deletes:
+// what a writer did to rows is never undone, and never waited for.
 //
-// A Compaction owns the files that it has written until they are committed; Abort removes them. It is for one goroutine.
+// A Compaction owns the files that it has written until they are committed; Abort removes them. Those that come from
+// elsewhere it leaves alone. It is for one goroutine.
 type Compaction struct {
 	opts   CompactOptions
 	began  bool
-	groups []*group
+	groups []*rewritten
 	stats  CompactStats
-	fs     iceio.WriteFileIO
+	now    func() time.Time
+
+	table   string      // the uuid of that for which the following are
+	adopted []Compacted // instead of what it writes itself
+	dropped []Compacted // of them
 }
 
 // NewCompaction checks the options.
 func NewCompaction(opts CompactOptions) (*Compaction, error) {
-	if opts.MaxDeleted > 1 {
-		return nil, fmt.Errorf("compact: a share of deleted rows of %v; want at most 1", opts.MaxDeleted)
+	if err := opts.check(); err != nil {
+		return nil, err
 	}
-	return &Compaction{opts: opts}, nil
+	return &Compaction{opts: opts, now: time.Now}, nil
+}
+
+// CommitOf is the compaction that commits groups which were rewritten elsewhere, any part of a plan's.
+func CommitOf(plan CompactionPlan, groups []Compacted) *Compaction {
+	return &Compaction{table: plan.Table, adopted: append([]Compacted{}, groups...), now: time.Now}
 }
 
 // Change computes what to commit on top of head; nil if there is nothing to do. After an error nothing of what was
@@ -92,7 +71,7 @@ func (c *Compaction) Change(ctx context.Context, head *table.Table, _ int) (*com
 	change, err := c.plan(ctx, head)
 	if err != nil {
 		c.discard()
-		return nil, fmt.Errorf("compact %s: %w", strings.Join(head.Identifier(), "."), err)
+		return nil, wrap(head, err)
 	}
 	return change, nil
 }
@@ -101,41 +80,107 @@ func (c *Compaction) plan(ctx context.Context, head *table.Table) (*commit.Chang
 	if head.CurrentSnapshot() == nil {
 		return nil, nil
 	}
-	tasks, err := head.Scan().PlanFiles(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("plan files: %w", err)
-	}
-	tasks = datafile.WholeFiles(tasks)
-	if !c.began {
-		if err := c.rewrite(ctx, head, tasks); err != nil {
+	switch {
+	case c.adopted != nil:
+		if err := c.adopt(ctx, head); err != nil {
+			return nil, err
+		}
+	case !c.began:
+		if err := c.rewrite(ctx, head); err != nil {
 			return nil, err
 		}
 		c.began = true
-	} else {
-		c.yield(tasks)
 	}
 	if len(c.groups) == 0 {
 		return nil, nil
 	}
-	return c.change(ctx, head)
+	tasks, err := head.Scan().PlanFiles(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("plan files: %w", err)
+	}
+	now := make(map[string]table.FileScanTask, len(tasks))
+	for _, t := range datafile.WholeFiles(tasks) {
+		now[t.File.FilePath()] = t
+	}
+	c.yield(now)
+	if len(c.groups) == 0 {
+		return nil, nil
+	}
+	return c.change(ctx, head, now)
+}
+
+// adopt takes over the groups that were rewritten elsewhere, anew at each head. Those of another format lack what this one has
+// of their rows, or have it where this one does not. Those whose files are gone were dropped by an earlier call, whose answer
+// was lost: a rollback since may have made their inputs what they were.
+func (c *Compaction) adopt(ctx context.Context, head *table.Table) error {
+	meta := head.Metadata()
+	if meta.TableUUID().String() != c.table {
+		return ErrMoved
+	}
+	store, err := head.FS(ctx)
+	if err != nil {
+		return err
+	}
+	c.groups, c.dropped = nil, nil
+	for _, g := range c.adopted {
+		there, err := exist(store, g.Paths)
+		if err != nil {
+			return err
+		}
+		if !there || g.Version != meta.Version() {
+			c.dropped = append(c.dropped, g)
+			continue
+		}
+		files, err := datafile.NewDecoder(meta, g.Schema, g.Version)
+		if err != nil {
+			return err
+		}
+		out := &rewritten{inputs: g.Inputs, read: g.BytesRead, copied: g.BytesCopied, from: &g}
+		if out.out, err = files.Files(g.Files); err != nil {
+			return err
+		}
+		c.groups = append(c.groups, out)
+	}
+	c.stats.GroupsDropped = len(c.dropped)
+	return nil
+}
+
+func exist(store iceio.IO, paths []string) (bool, error) {
+	for _, path := range paths {
+		f, err := store.Open(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fault.ErrAbsent) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("look for %s: %w", path, err)
+		}
+		if err := f.Close(); err != nil {
+			return false, fmt.Errorf("look for %s: %w", path, err)
+		}
+	}
+	return true, nil
 }
 
 // yield drops the groups whose files are not as they were read.
-func (c *Compaction) yield(tasks []table.FileScanTask) {
-	now := make(map[string]string, len(tasks))
-	for _, t := range tasks {
-		now[t.File.FilePath()] = signature(t)
-	}
-	c.groups = slices.DeleteFunc(c.groups, func(g *group) bool {
-		for _, t := range g.tasks {
-			if now[t.File.FilePath()] != signature(t) {
-				c.removeFiles(g.out)
-				c.stats.GroupsDropped++
+func (c *Compaction) yield(now map[string]table.FileScanTask) {
+	c.groups = slices.DeleteFunc(c.groups, func(g *rewritten) bool {
+		for _, in := range g.inputs {
+			if t, ok := now[in.Path]; !ok || signature(t) != in.Live {
+				c.drop(g)
 				return true
 			}
 		}
 		return false
 	})
+}
+
+func (c *Compaction) drop(g *rewritten) {
+	c.stats.GroupsDropped++
+	if g.from != nil {
+		c.dropped = append(c.dropped, *g.from)
+		return
+	}
+	_ = g.remove() // what cannot be removed is an orphan
 }
 
 // signature is equal for two tasks of a file if the same rows are live; it is never empty.
@@ -154,70 +199,47 @@ func signature(t table.FileScanTask) string {
 	return "live|" + strings.Join(names, "|")
 }
 
-// rewrite reads each group's live rows and writes them anew.
-func (c *Compaction) rewrite(ctx context.Context, head *table.Table, tasks []table.FileScanTask) error {
-	fs, err := head.FS(ctx)
+// rewrite chooses groups and rewrites them, until the budget of time is spent.
+func (c *Compaction) rewrite(ctx context.Context, head *table.Table) error {
+	began := c.now()
+	plan, groups, err := planGroups(ctx, head, c.opts)
 	if err != nil {
 		return err
 	}
-	var ok bool
-	if c.fs, ok = fs.(iceio.WriteFileIO); !ok {
-		return errors.New("its store cannot be written to")
-	}
-	spec := head.Spec()
 	o := c.opts.withDefaults(head.Properties())
-	c.groups = choose(tasks, spec.ID(), o)
+	atOnce := min(o.Parallelism, max(len(groups), 1))
+	local := Local{Parallelism: o.Parallelism / atOnce, MemoryLimit: o.MemoryLimit / int64(atOnce), TempDir: o.TempDir}
+	done := make([]*rewritten, len(groups))
 	each, ctx := errgroup.WithContext(ctx)
-	each.SetLimit(o.Parallelism)
-	for _, g := range c.groups {
+	each.SetLimit(atOnce)
+	for i, g := range groups {
 		each.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return c.rewriteGroup(ctx, head, g, o)
+			if i > 0 && o.Budget.Time > 0 && c.now().Sub(began) >= o.Budget.Time {
+				return nil
+			}
+			var err error
+			done[i], err = rewrite(ctx, head, plan, g.tasks, local)
+			return err
 		})
 	}
-	return each.Wait()
-}
-
-func (c *Compaction) rewriteGroup(ctx context.Context, head *table.Table, g *group, o CompactOptions) error {
-	columns := make([]string, 0, len(head.Schema().Fields())+2)
-	for _, f := range head.Schema().Fields() {
-		columns = append(columns, f.Name)
-	}
-	lineage := head.Metadata().Version() >= 3
-	if lineage {
-		columns = append(columns, iceberg.RowIDColumnName, iceberg.LastUpdatedSequenceNumberColumnName)
-	}
-	rows, err := datafile.Scan(ctx, head, datafile.ScanOptions{Columns: columns, Files: g.tasks, Parallelism: 1})
-	if err != nil {
-		return err
-	}
-	defer rows.Release()
-	w, err := datafile.NewWriter(ctx, head.Metadata(), c.fs, datafile.WriterOptions{
-		TargetFileSize: o.TargetFileSize, RowLineage: lineage, Parallelism: 1, TempDir: o.TempDir,
-		MemoryLimit: o.MemoryLimit / int64(o.Parallelism),
-	})
-	if err != nil {
-		return err
-	}
-	for rows.Next() {
-		if err = w.Write(rows.RecordBatch()); err != nil {
-			break
+	err = each.Wait()
+	c.stats.GroupsLeft = plan.LeftGroups
+	for _, g := range done {
+		if g != nil {
+			c.groups = append(c.groups, g)
+		} else {
+			c.stats.GroupsLeft++
 		}
 	}
-	if err = errors.Join(err, rows.Err()); err == nil {
-		g.out, err = w.Close()
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("rewrite %d files: %w", len(g.tasks), err), w.Abort())
-	}
-	return nil
+	return err
 }
 
 // change puts the groups together. Delete files that concern a rewritten file alone go with it, as do those that refer to
 // files which are long gone.
-func (c *Compaction) change(ctx context.Context, head *table.Table) (*commit.Change, error) {
+func (c *Compaction) change(ctx context.Context, head *table.Table, now map[string]table.FileScanTask) (*commit.Change, error) {
 	out := &commit.Change{Operation: commit.Rewrite, Summary: map[string]string{"varve.compaction": strconv.Itoa(len(c.groups))}}
 	stays, err := commit.BetweenSnapshots(ctx, head, nil, head.CurrentSnapshot())
 	if err != nil {
@@ -227,45 +249,40 @@ func (c *Compaction) change(ctx context.Context, head *table.Table) (*commit.Cha
 	for _, f := range stays.AddedData {
 		live[f.FilePath()] = true
 	}
-	dropped := c.stats.GroupsDropped
-	c.stats = CompactStats{Groups: len(c.groups), GroupsDropped: dropped}
+	s := CompactStats{Groups: len(c.groups), GroupsDropped: c.stats.GroupsDropped, GroupsLeft: c.stats.GroupsLeft}
 	for _, g := range c.groups {
-		for _, t := range g.tasks {
-			out.RemoveData = append(out.RemoveData, t.File)
-			c.stats.BytesRead += t.File.FileSizeBytes()
-			delete(live, t.File.FilePath())
+		for _, in := range g.inputs {
+			out.RemoveData = append(out.RemoveData, now[in.Path].File)
+			delete(live, in.Path)
 		}
-		for _, f := range g.out {
-			out.AddData = append(out.AddData, f)
-			c.stats.Rows += f.Count()
-			c.stats.BytesWritten += f.FileSizeBytes()
-		}
+		out.AddData = append(out.AddData, g.out...)
+		s.Rows += g.rows()
+		s.BytesRead, s.BytesWritten, s.BytesCopied = s.BytesRead+g.read, s.BytesWritten+g.bytes(), s.BytesCopied+g.copied
 	}
 	for _, d := range stays.AddedDeletes {
 		if of := commit.ReferencedFile(d); of != "" && !live[of] {
 			out.RemoveDeletes = append(out.RemoveDeletes, d)
 		}
 	}
-	c.stats.FilesRemoved, c.stats.DeletesGone, c.stats.FilesAdded = len(out.RemoveData), len(out.RemoveDeletes), len(out.AddData)
+	s.FilesRemoved, s.DeletesGone, s.FilesAdded = len(out.RemoveData), len(out.RemoveDeletes), len(out.AddData)
+	c.stats = s
 	return out, nil
 }
 
 // Stats is what the last call of Change came to.
 func (c *Compaction) Stats() CompactStats { return c.stats }
 
+// Dropped are the groups from elsewhere that the last call of Change has left to a writer.
+func (c *Compaction) Dropped() []Compacted { return c.dropped }
+
 // Abort removes what was written, for a compaction that is certainly not committed.
 func (c *Compaction) Abort() { c.discard() }
 
 func (c *Compaction) discard() {
 	for _, g := range c.groups {
-		c.removeFiles(g.out)
+		if g.from == nil {
+			_ = g.remove()
+		}
 	}
 	c.groups, c.began = nil, false
-}
-
-// removeFiles removes files that nobody else knows of. What cannot be removed is an orphan.
-func (c *Compaction) removeFiles(files []iceberg.DataFile) {
-	for _, f := range files {
-		_ = c.fs.Remove(f.FilePath())
-	}
 }

@@ -4,54 +4,163 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
-	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/datafile"
 )
+
+// maxClusteredBytes ends a group of files that are sorted together: a larger partition is sorted in parts.
+const maxClusteredBytes = 64 << 30
 
 // group is files of one partition that are rewritten together.
 type group struct {
-	tasks []table.FileScanTask
-	bytes int64
-	must  bool // a file of it has too many deleted rows, or lies in an old layout
-	out   []iceberg.DataFile
+	tasks     []table.FileScanTask
+	partition string // as in paths
+	bytes     int64
+	must      bool // whatever the number of files: one has too many deleted rows, or they lie badly
+	depth     float64
+	last      bool // the partition is the one that was written to last
+	reason    string
 }
 
-// choose finds the files that are worth rewriting and packs them into groups of about the target size: those far from it,
-// and those of which too many rows are deleted.
-func choose(tasks []table.FileScanTask, spec int, o CompactOptions) []*group {
-	byPartition := map[string][]table.FileScanTask{}
-	for _, t := range tasks {
-		if int(t.File.SpecID()) == spec && (o.small(t) || o.worn(t)) {
-			key := fmt.Sprint(t.File.Partition())
-			byPartition[key] = append(byPartition[key], t)
+// gain is how many files, data and deletes, a reader is spared.
+func (g *group) gain(target int64) int {
+	n := len(g.tasks) - int((g.bytes+target-1)/target)
+	for _, t := range g.tasks {
+		n += len(t.DeleteFiles) + len(t.DeletionVectorFiles) + len(t.EqualityDeleteFiles)
+	}
+	return n
+}
+
+// slice is a partition's files.
+type slice struct {
+	tasks []table.FileScanTask
+	spec  int
+}
+
+// choose finds the files that are worth rewriting and puts them into groups, the worst partitions first: those far from the
+// target size, those of which too many rows are deleted, and of a badly clustered partition all. Partitions that a writer
+// wrote to last go last, since the next write may well be theirs too.
+func choose(head *table.Table, tasks []table.FileScanTask, o CompactOptions) []*group {
+	meta := head.Metadata()
+	spec := meta.PartitionSpec()
+	written := lastWritten(head)
+	var out []*group
+	for _, s := range slicesOf(tasks) {
+		if s.spec != spec.ID() && !o.RewriteAll {
+			continue
+		}
+		last := written > 0 && slices.ContainsFunc(s.tasks, func(t table.FileScanTask) bool {
+			return t.DataSequenceNumber != nil && *t.DataSequenceNumber >= written
+		})
+		for _, g := range o.groups(meta, s) {
+			g.partition, g.last = datafile.PartitionPath(meta, g.tasks[0].File), last
+			g.reason = o.explain(g)
+			out = append(out, g)
 		}
 	}
-	partitions := make([]string, 0, len(byPartition))
-	for key := range byPartition {
-		partitions = append(partitions, key)
+	slices.SortStableFunc(out, func(a, b *group) int {
+		switch {
+		case a.last != b.last && a.last:
+			return 1
+		case a.last != b.last:
+			return -1
+		}
+		return cmp.Or(cmp.Compare(b.depth, a.depth), cmp.Compare(b.gain(o.TargetFileBytes), a.gain(o.TargetFileBytes)))
+	})
+	return out
+}
+
+// slicesOf divides files by partition, in the order of the partitions' values as text.
+func slicesOf(tasks []table.FileScanTask) []*slice {
+	by := map[string]*slice{}
+	var keys []string
+	for _, t := range tasks {
+		key := fmt.Sprint(t.File.SpecID(), t.File.Partition())
+		if by[key] == nil {
+			by[key] = &slice{spec: int(t.File.SpecID())}
+			keys = append(keys, key)
+		}
+		by[key].tasks = append(by[key].tasks, t)
 	}
-	slices.Sort(partitions)
+	slices.Sort(keys)
+	out := make([]*slice, len(keys))
+	for i, key := range keys {
+		out[i] = by[key]
+	}
+	return out
+}
+
+// lastWritten is the sequence number of the last snapshot that changed rows; 0 if it has expired.
+func lastWritten(head *table.Table) int64 {
+	for s := head.CurrentSnapshot(); s != nil; {
+		if s.Summary == nil || s.Summary.Operation != table.OpReplace {
+			return s.SequenceNumber
+		}
+		if s.ParentSnapshotID == nil {
+			return 0
+		}
+		s = head.SnapshotByID(*s.ParentSnapshotID)
+	}
+	return 0
+}
+
+// groups are those of a partition's files that are worth rewriting.
+func (o CompactOptions) groups(meta table.Metadata, s *slice) []*group {
+	clustered := o.Strategy == Sort || o.Strategy == ZOrder
+	depth, all := 0.0, o.RewriteAll
+	if clustered && !all {
+		if depth = Depth(meta.CurrentSchema(), o.Order, s.tasks); depth > o.MaxDepth && o.unclustered(s.tasks) {
+			all = true
+		}
+	}
+	var chosen []table.FileScanTask
+	for _, t := range s.tasks {
+		if all || o.small(t) || o.worn(t) {
+			chosen = append(chosen, t)
+		}
+	}
+	limit := o.TargetFileBytes
+	if clustered {
+		limit = max(limit, maxClusteredBytes)
+	}
 	var out []*group
-	for _, key := range partitions {
-		for _, g := range pack(byPartition[key], o) {
-			if g.must || len(g.tasks) >= o.MinInputFiles {
-				out = append(out, g)
+	for _, g := range pack(chosen, limit, o) {
+		if g.must = g.must || all; g.must || len(g.tasks) >= o.MinInputFiles {
+			if all {
+				g.depth = depth
 			}
+			out = append(out, g)
 		}
 	}
 	return out
 }
 
+// unclustered says whether an eighth of a partition's bytes is in files that this clustering did not write. Without it, what
+// cannot be clustered any better, as rows that are all alike, would be rewritten for ever.
+func (o CompactOptions) unclustered(tasks []table.FileScanTask) bool {
+	var all, other int64
+	for _, t := range tasks {
+		all += t.File.FileSizeBytes()
+		name := t.File.FilePath()[strings.LastIndexByte(t.File.FilePath(), '/')+1:]
+		if !strings.HasPrefix(name, o.prefix()+"-") {
+			other += t.File.FileSizeBytes()
+		}
+	}
+	return other*8 >= all
+}
+
 // pack is bin-packing by first fit, the largest file first.
-func pack(tasks []table.FileScanTask, o CompactOptions) []*group {
+func pack(tasks []table.FileScanTask, limit int64, o CompactOptions) []*group {
 	slices.SortFunc(tasks, func(a, b table.FileScanTask) int {
 		return cmp.Or(cmp.Compare(b.File.FileSizeBytes(), a.File.FileSizeBytes()), cmp.Compare(a.File.FilePath(), b.File.FilePath()))
 	})
 	var groups []*group
 	for _, t := range tasks {
 		size := t.File.FileSizeBytes()
-		i := slices.IndexFunc(groups, func(g *group) bool { return g.bytes+size <= o.TargetFileSize })
+		i := slices.IndexFunc(groups, func(g *group) bool { return g.bytes+size <= limit })
 		if i < 0 {
 			i, groups = len(groups), append(groups, &group{})
 		}
@@ -61,22 +170,55 @@ func pack(tasks []table.FileScanTask, o CompactOptions) []*group {
 	return groups
 }
 
-// small files are those below three quarters of the target, as in Iceberg's own bin-pack.
-func (o CompactOptions) small(t table.FileScanTask) bool {
-	return t.File.FileSizeBytes() < o.TargetFileSize/4*3
+// explain says in words why a group is rewritten.
+func (o CompactOptions) explain(g *group) string {
+	var why []string
+	small, worn, deleted, equality := 0, 0, int64(0), 0
+	rows := int64(0)
+	for _, t := range g.tasks {
+		if o.small(t) {
+			small++
+		}
+		if o.worn(t) {
+			worn++
+		}
+		if len(t.EqualityDeleteFiles) > 0 {
+			equality++
+		}
+		deleted, rows = deleted+deletedRows(t), rows+t.File.Count()
+	}
+	if g.depth > 0 {
+		why = append(why, fmt.Sprintf("a value lies in %.1f files on average, more than %.1f", g.depth, o.MaxDepth))
+	}
+	if small > 1 || small > 0 && worn == 0 {
+		why = append(why, fmt.Sprintf("%s of %d are small beside a target of %s", counted(small, "file"), len(g.tasks), size(o.TargetFileBytes)))
+	}
+	if equality > 0 {
+		why = append(why, counted(equality, "file")+" with equality deletes")
+	} else if worn > 0 {
+		why = append(why, fmt.Sprintf("%s with many deletes, %.0f %% of all rows", counted(worn, "file"), 100*float64(deleted)/float64(max(rows, 1))))
+	}
+	if o.RewriteAll {
+		why = append(why, "all files were asked for")
+	}
+	return strings.Join(why, "; ")
 }
 
-// worn files have more deleted rows, or more delete files, than the options allow. What equality deletes delete is not
-// counted, so that a file with any is worn.
-func (o CompactOptions) worn(t table.FileScanTask) bool {
-	if len(t.EqualityDeleteFiles) > 0 || len(t.DeleteFiles)+len(t.DeletionVectorFiles) >= o.MaxDeleteFiles {
-		return true
+func counted(n int, of string) string {
+	if n != 1 {
+		of += "s"
 	}
-	deleted := int64(0)
-	for _, files := range [][]iceberg.DataFile{t.DeleteFiles, t.DeletionVectorFiles} {
-		for _, d := range files {
-			deleted += d.Count()
+	return fmt.Sprintf("%d %s", n, of)
+}
+
+func size(bytes int64) string {
+	for _, u := range []struct {
+		unit string
+		of   int64
+	}{{"GB", 1 << 30}, {"MB", 1 << 20}, {"kB", 1 << 10}} {
+		if bytes >= u.of {
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(bytes)/float64(u.of)), ".0") + " " + u.unit
 		}
 	}
-	return deleted > 0 && float64(deleted) >= o.MaxDeleted*float64(t.File.Count())
+	return fmt.Sprintf("%d bytes", bytes)
 }

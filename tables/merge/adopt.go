@@ -6,6 +6,8 @@ import (
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/datafile"
 )
 
 // adopt takes over what other processes found, division after division. What
@@ -54,13 +56,13 @@ func (p *Plan) forgetAll() {
 }
 
 func (p *Plan) adoptFound(meta table.Metadata, found *Found) error {
-	d, err := newDecoder(meta, found.Shape)
+	d, err := found.Shape.decoder(meta)
 	if err != nil {
 		return err
 	}
 	groups := make([]*groupState, len(found.Groups))
 	for i, g := range found.Groups {
-		if groups[i], err = d.changes(g); err != nil {
+		if groups[i], err = changesOf(d, g); err != nil {
 			return err
 		}
 		p.groups[groups[i]] = true
@@ -104,14 +106,14 @@ func stateOf(f FoundFile) (*fileState, error) {
 	return out, nil
 }
 
-func (d *decoder) changes(g FoundChanges) (*groupState, error) {
+func changesOf(d *datafile.Decoder, g FoundChanges) (*groupState, error) {
 	w := &written{updated: g.Updated, deleted: g.Deleted, identical: g.Identical, carried: g.Carried, carriedBytes: g.CarriedBytes}
 	for _, l := range []struct {
 		to    *[]iceberg.DataFile
 		forms []FileForm
 	}{{&w.addData, g.AddData}, {&w.removeData, g.RemoveData}, {&w.addDeletes, g.AddDeletes}, {&w.removeDeletes, g.RemoveDeletes}} {
 		var err error
-		if *l.to, err = d.files(l.forms); err != nil {
+		if *l.to, err = d.Files(l.forms); err != nil {
 			return nil, err
 		}
 	}

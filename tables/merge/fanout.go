@@ -83,7 +83,7 @@ type Group struct {
 func (g Group) Weight() int {
 	n := 64
 	for _, f := range g.Files {
-		n += f.weight()
+		n += f.Weight()
 	}
 	return n
 }
@@ -169,14 +169,14 @@ func (p *Plan) group(meta table.Metadata, tasks []table.FileScanTask) ([]Group, 
 			return nil, err
 		}
 		last := len(out) - 1
-		if last < 0 || out[last].Bytes+t.File.FileSizeBytes() > limit || len(out[last].Files) >= files || weight+f.weight() > groupWeight {
+		if last < 0 || out[last].Bytes+t.File.FileSizeBytes() > limit || len(out[last].Files) >= files || weight+f.Weight() > groupWeight {
 			out, members = append(out, Group{}), append(members, nil)
 			last, weight = last+1, 0
 		}
 		out[last].Files = append(out[last].Files, f)
 		out[last].Bytes += t.File.FileSizeBytes()
 		members[last] = append(members[last], t)
-		weight += f.weight()
+		weight += f.Weight()
 	}
 	for i := range out {
 		out[i].Narrow = p.binding.narrows(p.loaded, members[i])
@@ -234,7 +234,11 @@ func (p *Plan) Match(ctx context.Context, head *table.Table, d Division, g Group
 	if err := p.begin(head); err != nil {
 		return nil, err
 	}
-	tasks, err := decodeFiles(head.Metadata(), d.Shape, g.Files)
+	files, err := d.Shape.decoder(head.Metadata())
+	if err != nil {
+		return nil, fmt.Errorf("merge into %s: %w", p.binding.table, err)
+	}
+	tasks, err := files.Tasks(g.Files)
 	if err != nil {
 		return nil, fmt.Errorf("merge into %s: %w", p.binding.table, err)
 	}

@@ -94,7 +94,9 @@ func TestTheDivisionOfAHundredThousandFilesStaysSmall(t *testing.T) {
 				require.Less(t, g.Weight(), groupWeight+4096)
 				require.InDelta(t, len(text), g.Weight(), float64(len(text)/2))
 				require.LessOrEqual(t, len(g.Files), defaultGroupFiles)
-				tasks, err := decodeFiles(head.Metadata(), p.shape, g.Files)
+				files, err := p.shape.decoder(head.Metadata())
+				require.NoError(t, err)
+				tasks, err := files.Tasks(g.Files)
 				require.NoError(t, err)
 				for _, f := range tasks {
 					require.False(t, seen[f.File.FilePath()])

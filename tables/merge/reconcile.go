@@ -14,6 +14,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/datafile"
 )
 
 // Shape is what a table's files are written by; if it changes between two
@@ -29,6 +30,11 @@ func shapeOf(t *table.Table) Shape {
 	m := t.Metadata()
 	spec := m.PartitionSpec()
 	return Shape{Schema: m.CurrentSchema().ID, Spec: spec.ID(), Order: m.DefaultSortOrder(), Version: m.Version()}
+}
+
+// decoder reads files that were described for a table of the shape.
+func (s Shape) decoder(meta table.Metadata) (*datafile.Decoder, error) {
+	return datafile.NewDecoder(meta, s.Schema, s.Version)
 }
 
 func (p *Plan) plan(ctx context.Context, head *table.Table) (*commit.Change, error) {

@@ -8,8 +8,9 @@ import (
 
 	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/apache/iceberg-go"
-	"github.com/apache/iceberg-go/codec"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/datafile"
 )
 
 // A division's groups, and what was found in them, travel as JSON. Files are in
@@ -17,21 +18,11 @@ import (
 // spec and format version that they were written for; bitmaps are in roaring's
 // portable form.
 
-// File is a data file to look through, with its deletes.
-type File struct {
-	Data       FileForm   `json:"data"`
-	Positions  []FileForm `json:"positions,omitempty"`
-	Equality   []FileForm `json:"equality,omitempty"`
-	Vectors    []FileForm `json:"vectors,omitempty"`
-	FirstRowID *int64     `json:"first_row_id,omitempty"`
-	Sequence   *int64     `json:"sequence,omitempty"`
-}
-
-// FileForm is a file as a manifest entry.
-type FileForm struct {
-	Spec  int32  `json:"spec"`
-	Entry []byte `json:"entry"`
-}
+// File is a data file to look through, with its deletes, and FileForm a file.
+type (
+	File     = datafile.TaskForm
+	FileForm = datafile.FileForm
+)
 
 // Found is what looking through a group came to. It names files that nobody
 // else knows of.
@@ -80,34 +71,14 @@ func (f *Found) Paths() (out []string) {
 	return out
 }
 
-func (f File) weight() int {
-	n := 0
-	for _, forms := range [][]FileForm{{f.Data}, f.Positions, f.Equality, f.Vectors} {
-		for _, form := range forms {
-			n += len(form.Entry)*4/3 + 40
-		}
-	}
-	return n
-}
-
 // describe is a task as it travels, without the statistics that nobody asks for
 // any more: what was read of a file, its footer says too.
 func (p *Plan) describe(meta table.Metadata, t table.FileScanTask) (File, error) {
-	out := File{FirstRowID: t.FirstRowID, Sequence: t.DataSequenceNumber}
 	data, err := p.slim(meta, t.File)
 	if err != nil {
-		return out, err
+		return File{}, err
 	}
-	for _, l := range []struct {
-		to    *[]FileForm
-		files []iceberg.DataFile
-	}{{&out.Positions, t.DeleteFiles}, {&out.Equality, t.EqualityDeleteFiles}, {&out.Vectors, t.DeletionVectorFiles}} {
-		if *l.to, err = encodeFiles(meta, l.files); err != nil {
-			return out, err
-		}
-	}
-	out.Data, err = encodeFile(meta, data)
-	return out, err
+	return datafile.EncodeTask(meta, t, data)
 }
 
 // slim leaves out the statistics of columns that are not keys.
@@ -144,87 +115,6 @@ func (p *Plan) slim(meta table.Metadata, f iceberg.DataFile) (iceberg.DataFile, 
 		b.KeyMetadata(key)
 	}
 	return b.Build(), nil
-}
-
-func encodeFile(meta table.Metadata, f iceberg.DataFile) (FileForm, error) {
-	spec := meta.PartitionSpecByID(int(f.SpecID()))
-	if spec == nil {
-		return FileForm{}, fmt.Errorf("%s: no partition spec %d", f.FilePath(), f.SpecID())
-	}
-	entry, err := codec.EncodeDataFile(f, *spec, meta.CurrentSchema(), meta.Version())
-	if err != nil {
-		return FileForm{}, fmt.Errorf("%s: %w", f.FilePath(), err)
-	}
-	return FileForm{Spec: f.SpecID(), Entry: entry}, nil
-}
-
-func encodeFiles(meta table.Metadata, files []iceberg.DataFile) ([]FileForm, error) {
-	var out []FileForm
-	for _, f := range files {
-		form, err := encodeFile(meta, f)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, form)
-	}
-	return out, nil
-}
-
-// decoder reads files that were described for a table of a shape.
-type decoder struct {
-	meta   table.Metadata
-	shape  Shape
-	schema *iceberg.Schema
-}
-
-func newDecoder(meta table.Metadata, shape Shape) (*decoder, error) {
-	at := slices.IndexFunc(meta.Schemas(), func(s *iceberg.Schema) bool { return s.ID == shape.Schema })
-	if at < 0 {
-		return nil, fmt.Errorf("files that were described travel with schema %d, which the table does not have", shape.Schema)
-	}
-	return &decoder{meta: meta, shape: shape, schema: meta.Schemas()[at]}, nil
-}
-
-func (d *decoder) files(forms []FileForm) ([]iceberg.DataFile, error) {
-	var out []iceberg.DataFile
-	for _, f := range forms {
-		spec := d.meta.PartitionSpecByID(int(f.Spec))
-		if spec == nil {
-			return nil, fmt.Errorf("a file that was described is of partition spec %d, which the table does not have", f.Spec)
-		}
-		file, err := codec.DecodeDataFile(f.Entry, *spec, d.schema, d.shape.Version)
-		if err != nil {
-			return nil, fmt.Errorf("a file that was described: %w", err)
-		}
-		out = append(out, file)
-	}
-	return out, nil
-}
-
-// decodeFiles gives the tasks that describe has described.
-func decodeFiles(meta table.Metadata, shape Shape, files []File) ([]table.FileScanTask, error) {
-	d, err := newDecoder(meta, shape)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]table.FileScanTask, len(files))
-	for i, f := range files {
-		data, err := d.files([]FileForm{f.Data})
-		if err != nil {
-			return nil, err
-		}
-		t := table.FileScanTask{File: data[0], Length: data[0].FileSizeBytes(), FirstRowID: f.FirstRowID, DataSequenceNumber: f.Sequence}
-		for _, l := range []struct {
-			to    *[]iceberg.DataFile
-			forms []FileForm
-		}{{&t.DeleteFiles, f.Positions}, {&t.EqualityDeleteFiles, f.Equality}, {&t.DeletionVectorFiles, f.Vectors}} {
-			if *l.to, err = d.files(l.forms); err != nil {
-				return nil, err
-			}
-		}
-		out[i] = t
-	}
-	return out, nil
 }
 
 // found is what this plan knows of its files, as it travels. Rows of a narrowed
@@ -264,7 +154,7 @@ func describeChanges(meta table.Metadata, w *written) (FoundChanges, error) {
 		files []iceberg.DataFile
 	}{{&out.AddData, w.addData}, {&out.RemoveData, w.removeData}, {&out.AddDeletes, w.addDeletes}, {&out.RemoveDeletes, w.removeDeletes}} {
 		var err error
-		if *l.to, err = encodeFiles(meta, l.files); err != nil {
+		if *l.to, err = datafile.EncodeFiles(meta, l.files); err != nil {
 			return out, err
 		}
 	}
