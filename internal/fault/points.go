@@ -2,13 +2,14 @@
 //
 // A build with the tag "faults" reads these variables. In any other build the functions are empty, and nothing is read.
 //
-//	VARVE_FAULT=name:n    kill at the n-th time (1 if left out) that the point is passed
-//	VARVE_FAULT=io:n      kill at the n-th side of an I/O, counted from the beginning of the first run
-//	VARVE_VICTIM=pid,self whom to kill, as kill -9 would; the process itself if left out. Who kills others alone goes on
-//	VARVE_HOLD=name=path  keep everyone who comes by a point waiting there until the file exists, so that a test says what
-//	                      happens first
-//	VARVE_TRACE=path      append each side of an I/O, and each point, to a file, a line each: number (0 of a point), side,
-//	                      operation, and what it is on
+//	VARVE_FAULT=name:n      kill at the n-th time (1 if left out) that the point is passed
+//	VARVE_FAULT=io:n        kill at the n-th side of an I/O, counted from the beginning of the first run
+//	VARVE_FAULT=io/words:n  kill at the n-th of those sides in whose line of the trace all the words stand
+//	VARVE_VICTIM=pid,self   whom to kill, as kill -9 would; the process itself if left out. Who kills others alone goes on
+//	VARVE_HOLD=name=path    keep everyone who comes by a point waiting there until the file exists, so that a test says what
+//	                        happens first
+//	VARVE_TRACE=path        append each side of an I/O, and each point, to a file, a line each: number (0 of a point), side,
+//	                        operation, and what it is on
 //
 // An I/O has two sides, before and after. Those of the local file system, of S3, of the SQL catalogs and of the REST
 // catalogs are counted: each call that opens, makes, writes, syncs, renames, removes or lists a file, each request, each

@@ -24,12 +24,17 @@ func TestKillMatrix(t *testing.T) {
 		t.Skip("make test-kill sets VARVE_KILL: this takes minutes")
 	}
 	bin := lab.Build(t, "faults")
-	t.Run("local", func(t *testing.T) { matrix(t, bin, onLocal(), "local") })
-	t.Run("nessie", func(t *testing.T) { matrix(t, bin, onNessie(t), "nessie") })
+	t.Run("local", func(t *testing.T) {
+		matrix(t, bin, onLocal(), "local", lab.Empty(t, bin).StartWorker())
+	})
+	t.Run("nessie", func(t *testing.T) {
+		on, shared := onNessie(t), lab.Empty(t, bin).StartWorker()
+		matrix(t, bin, on, "nessie", shared)
+		multipart(t, bin, on, shared)
+	})
 }
 
-func matrix(t *testing.T, bin string, on *backend, short string) {
-	shared := lab.Empty(t, bin).StartWorker()
+func matrix(t *testing.T, bin string, on *backend, short string, shared *lab.Worker) {
 	x := &trial{t: t, on: on, name: short + "-undisturbed", victim: worker}
 	x.start(bin, shared)
 	whole := x.complete()

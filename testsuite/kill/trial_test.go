@@ -40,10 +40,12 @@ type trial struct {
 	lab    *lab.Lab
 	name   string // also of the task queue
 	victim string
-	at     string // the point, or io:n; empty: nobody is killed
-	server *lab.Worker
-	port   string // of the trial's own server, if it has one
-	client client.Client
+	at     string // the point, io:n or io/words; empty: nobody is killed
+	// pipeline is a file of testdata; "orders" if left out.
+	pipeline string
+	server   *lab.Worker
+	port     string // of the trial's own server, if it has one
+	client   client.Client
 
 	worker *lab.Worker
 	killed bool
@@ -70,6 +72,12 @@ func (s side) String() string {
 		return "list " + kindOf(s.at)
 	case s.op == "POST" && strings.Contains(s.at, "?delete"):
 		return "DELETE many"
+	case s.op == "POST" && strings.Contains(s.at, "?uploads"):
+		return "begin upload of " + kindOf(s.at)
+	case s.op == "PUT" && strings.Contains(s.at, "partNumber="):
+		return "upload part of " + kindOf(s.at)
+	case s.op == "POST" && strings.Contains(s.at, "uploadId="):
+		return "complete upload of " + kindOf(s.at)
 	}
 	return s.op + " " + kindOf(s.at)
 }
@@ -94,9 +102,12 @@ func (x *trial) flags() []string {
 func (x *trial) start(bin string, shared *lab.Worker) {
 	x.lab = lab.Empty(x.t, bin)
 	x.on.prepare(x.t, x.lab, x.name)
-	pipeline, err := os.ReadFile("testdata/orders.yaml")
+	if x.pipeline == "" {
+		x.pipeline = "orders"
+	}
+	pipeline, err := os.ReadFile("testdata/" + x.pipeline + ".yaml")
 	require.NoError(x.t, err)
-	x.lab.Write("pipelines/orders.yaml", pipeline)
+	x.lab.Write("pipelines/"+x.pipeline+".yaml", pipeline)
 	x.lab.Env = []string{"VARVE_TRACE=" + x.lab.Path("trace"), "VARVE_HOLD=" + fault.CompileBefore + "=" + x.lab.Path("go")}
 	if x.at != "" {
 		x.lab.Env = append(x.lab.Env, "VARVE_FAULT="+x.at)
@@ -180,7 +191,7 @@ func (x *trial) run(number int) workflows.RunResult {
 	defer cancel()
 	_ = os.Remove(x.lab.Path("go"))
 	id := fmt.Sprintf("%s-%d", x.name, number)
-	in := workflows.RunInput{Pipeline: "orders", Parameters: workflows.Parameters{"landing": x.on.landing(x.name)}}
+	in := workflows.RunInput{Pipeline: x.pipeline, Parameters: workflows.Parameters{"landing": x.on.landing(x.name)}}
 	_, err := x.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: x.name, WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 	}, workflows.RunPipelineName, in)
@@ -263,14 +274,19 @@ func trace(t *testing.T, path string) (out []side) {
 	return out
 }
 
-// last is the side at which someone was killed: the n-th of a trace, or the point.
+// last is the side at which someone was killed: the n-th of a trace, the end of it for one that was found by its words, or
+// the point.
 func last(t *testing.T, path, at string) side {
 	t.Helper()
 	name, number, _ := strings.Cut(at, ":")
-	if name != fault.IO {
+	if !strings.HasPrefix(name, fault.IO) {
 		return side{when: fault.SidePoint, op: at}
 	}
-	for _, s := range trace(t, path) {
+	sides := trace(t, path)
+	if name != fault.IO {
+		return sides[len(sides)-1]
+	}
+	for _, s := range sides {
 		if fmt.Sprint(s.number) == number {
 			return s
 		}
