@@ -14,6 +14,7 @@ import (
 
 	"github.com/apache/iceberg-go/table"
 
+	"github.com/varve-lake/varve/tables/cache"
 	"github.com/varve-lake/varve/tables/catalog"
 	"github.com/varve-lake/varve/tables/commit"
 )
@@ -29,6 +30,41 @@ type Config struct {
 	TempDir string
 	// Commit bounds the commit protocol; the zero value is usable.
 	Commit commit.Options
+	// Cache bounds what is kept of tables' metadata between reads; the zero value is usable.
+	Cache CacheOptions
+}
+
+// CacheOptions bound what is kept of manifests, footers and indexes, which never change, between reads.
+type CacheOptions struct {
+	Memory int64 // bytes; 0 means an eighth of MemoryLimit, or 128 MiB, and less than 0 none
+	// Dir keeps those that lie in remote stores between processes too; empty keeps none. Processes may share it.
+	Dir  string
+	Disk int64 // bytes in Dir; 0 means 1 GiB
+}
+
+const (
+	defaultCacheMemory = 128 << 20
+	defaultCacheDisk   = 1 << 30
+)
+
+func (c Config) cache() *cache.Cache {
+	memory, onDisk := c.Cache.Memory, c.Cache.Disk
+	switch {
+	case memory < 0:
+		return nil
+	case memory == 0 && c.MemoryLimit > 0:
+		memory = c.MemoryLimit / 8
+	case memory == 0:
+		memory = defaultCacheMemory
+	}
+	if onDisk == 0 {
+		onDisk = defaultCacheDisk
+	}
+	var disk *cache.Disk
+	if c.Cache.Dir != "" {
+		disk = cache.NewDisk(c.Cache.Dir, onDisk)
+	}
+	return cache.New(memory, disk)
 }
 
 // Local is the lake that needs no setting up: an SQLite catalog and a warehouse folder in dir.
@@ -46,6 +82,7 @@ type Lake struct {
 	cat *catalog.Catalog
 	// committer is what changes of tables are committed to: the catalog, or what tests put before it.
 	committer commit.Catalog
+	cache     *cache.Cache
 }
 
 // OpenLake opens the catalog and creates it where there is none.
@@ -54,11 +91,13 @@ func OpenLake(ctx context.Context, cfg Config) (*Lake, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lake{cfg: cfg, cat: cat, committer: cat}, nil
+	return LakeOn(cat, cfg), nil
 }
 
 // LakeOn is a lake in a catalog that is open already; cfg.Catalog is not looked at. Close closes it.
-func LakeOn(cat *catalog.Catalog, cfg Config) *Lake { return &Lake{cfg: cfg, cat: cat, committer: cat} }
+func LakeOn(cat *catalog.Catalog, cfg Config) *Lake {
+	return &Lake{cfg: cfg, cat: cat, committer: cat, cache: cfg.cache()}
+}
 
 // Close releases the catalog's connections.
 func (l *Lake) Close() error { return l.cat.Close() }

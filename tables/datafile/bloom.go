@@ -1,7 +1,10 @@
 package datafile
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
+	"io"
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -10,6 +13,10 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
+	"github.com/cespare/xxhash/v2"
+	"github.com/parquet-go/parquet-go/bloom"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // bloomMayMatch asks the chunk's Bloom filter whether it may hold one of the constants of an equality.
@@ -26,25 +33,74 @@ func (p *pruner) bloomMayMatch(c *comparison, leaf *pqarrow.SchemaField, chunk *
 	if chunk.BloomFilterOffset() <= 0 {
 		return true
 	}
-	encode := plainEncoder(constants, leaf, chunk.Type(), p.reader.MetaData().Schema.Column(leaf.ColIndex).TypeLength())
+	encode := plainEncoder(constants, leaf, chunk.Type(), p.footer.meta.Schema.Column(leaf.ColIndex).TypeLength())
 	if encode == nil {
 		return true
 	}
-	group, err := p.reader.GetBloomFilterReader().RowGroup(p.group)
-	if err != nil || group == nil {
-		return true
-	}
-	bloom, err := group.GetColumnBloomFilter(leaf.ColIndex)
-	if err != nil || bloom == nil {
+	filter, err := p.bloom(leaf.ColIndex, chunk)
+	if err != nil {
 		return true
 	}
 	for i := range constants.Len() {
 		value, fits := encode(i)
-		if fits && bloom.CheckHash(bloom.Hasher().Sum64(value)) {
+		if !fits {
+			continue
+		}
+		if may, err := filter.mayHold(p.source, xxhash.Sum64(value)); may || err != nil {
 			return true
 		}
 	}
 	return false
+}
+
+// bloomFilter is where the blocks of a split block Bloom filter lie in a file.
+type bloomFilter struct{ at, bytes int64 }
+
+var errBloom = errors.New("not a Bloom filter of this kind")
+
+// bloom finds a chunk's filter, once for each footer that is kept.
+func (p *pruner) bloom(column int, chunk *metadata.ColumnChunkMetaData) (bloomFilter, error) {
+	key := [2]int{p.group, column}
+	if known, ok := p.footer.blooms.Load(key); ok {
+		return known.(bloomFilter), nil
+	}
+	at, size := chunk.BloomFilterOffset(), p.footer.meta.GetSourceFileSize()
+	if at < 4 || at >= size {
+		return bloomFilter{}, errBloom
+	}
+	head := make([]byte, min(64, size-at))
+	if _, err := p.source.ReadAt(head, at); err != nil {
+		return bloomFilter{}, err
+	}
+	var protocol thrift.CompactProtocol
+	var header format.BloomFilterHeader
+	rest := bytes.NewReader(head)
+	if err := thrift.NewDecoder(protocol.NewReader(rest)).Decode(&header); err != nil {
+		return bloomFilter{}, err
+	}
+	at += int64(len(head) - rest.Len())
+	n := int64(header.NumBytes)
+	_, split := header.Algorithm.Value.(*format.SplitBlockAlgorithm)
+	_, xx := header.Hash.Value.(*format.XxHash)
+	_, plain := header.Compression.Value.(*format.BloomFilterUncompressed)
+	if !split || !xx || !plain || n < bloom.BlockSize || n%bloom.BlockSize != 0 || n > size-at {
+		return bloomFilter{}, errBloom
+	}
+	found := bloomFilter{at, n}
+	p.footer.blooms.Store(key, found)
+	return found, nil
+}
+
+// mayHold looks a hash up in its block. Of a remote file the whole filter is read, which takes as long and is kept for the next.
+func (b bloomFilter) mayHold(s *source, hash uint64) (bool, error) {
+	if !s.remote || s.cache == nil || b.bytes > maxIndexBytes {
+		return bloom.CheckSplitBlock(io.NewSectionReader(s, b.at, b.bytes), b.bytes, hash)
+	}
+	whole := make([]byte, b.bytes)
+	if _, err := s.ReadAt(whole, b.at); err != nil {
+		return true, err
+	}
+	return bloom.CheckSplitBlock(bytes.NewReader(whole), b.bytes, hash)
 }
 
 // plainEncoder encodes constants of the table's type as the file would store them, which is what Bloom filters hash; fits is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -21,13 +22,14 @@ const maxPreallocated = 16 << 20
 // cursor reads one column of one row group.
 type cursor struct {
 	column *projected
-	reader columnReader // nil for a column that is not in the file
+	reader columnReader // nil for a column that is not in the file, and before it is first read
 	at     int64        // row of the group that is read next
+	paged  bool         // the reader reads on as it goes, and not the whole column first
 	// lineage completes a column of row lineage; nil for others.
 	lineage func(arrow.Array, []span) arrow.Array
 }
 
-// openCursors opens the columns of a row group.
+// openCursors makes cursors for the columns of a row group. They are opened when they are first read.
 func (r *Reader) openCursors(group int) error {
 	meta := r.parquet.MetaData().RowGroup(group)
 	for i := range r.columns {
@@ -56,24 +58,90 @@ func (r *Reader) openCursors(group int) error {
 				return fmt.Errorf("column %s: its %d bytes at %d are not in a file of %d", c.field.Name, n, at, size)
 			}
 		}
-		general := func() (columnReader, error) {
-			reader, err := r.arrow.GetFieldReader(r.ctx, c.source, c.leaves, []int{group})
-			if err != nil {
-				return nil, err // not a nil reader in an interface that is not
-			}
-			return reader, nil
-		}
-		var err error
-		if r.plainText(group, c) {
-			cur.reader, err = r.newTextReader(group, c, general)
-		} else {
-			cur.reader, err = general()
-		}
-		if err != nil {
-			return fmt.Errorf("column %s: %w", c.field.Name, err)
-		}
 	}
 	return nil
+}
+
+// ready opens columns that are about to be read for the first time, whole or, where few rows are wanted, page by page. What is
+// needed of a remote file is fetched together.
+func (r *Reader) ready(cursors []*cursor, spans []span, wide bool) error {
+	var unopened, paged []*cursor
+	for _, c := range cursors {
+		switch {
+		case c.column.source < 0:
+		case c.reader == nil:
+			unopened = append(unopened, c)
+		case c.paged:
+			paged = append(paged, c)
+		}
+	}
+	if !wide {
+		paged = append(paged, unopened...)
+	}
+	if r.source.remote {
+		if err := r.prefetch(unopened, paged, spans, wide); err != nil {
+			return err
+		}
+	}
+	r.props.BufferedStreamEnabled = !wide
+	for _, c := range unopened {
+		if err := r.openCursor(c, wide); err != nil {
+			return fmt.Errorf("column %s: %w", c.column.field.Name, err)
+		}
+	}
+	copied := wide && len(unopened) > 0
+	for _, c := range unopened {
+		if _, again := c.reader.(*textReader); again { // which may have to be begun anew
+			copied = false
+		}
+	}
+	if copied && r.source.remote {
+		r.source.forget()
+	}
+	return nil
+}
+
+// prefetch fetches whole columns, or pages of them.
+func (r *Reader) prefetch(unopened, paged []*cursor, spans []span, wide bool) error {
+	var ranges []span
+	rows := r.starts[r.group+1] - r.starts[r.group]
+	if wide {
+		spans = []span{{0, rows}}
+	}
+	of := paged
+	if wide {
+		of = append(slices.Clone(paged), unopened...)
+	}
+	for _, c := range of {
+		for leaf := range c.column.leaves {
+			for _, at := range pageRanges(r.parquet, r.group, leaf, spans, rows) {
+				if !r.source.has(at) {
+					ranges = append(ranges, at)
+				}
+			}
+		}
+	}
+	if len(ranges) == 0 {
+		return nil
+	}
+	return r.source.fetch(r.ctx, ranges)
+}
+
+func (r *Reader) openCursor(c *cursor, wide bool) (err error) {
+	general := func() (columnReader, error) {
+		reader, err := r.arrow.GetFieldReader(r.ctx, c.column.source, c.column.leaves, []int{r.group})
+		if err != nil {
+			return nil, err // not a nil reader in an interface that is not
+		}
+		return reader, nil
+	}
+	if wide && r.plainText(r.group, c.column) {
+		c.reader, err = r.newTextReader(r.group, c.column, general)
+	} else {
+		c.reader, err = general()
+	}
+	c.paged = !wide
+	return err
 }
 
 func (r *Reader) closeCursors() {
@@ -83,6 +151,9 @@ func (r *Reader) closeCursors() {
 		}
 	}
 	r.cursors = nil
+	if r.source.remote {
+		r.source.forget()
+	}
 }
 
 // read returns the rows of ascending spans, one behind the other.
@@ -97,7 +168,7 @@ func (c *cursor) read(ctx context.Context, spans []span) (arrow.Array, error) {
 
 func (c *cursor) decode(ctx context.Context, spans []span) (arrow.Array, error) {
 	rows := spanRows(spans)
-	if c.reader == nil {
+	if c.column.source < 0 {
 		return c.column.build(ctx, nil, int(rows))
 	}
 	chunks := make([]arrow.Array, 0, len(spans))
@@ -163,7 +234,10 @@ func (c *cursor) take(rows int64) (arrow.Array, error) {
 }
 
 // readColumns reads the same spans of some columns, several at once.
-func (r *Reader) readColumns(cursors []*cursor, spans []span) ([]arrow.Array, error) {
+func (r *Reader) readColumns(cursors []*cursor, spans []span, wide bool) ([]arrow.Array, error) {
+	if err := r.ready(cursors, spans, wide); err != nil {
+		return nil, err
+	}
 	out, errs := make([]arrow.Array, len(cursors)), make([]error, len(cursors))
 	one := func(i int) {
 		errs[i] = protect(func() (err error) {

@@ -12,6 +12,8 @@ import (
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/apache/iceberg-go/table/dv"
+
+	"github.com/varve-lake/varve/tables/cache"
 )
 
 // Deletes returns the positions of task's data file that its position deletes and deletion vectors delete. Equality deletes,
@@ -25,6 +27,8 @@ type deleteFiles struct {
 	fs iceio.IO
 	// shared counts the tasks that name a position-delete file; those of one task only are not kept.
 	shared map[string]int
+
+	cache *cache.Cache // keeps bitmaps for other scans
 
 	mu    sync.Mutex
 	files map[string]*deleteFile
@@ -46,10 +50,31 @@ func newDeleteFiles(fs iceio.IO, tasks []table.FileScanTask) *deleteFiles {
 	return d
 }
 
+func (d *deleteFiles) keptIn(c *cache.Cache) *deleteFiles {
+	d.cache = c
+	return d
+}
+
+// kept reads a bitmap by way of the cache; nobody changes it.
+func (d *deleteFiles) kept(ctx context.Context, f iceberg.DataFile, target string, read func() (*roaring64.Bitmap, error)) (*roaring64.Bitmap, error) {
+	at := int64(-1)
+	if o := f.ContentOffset(); o != nil {
+		at = *o
+	}
+	key := fmt.Sprintf("deletes %s %d %s", f.FilePath(), at, target)
+	return cache.Value(ctx, d.cache, key, func(context.Context) (*roaring64.Bitmap, int64, error) {
+		found, err := read()
+		if found == nil || err != nil {
+			return nil, 0, err
+		}
+		return found, int64(found.GetSizeInBytes()), nil
+	})
+}
+
 func (d *deleteFiles) positions(ctx context.Context, task table.FileScanTask) (*roaring64.Bitmap, error) {
 	out := roaring64.New()
 	for _, f := range task.DeletionVectorFiles {
-		vector, err := readVector(d.fs, f)
+		vector, err := d.kept(ctx, f, task.File.FilePath(), func() (*roaring64.Bitmap, error) { return readVector(d.fs, f) })
 		if err != nil {
 			return nil, fmt.Errorf("deletes of %s: %w", task.File.FilePath(), err)
 		}
@@ -98,8 +123,10 @@ func readVector(fs iceio.IO, f iceberg.DataFile) (out *roaring64.Bitmap, err err
 // of gives what one position-delete file deletes from one data file.
 func (d *deleteFiles) of(ctx context.Context, f iceberg.DataFile, target string) (*roaring64.Bitmap, error) {
 	if d.shared[f.FilePath()] < 2 {
-		found, err := readPositionDeletes(ctx, d.fs, f, target)
-		return found[target], err
+		return d.kept(ctx, f, target, func() (*roaring64.Bitmap, error) {
+			found, err := readPositionDeletes(ctx, d.fs, f, target)
+			return found[target], err
+		})
 	}
 	d.mu.Lock()
 	file := d.files[f.FilePath()]

@@ -183,7 +183,7 @@ func TestReaderPrunes(t *testing.T) {
 	f := r.filter
 	read := int64(0)
 	for g := range r.groups {
-		p := &pruner{reader: r.parquet, leaves: r.leaves, group: g, whole: []span{{0, 5000}}}
+		p := &pruner{source: r.source, footer: r.footer, reader: r.parquet, leaves: r.leaves, group: g, whole: []span{{0, 5000}}}
 		spans := p.spans(f.root)
 		require.Equal(t, g == 2, len(spans) > 0, "row group %d", g)
 		read += spanRows(spans)
@@ -202,7 +202,7 @@ func TestReaderPrunes(t *testing.T) {
 		require.NoError(t, err)
 		chunk, err := r.parquet.MetaData().RowGroup(0).ColumnChunk(0)
 		require.NoError(t, err)
-		p := &pruner{reader: r.parquet, leaves: r.leaves}
+		p := &pruner{source: r.source, footer: r.footer, reader: r.parquet, leaves: r.leaves}
 		if !p.bloomMayMatch(r.filter.root.leaf, r.leaves[1], chunk) {
 			pruned++
 		}

@@ -37,7 +37,7 @@ type textReader struct {
 
 // plainText says whether a column chunk may be one for a textReader.
 func (r *Reader) plainText(group int, c *projected) bool {
-	if len(c.leaves) != 1 || c.repeated || r.opts.Rows != nil {
+	if len(c.leaves) != 1 || c.repeated {
 		return false
 	}
 	leaf := r.arrow.Manifest.Fields[c.source]

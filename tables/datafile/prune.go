@@ -1,6 +1,7 @@
 package datafile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -16,7 +17,9 @@ import (
 // pruner finds the rows of a row group that a filter may hold for, by statistics, Bloom filters and page indexes. All of these
 // are hints: what cannot be read of them prunes nothing.
 type pruner struct {
-	reader *file.Reader
+	source *source
+	footer *footer
+	reader *file.Reader                 // for its page index; nil asks none
 	leaves map[int]*pqarrow.SchemaField // by field id, those of whose rows each has at most one value
 	group  int
 	whole  []span // all rows of the group, counted from its first
@@ -73,18 +76,22 @@ func (p *pruner) compare(c *comparison, leaf *pqarrow.SchemaField) (spans []span
 			spans = p.whole
 		}
 	}()
-	chunk, err := p.reader.MetaData().RowGroup(p.group).ColumnChunk(leaf.ColIndex)
+	chunk, err := p.footer.meta.RowGroup(p.group).ColumnChunk(leaf.ColIndex)
 	if err != nil {
 		return p.whole
 	}
 	// Some writers leave one side out when it is too long, and arrow-go takes it for empty then.
-	raw := p.reader.MetaData().RowGroups[p.group].Columns[leaf.ColIndex].MetaData.Statistics
+	raw := p.footer.meta.RowGroups[p.group].Columns[leaf.ColIndex].MetaData.Statistics
 	whole := raw != nil && (raw.MinValue == nil) == (raw.MaxValue == nil)
 	if b := chunkBounds(c, leaf, chunk); whole && b != nil && !b.mayMatch(c, 0) {
 		return nil
 	}
 	if !p.bloomMayMatch(c, leaf, chunk) {
+		p.source.count(func(c *Counters) { c.BloomNegatives.Add(1) })
 		return nil
+	}
+	if p.reader == nil {
+		return p.whole
 	}
 	return p.pages(c, leaf, chunk.Type())
 }
@@ -142,47 +149,70 @@ func (b *bounds) decode(c *comparison, leaf *pqarrow.SchemaField, physical parqu
 }
 
 // mayMatch says whether a page may hold a value that a comparison is true for.
-func (b *bounds) mayMatch(c *comparison, page int) bool {
+func (b *bounds) mayMatch(c *comparison, page int) bool { return b.matcher(c)(page) }
+
+// matcher is mayMatch for many pages.
+func (b *bounds) matcher(c *comparison) func(page int) bool {
 	switch c.op {
 	case iceberg.OpIsNull:
-		return b.nulls == nil || b.nulls[page] > 0
+		return func(page int) bool { return b.nulls == nil || b.nulls[page] != 0 }
 	case iceberg.OpIsNan, iceberg.OpNotNan, iceberg.OpNotNull, iceberg.OpNEQ, iceberg.OpNotIn, iceberg.OpNotStartsWith:
-		return !b.allNull[page]
+		return func(page int) bool { return !b.allNull[page] }
 	}
-	if b.allNull[page] {
-		return false
-	}
-	if b.min.IsNull(page) || b.max.IsNull(page) {
-		return true
-	}
-	if low := float64At(b.min); low != nil {
-		if high := float64At(b.max); low(page) != low(page) || high(page) != high(page) {
-			return true // a writer that put NaNs into bounds did not bound the rest
+	within := b.within(c)
+	return func(page int) bool {
+		if b.allNull[page] {
+			return false
 		}
+		return b.min.IsNull(page) || b.max.IsNull(page) || within(page)
 	}
+}
+
+// within says whether the bounds of a page, which are known, leave room for a value that a comparison is true for.
+func (b *bounds) within(c *comparison) func(page int) bool {
 	if c.op == iceberg.OpStartsWith {
-		prefix := bytesAt(c.constant)(0)
+		prefix, low, high := bytesAt(c.constant)(0), bytesAt(b.min), bytesAt(b.max)
 		cut := func(v []byte) string { return string(v[:min(len(v), len(prefix))]) }
-		return cut(bytesAt(b.min)(page)) <= string(prefix) && cut(bytesAt(b.max)(page)) >= string(prefix)
+		return func(page int) bool {
+			return cut(low(page)) <= string(prefix) && cut(high(page)) >= string(prefix) || bytes.Compare(low(page), high(page)) > 0
+		}
 	}
 	constants := c.constant
 	if c.op == iceberg.OpIn {
 		constants = c.members
 	}
+	disorder := b.disorder()
 	below, above := compareWith(b.min, constants), compareWith(b.max, constants)
-	for i := range constants.Len() {
-		low, high := below(page, i), above(page, i)
-		switch c.op {
-		case iceberg.OpLT, iceberg.OpLTEQ:
-			return holds(c.op, low)
-		case iceberg.OpGT, iceberg.OpGTEQ:
-			return holds(c.op, high)
-		}
-		if low <= 0 && high >= 0 {
+	return func(page int) bool {
+		if disorder(page) {
 			return true
 		}
+		for i := range constants.Len() {
+			low, high := below(page, i), above(page, i)
+			switch c.op {
+			case iceberg.OpLT, iceberg.OpLTEQ:
+				return holds(c.op, low)
+			case iceberg.OpGT, iceberg.OpGTEQ:
+				return holds(c.op, high)
+			}
+			if low <= 0 && high >= 0 {
+				return true
+			}
+		}
+		return false
 	}
-	return false
+}
+
+// disorder tells bounds that bound nothing: those with a NaN, whose writer did not bound the rest, and those whose lower one is
+// the greater, as of writers that order UUIDs as signed numbers.
+func (b *bounds) disorder() func(page int) bool {
+	order := compareWith(b.min, b.max)
+	if low, high := float64At(b.min), float64At(b.max); low != nil {
+		return func(page int) bool {
+			return low(page) != low(page) || high(page) != high(page) || order(page, page) > 0
+		}
+	}
+	return func(page int) bool { return order(page, page) > 0 }
 }
 
 // pages are the spans of the pages that may match, by the page index.
@@ -219,6 +249,7 @@ func (p *pruner) pages(c *comparison, leaf *pqarrow.SchemaField, physical parque
 	}
 	var out []span
 	rows := p.whole[0].to
+	may, kept := b.matcher(c), 0
 	for i, l := range locations {
 		end := rows
 		if i+1 < len(locations) {
@@ -227,10 +258,15 @@ func (p *pruner) pages(c *comparison, leaf *pqarrow.SchemaField, physical parque
 		if l.FirstRowIndex < 0 || end > rows || l.FirstRowIndex > end {
 			return p.whole
 		}
-		if b.mayMatch(c, i) {
+		if may(i) {
 			out = union(out, []span{{l.FirstRowIndex, end}})
+			kept++
 		}
 	}
+	p.source.count(func(c *Counters) {
+		c.Pages.Add(int64(len(locations)))
+		c.PagesPruned.Add(int64(len(locations) - kept))
+	})
 	return out
 }
 

@@ -15,6 +15,8 @@ import (
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/cache"
 )
 
 const defaultBatchRows = 1 << 16
@@ -51,13 +53,19 @@ type ReadOptions struct {
 	// FirstRowID and SequenceNumber are those of the file's manifest entry (a FileScanTask's FirstRowID and
 	// DataSequenceNumber), for a Schema that names columns of row lineage, as iceberg.SchemaWithRowLineage gives.
 	FirstRowID, SequenceNumber *int64
+	// Cache keeps footers, and of remote files page indexes and Bloom filters, for other readers; nil keeps none.
+	Cache *cache.Cache
+	// Counters, if set, count what is read and left out.
+	Counters *Counters
 }
 
 // Reader gives the rows of one data file, in the file's order. It is for one goroutine.
 type Reader struct {
 	ctx     context.Context
 	uri     string
-	source  iceio.File
+	source  *source
+	footer  *footer
+	props   *parquet.ReaderProperties
 	parquet *file.Reader
 	arrow   *pqarrow.FileReader
 	opts    ReadOptions
@@ -73,6 +81,8 @@ type Reader struct {
 	cursors  []*cursor
 	pending  []span // of the current row group, counted from its first row
 	start    int64  // first position of the current row group
+	group    int    // the current row group
+	wide     bool   // most of its rows may be wanted, rather than single pages
 	rowBytes int64  // what a row takes in memory: by the footer, then by the batches seen
 
 	batch     arrow.RecordBatch
@@ -87,15 +97,12 @@ func Open(ctx context.Context, fs iceio.IO, df iceberg.DataFile, opts ReadOption
 	if df.FileFormat() != iceberg.ParquetFile {
 		return nil, fmt.Errorf("read %s: format %s is not supported, only Parquet", df.FilePath(), df.FileFormat())
 	}
-	source, err := fs.Open(df.FilePath())
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", df.FilePath(), err)
-	}
-	r := &Reader{ctx: ctx, uri: df.FilePath(), source: source, opts: opts}
+	r := &Reader{ctx: ctx, uri: df.FilePath(), source: newSource(ctx, fs, df, opts), opts: opts}
 	if err := protect(func() error { return r.open(df) }); err != nil {
-		source.Close()
+		r.source.Close()
 		return nil, fmt.Errorf("read %s: %w", df.FilePath(), err)
 	}
+	r.source.count(func(c *Counters) { c.Files.Add(1) })
 	return r, nil
 }
 
@@ -122,17 +129,17 @@ func (r *Reader) open(df iceberg.DataFile) error {
 	if r.opts.Parallelism <= 0 {
 		r.opts.Parallelism = runtime.GOMAXPROCS(0)
 	}
-	props := parquet.NewReaderProperties(allocator)
-	// Whole chunks are read at once, unless single rows of them are wanted.
-	props.BufferedStreamEnabled = r.opts.Rows != nil
-	props.BufferSize = 64 << 10
 	var err error
-	if r.parquet, err = file.NewParquetReader(r.source, file.WithReadProps(props)); err != nil {
+	if r.footer, err = r.source.readFooter(); err != nil {
+		return err
+	}
+	r.source.data = r.footer.data
+	r.props = parquet.NewReaderProperties(allocator)
+	r.props.BufferSize = streamBuffer
+	if r.parquet, err = file.NewParquetReader(r.source, file.WithReadProps(r.props), file.WithMetadata(r.footer.meta)); err != nil {
 		return err
 	}
 	meta := r.parquet.MetaData()
-	// The types are Parquet's; an Arrow schema that some writer left in the footer would only disguise them.
-	meta.FileMetaData.KeyValueMetadata = nil
 	if r.arrow, err = pqarrow.NewFileReader(r.parquet, pqarrow.ArrowReadProperties{PreAllocBinaryData: true}, allocator); err != nil {
 		return err
 	}
@@ -332,6 +339,7 @@ func (r *Reader) enter(group int) error {
 	if whole.rows() == 0 {
 		return nil
 	}
+	r.source.count(func(c *Counters) { c.RowGroups.Add(1) })
 	r.pending = []span{whole}
 	if r.opts.Rows != nil {
 		r.pending = nil
@@ -341,13 +349,15 @@ func (r *Reader) enter(group int) error {
 	}
 	for _, f := range []*filter{r.filter, r.prune} {
 		if f != nil && len(r.pending) > 0 {
-			p := &pruner{reader: r.parquet, leaves: r.leaves, group: group, whole: []span{whole}}
+			p := &pruner{source: r.source, footer: r.footer, reader: r.parquet, leaves: r.leaves, group: group, whole: []span{whole}}
 			r.pending = intersect(r.pending, p.spans(f.root))
 		}
 	}
 	if len(r.pending) == 0 {
+		r.source.count(func(c *Counters) { c.RowGroupsPruned.Add(1) })
 		return nil
 	}
+	r.group, r.wide = group, spanRows(r.pending)*narrow >= whole.rows() && r.opts.Rows == nil
 	if r.rowBytes == 0 {
 		r.guessRowBytes(group, whole.rows())
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/cache"
 )
 
 // ScanOptions say what of a table is read.
@@ -30,6 +32,12 @@ type ScanOptions struct {
 	Files []table.FileScanTask
 	// BatchRows bounds the rows of a batch. Default: 65,536.
 	BatchRows int
+	// Schema is the schema to read with; nil is the one that SnapshotID says.
+	Schema *iceberg.Schema
+	// Cache keeps what is read of files beside their rows; nil keeps nothing.
+	Cache *cache.Cache
+	// Counters, if set, count what is read and left out.
+	Counters *Counters
 }
 
 // scan is what all files of a scan share.
@@ -67,7 +75,7 @@ func newScan(ctx context.Context, tbl *table.Table, opts ScanOptions) (array.Rec
 	}
 	s := &scan{
 		fs: fs, meta: tbl.Metadata(), schema: schema, opts: opts,
-		deletes: newDeleteFiles(fs, tasks), equal: newEqualityDeletes(fs, tbl.Metadata(), schema),
+		deletes: newDeleteFiles(fs, tasks).keptIn(opts.Cache), equal: newEqualityDeletes(fs, tbl.Metadata(), schema),
 		columns: max(1, opts.Parallelism/max(1, len(tasks))),
 	}
 	selected := schema
@@ -93,6 +101,9 @@ func newScan(ctx context.Context, tbl *table.Table, opts ScanOptions) (array.Rec
 
 // planScan finds the files to read and the schema to read them with.
 func planScan(ctx context.Context, tbl *table.Table, opts ScanOptions) ([]table.FileScanTask, *iceberg.Schema, error) {
+	if opts.Schema != nil && opts.Files != nil {
+		return opts.Files, withLineage(tbl.Metadata(), opts.Schema, opts.Columns), nil
+	}
 	var options []table.ScanOption
 	if opts.SnapshotID != nil {
 		options = append(options, table.WithSnapshotID(*opts.SnapshotID))
@@ -110,9 +121,10 @@ func planScan(ctx context.Context, tbl *table.Table, opts ScanOptions) ([]table.
 	if err != nil {
 		return nil, nil, err
 	}
-	if tbl.Metadata().Version() >= 3 && (slices.Contains(opts.Columns, iceberg.RowIDColumnName) || slices.Contains(opts.Columns, iceberg.LastUpdatedSequenceNumberColumnName)) {
-		schema = iceberg.SchemaWithRowLineage(schema)
+	if opts.Schema != nil {
+		schema = opts.Schema
 	}
+	schema = withLineage(tbl.Metadata(), schema, opts.Columns)
 	if opts.Files != nil {
 		return opts.Files, schema, nil
 	}
@@ -120,16 +132,28 @@ func planScan(ctx context.Context, tbl *table.Table, opts ScanOptions) ([]table.
 	return tasks, schema, err
 }
 
+// withLineage adds the columns of row lineage where they are asked for and the table has them.
+func withLineage(meta table.Metadata, schema *iceberg.Schema, columns []string) *iceberg.Schema {
+	if meta.Version() >= 3 && (slices.Contains(columns, iceberg.RowIDColumnName) || slices.Contains(columns, iceberg.LastUpdatedSequenceNumberColumnName)) {
+		return iceberg.SchemaWithRowLineage(schema)
+	}
+	return schema
+}
+
 // readFile calls each with the batches of a file's rows that are not deleted.
 func (s *scan) readFile(ctx context.Context, task table.FileScanTask, each func(arrow.RecordBatch) error) error {
-	deleted, err := s.deletes.positions(ctx, task)
-	if err != nil {
-		return err
-	}
 	opts := ReadOptions{
 		Schema: s.schema, Columns: s.opts.Columns, Filter: s.opts.Filter, BatchRows: s.opts.BatchRows,
 		NameMapping: s.meta.NameMapping(), Spec: s.meta.PartitionSpecByID(int(task.File.SpecID())), Parallelism: s.columns,
 		Offset: task.Start, Length: task.Length, FirstRowID: task.FirstRowID, SequenceNumber: task.DataSequenceNumber,
+		Cache: s.opts.Cache, Counters: s.opts.Counters,
+	}
+	if s.opts.Filter != nil && !MayHold(ctx, s.fs, task.File, opts) {
+		return nil
+	}
+	deleted, err := s.deletes.positions(ctx, task)
+	if err != nil {
+		return err
 	}
 	if !deleted.IsEmpty() {
 		opts.Deleted = deleted

@@ -104,7 +104,7 @@ func (r *Reader) evaluate(window []span, known map[*cursor]arrow.Array) ([]bool,
 			}
 		}
 	}
-	arrays, err := r.readColumns(cursors, window)
+	arrays, err := r.readColumns(cursors, window, r.wide)
 	if err != nil {
 		return nil, err
 	}
@@ -154,11 +154,11 @@ func (r *Reader) columnsOf(sel selection, known map[*cursor]arrow.Array) ([]arro
 		}
 		missing, places = append(missing, c), append(places, i)
 	}
-	at := sel
+	at, wide := sel, r.wide
 	if sel.rows != nil && len(sel.rows)*narrow < int(spanRows(sel.spans)) {
-		at = tighten(sel)
+		at, wide = tighten(sel), false
 	}
-	arrays, err := r.readColumns(missing, at.spans)
+	arrays, err := r.readColumns(missing, at.spans, wide)
 	if err != nil {
 		releaseAll(out)
 		return nil, err

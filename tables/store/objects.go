@@ -62,6 +62,15 @@ func (o Objects) Open(uri string) (iceio.File, error) {
 	return &objectFile{ctx: o.ctx, bucket: b, uri: uri, key: key, described: described, tail: tail}, nil
 }
 
+// OpenSized opens an object of a known size without a request.
+func (o Objects) OpenSized(uri string, size int64) (iceio.File, error) {
+	b, key, err := o.at("open", uri)
+	if err != nil {
+		return nil, err
+	}
+	return &objectFile{ctx: o.ctx, bucket: b, uri: uri, key: key, described: objects.Object{Key: key, Size: size}}, nil
+}
+
 // ReadFile reads a whole object.
 func (o Objects) ReadFile(uri string) ([]byte, error) {
 	f, err := o.Open(uri)

@@ -1,0 +1,131 @@
+package planning
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+)
+
+// deleteIndex finds the delete files that apply to a data file, by the specification's rules (Scan Planning): a position
+// delete file to data of its own partition that is not younger; an equality delete file to data of its own partition, or of all
+// if it has none, that is older; and a deletion vector to the one file that it names, in place of position deletes.
+type deleteIndex struct {
+	meta    table.Metadata
+	vectors map[string][]*file // by the data file they name
+	byPath  map[string][]*file // position deletes of one data file
+	byPart  map[string][]*file // other position deletes, by partition
+	equal   map[string][]*file
+	global  []*file // equality deletes without a partition
+}
+
+func newDeleteIndex(meta table.Metadata) *deleteIndex {
+	return &deleteIndex{meta: meta, vectors: map[string][]*file{}, byPath: map[string][]*file{}, byPart: map[string][]*file{}, equal: map[string][]*file{}}
+}
+
+func (x *deleteIndex) add(f *file, spec int32) {
+	switch {
+	case table.IsDeletionVector(f.data):
+		if of := f.data.ReferencedDataFile(); of != nil {
+			x.vectors[*of] = append(x.vectors[*of], f)
+		}
+	case f.data.ContentType() == iceberg.EntryContentPosDeletes:
+		if of := deletesFrom(f.data); of != "" {
+			x.byPath[of] = append(x.byPath[of], f)
+			return
+		}
+		key := x.partition(f, spec)
+		x.byPart[key] = append(x.byPart[key], f)
+	default:
+		if s := x.meta.PartitionSpecByID(int(spec)); s == nil || s.IsUnpartitioned() {
+			x.global = append(x.global, f)
+			return
+		}
+		key := x.partition(f, spec)
+		x.equal[key] = append(x.equal[key], f)
+	}
+}
+
+var pathField = iceberg.PositionalDeleteSchema.Field(0).ID
+
+// deletesFrom is the one data file that a position-delete file is about; "" if there may be several. Paths longer than bounds
+// are cut to say nothing, since the upper one is raised.
+func deletesFrom(f iceberg.DataFile) string {
+	if of := f.ReferencedDataFile(); of != nil && *of != "" {
+		return *of
+	}
+	low, high := f.LowerBoundValues()[pathField], f.UpperBoundValues()[pathField]
+	if len(low) > 0 && bytes.Equal(low, high) {
+		return string(low)
+	}
+	return ""
+}
+
+// partition is the same text for files of the same partition of the same spec.
+func (x *deleteIndex) partition(f *file, id int32) string {
+	var key strings.Builder
+	fmt.Fprintf(&key, "%d", id)
+	if spec := x.meta.PartitionSpecByID(int(id)); spec != nil {
+		for i := range spec.NumFields() {
+			switch v := f.partition[spec.Field(i).FieldID].(type) {
+			case string:
+				fmt.Fprintf(&key, "/%q", v)
+			default:
+				fmt.Fprintf(&key, "/%v", v)
+			}
+		}
+	}
+	return key.String()
+}
+
+// task is a candidate with what is deleted from it.
+func (x *deleteIndex) task(c candidate, counts *Counts) (table.FileScanTask, error) {
+	t := table.FileScanTask{File: c.data, Length: c.data.FileSizeBytes(), FirstRowID: c.data.FirstRowID()}
+	if c.sequence >= 0 {
+		sequence := c.sequence
+		t.DataSequenceNumber = &sequence
+	}
+	path, partition := c.data.FilePath(), ""
+	if len(x.byPart)+len(x.equal) > 0 {
+		partition = x.partition(c.file, c.spec)
+	}
+	vectors := x.vectors[path]
+	if len(vectors) > 1 {
+		return t, fmt.Errorf("data file %s has %d deletion vectors", path, len(vectors))
+	}
+	for _, f := range vectors {
+		if f.sequence < 0 || c.sequence <= f.sequence {
+			t.DeletionVectorFiles = append(t.DeletionVectorFiles, f.data)
+		}
+	}
+	if len(t.DeletionVectorFiles) == 0 {
+		for _, f := range x.byPart[partition] {
+			if c.sequence <= f.sequence && mayName(f.data, path) {
+				t.DeleteFiles = append(t.DeleteFiles, f.data)
+			}
+		}
+		for _, f := range x.byPath[path] {
+			if c.sequence <= f.sequence {
+				t.DeleteFiles = append(t.DeleteFiles, f.data)
+			}
+		}
+	}
+	for _, some := range [][]*file{x.global, x.equal[partition]} {
+		for _, f := range some {
+			if c.sequence < f.sequence {
+				t.EqualityDeleteFiles = append(t.EqualityDeleteFiles, f.data)
+			}
+		}
+	}
+	counts.DeleteFiles += len(t.DeletionVectorFiles) + len(t.DeleteFiles) + len(t.EqualityDeleteFiles)
+	return t, nil
+}
+
+// mayName says whether a data file's path is within the bounds of those that a position-delete file names.
+func mayName(f iceberg.DataFile, path string) bool {
+	low, hasLow := f.LowerBoundValues()[pathField]
+	high, hasHigh := f.UpperBoundValues()[pathField]
+	return (!hasLow || string(low) <= path) && (!hasHigh || path <= string(high))
+}

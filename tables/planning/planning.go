@@ -1,0 +1,301 @@
+// Package planning finds the files that a read has to look at, from a table's metadata alone: manifests by what the manifest
+// list summarises of their partitions, their files by partition, bounds and counts of nulls. What manifests say is kept in a
+// cache, so that the next plan of the same snapshot reads nothing.
+//
+// It does what the library's own planning does, by the filter's rules of package datafile instead of the library's, and without
+// decoding a manifest twice.
+package planning
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync/atomic"
+
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/varve-lake/varve/tables/cache"
+	"github.com/varve-lake/varve/tables/datafile"
+)
+
+// Options say what is planned.
+type Options struct {
+	Snapshot *table.Snapshot // nil is a table without rows
+	Schema   *iceberg.Schema // that the filter is about
+	Filter   iceberg.BooleanExpression
+	// Whole leaves files above the table's read.split.target-size in one task; they are divided at row groups otherwise.
+	Whole bool
+	// Parallelism is the number of manifests read at once. Default: GOMAXPROCS.
+	Parallelism int
+	Cache       *cache.Cache
+}
+
+// Counts are what planning looked at and left out.
+type Counts struct {
+	Manifests          int   `json:"manifests"`                      // of data files, in the snapshot
+	ManifestsPruned    int   `json:"manifests_pruned,omitempty"`     // by the summaries of their partitions
+	Files              int64 `json:"files"`                          // data files in the other manifests
+	FilesPrunedByValue int64 `json:"files_pruned_by_bounds"`         // by bounds and counts of nulls
+	FilesPrunedByPart  int64 `json:"files_pruned_by_partition"`      // by their own partition
+	DeleteManifests    int   `json:"delete_manifests,omitempty"`     // looked into
+	DeleteFiles        int   `json:"delete_files_applied,omitempty"` // that apply to a file that is left
+	// MetadataReads are the manifest lists and manifests that were not in memory, and MetadataBytes what was read of them.
+	MetadataReads int64 `json:"metadata_reads,omitempty"`
+	MetadataBytes int64 `json:"metadata_bytes,omitempty"`
+}
+
+// Plan is the files to read.
+type Plan struct {
+	Tasks  []table.FileScanTask
+	Counts Counts
+}
+
+// planner is what one plan shares.
+type planner struct {
+	opts       Options
+	meta       table.Metadata
+	fs         iceio.IO
+	values     *datafile.Condition // on the files' bounds
+	partitions map[int32]*partitionFilter
+
+	reads, bytes atomic.Int64
+}
+
+// Files plans a read of a snapshot. Tasks are in the order of the manifest list and of the manifests.
+func Files(ctx context.Context, meta table.Metadata, fs iceio.IO, opts Options) (*Plan, error) {
+	if opts.Parallelism <= 0 {
+		opts.Parallelism = runtime.GOMAXPROCS(0)
+	}
+	p := &planner{opts: opts, meta: meta, fs: fs, partitions: map[int32]*partitionFilter{}}
+	var err error
+	if p.values, err = datafile.NewCondition(opts.Schema, opts.Filter); err != nil {
+		return nil, err
+	}
+	out := &Plan{}
+	if opts.Snapshot == nil {
+		return out, nil
+	}
+	manifests, err := p.manifests(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("plan snapshot %d: %w", opts.Snapshot.SnapshotID, err)
+	}
+	data, deletes, err := p.choose(manifests, &out.Counts)
+	if err == nil {
+		err = p.plan(ctx, data, deletes, out)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("plan snapshot %d: %w", opts.Snapshot.SnapshotID, err)
+	}
+	out.Counts.MetadataReads, out.Counts.MetadataBytes = p.reads.Load(), p.bytes.Load()
+	return out, nil
+}
+
+// choose leaves out manifests whose partitions exclude all that is looked for.
+func (p *planner) choose(all []iceberg.ManifestFile, counts *Counts) (data, deletes []iceberg.ManifestFile, err error) {
+	bySpec := map[int32][]iceberg.ManifestFile{}
+	for _, m := range all {
+		bySpec[m.PartitionSpecID()] = append(bySpec[m.PartitionSpecID()], m)
+	}
+	kept := map[iceberg.ManifestFile]bool{}
+	for spec, manifests := range bySpec {
+		f, err := p.partition(spec)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, keep := range f.manifests(manifests) {
+			kept[manifests[i]] = keep
+		}
+	}
+	for _, m := range all {
+		empty := m.AddedDataFiles() == 0 && m.ExistingDataFiles() == 0 // -1 is not known
+		switch isData := m.ManifestContent() == iceberg.ManifestContentData; {
+		case isData && !empty && kept[m]:
+			data = append(data, m)
+		case isData && !empty:
+			counts.ManifestsPruned++
+		case !isData && !empty && kept[m]:
+			deletes = append(deletes, m)
+		}
+		if m.ManifestContent() == iceberg.ManifestContentData {
+			counts.Manifests++
+		}
+	}
+	return data, deletes, nil
+}
+
+// candidate is a data file that may hold a row looked for.
+type candidate struct {
+	*file
+	spec int32
+}
+
+func (p *planner) plan(ctx context.Context, data, deletes []iceberg.ManifestFile, out *Plan) error {
+	found := make([][]candidate, len(data))
+	counts := make([]Counts, len(data))
+	err := p.each(ctx, data, func(ctx context.Context, i int, m *manifest) error {
+		keep, err := p.narrow(m, &counts[i])
+		if err != nil {
+			return err
+		}
+		for f, k := range keep {
+			if k {
+				found[i] = append(found[i], candidate{&m.files[f], m.spec})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	candidates := slices.Concat(found...)
+	for _, c := range counts {
+		out.Counts.Files += c.Files
+		out.Counts.FilesPrunedByPart += c.FilesPrunedByPart
+		out.Counts.FilesPrunedByValue += c.FilesPrunedByValue
+	}
+	index, err := p.deletes(ctx, deletes, candidates, out)
+	if err != nil {
+		return err
+	}
+	split := p.meta.Properties().GetInt64(table.ReadSplitTargetSizeKey, table.ReadSplitTargetSizeDefault)
+	out.Tasks = make([]table.FileScanTask, 0, len(candidates))
+	for _, c := range candidates {
+		task, err := index.task(c, &out.Counts)
+		if err != nil {
+			return err
+		}
+		if p.opts.Whole {
+			out.Tasks = append(out.Tasks, task)
+		} else {
+			out.Tasks = appendDivided(out.Tasks, task, split)
+		}
+	}
+	return nil
+}
+
+// narrow says which files of a manifest may hold a row looked for.
+func (p *planner) narrow(m *manifest, counts *Counts) ([]bool, error) {
+	partition, err := p.partition(m.spec)
+	if err != nil {
+		return nil, err
+	}
+	keep := make([]bool, len(m.files))
+	for i := range keep {
+		keep[i] = m.files[i].data.Count() != 0
+	}
+	left := count(keep)
+	counts.Files = left
+	partition.files(keep, m)
+	counts.FilesPrunedByPart = left - count(keep)
+	left = count(keep)
+	if left > 0 {
+		p.values.Narrow(keep, m.bounds)
+	}
+	counts.FilesPrunedByValue = left - count(keep)
+	return keep, nil
+}
+
+func count(keep []bool) (n int64) {
+	for _, k := range keep {
+		if k {
+			n++
+		}
+	}
+	return n
+}
+
+// each reads manifests, some at a time, and calls do with each.
+func (p *planner) each(ctx context.Context, manifests []iceberg.ManifestFile, do func(context.Context, int, *manifest) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(p.opts.Parallelism)
+	for i, m := range manifests {
+		g.Go(func() error {
+			read, err := p.manifest(ctx, m)
+			if err != nil {
+				return err
+			}
+			return do(ctx, i, read)
+		})
+	}
+	return g.Wait()
+}
+
+// deletes reads the delete files that may apply to a candidate.
+func (p *planner) deletes(ctx context.Context, manifests []iceberg.ManifestFile, candidates []candidate, out *Plan) (*deleteIndex, error) {
+	index := newDeleteIndex(p.meta)
+	if len(candidates) == 0 {
+		return index, nil
+	}
+	oldest := int64(math.MaxInt64)
+	for _, c := range candidates {
+		oldest = min(oldest, c.sequence)
+	}
+	manifests = slices.DeleteFunc(slices.Clone(manifests), func(m iceberg.ManifestFile) bool { return m.SequenceNum() < oldest })
+	out.Counts.DeleteManifests = len(manifests)
+	read := make([]*manifest, len(manifests))
+	keeps := make([][]bool, len(manifests))
+	err := p.each(ctx, manifests, func(_ context.Context, i int, m *manifest) error {
+		partition, err := p.partition(m.spec)
+		if err != nil {
+			return err
+		}
+		keep := make([]bool, len(m.files))
+		for i := range keep {
+			keep[i] = true
+		}
+		partition.files(keep, m)
+		read[i], keeps[i] = m, keep
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range read {
+		for f, keep := range keeps[i] {
+			if keep {
+				index.add(&m.files[f], m.spec)
+			}
+		}
+	}
+	return index, nil
+}
+
+// appendDivided divides a large file at its row groups, for readers to share.
+func appendDivided(tasks []table.FileScanTask, task table.FileScanTask, target int64) []table.FileScanTask {
+	size, offsets := task.File.FileSizeBytes(), task.File.SplitOffsets()
+	if target <= 0 || size <= target || len(offsets) < 2 {
+		return append(tasks, task)
+	}
+	for i, at := range offsets {
+		if at < 0 || at >= size || i > 0 && at <= offsets[i-1] {
+			return append(tasks, task) // what they say of the file cannot be
+		}
+	}
+	start := int64(0)
+	for i := range offsets {
+		end := size
+		if i+1 < len(offsets) {
+			end = offsets[i+1]
+		}
+		if i+1 < len(offsets) && offsetAfter(offsets, i+1, size)-start <= target {
+			continue
+		}
+		task.Start, task.Length = start, end-start
+		tasks = append(tasks, task)
+		start = end
+	}
+	return tasks
+}
+
+// offsetAfter is where a row group ends.
+func offsetAfter(offsets []int64, i int, size int64) int64 {
+	if i+1 < len(offsets) {
+		return offsets[i+1]
+	}
+	return size
+}
