@@ -40,6 +40,7 @@ func (c GCS) GoString() string { return c.String() }
 
 const (
 	gcsTries   = 6 // the library's own default is without a bound
+	gcsPuts    = 3 // of a small object, each of so many tries
 	gcsChunk   = 8 << 20
 	gcsUnit    = 256 << 10 // chunks are whole multiples
 	gcsRemoves = 16        // at once; there is no request for many
@@ -248,7 +249,9 @@ func (u *gcsUpload) Close() error {
 		return u.err
 	}
 	if u.failed == nil && u.w == nil {
-		u.failed = u.begin((len(u.buffer) + gcsUnit) / gcsUnit * gcsUnit)
+		u.done, u.err = true, u.put()
+		u.cancel()
+		return u.err
 	}
 	if u.failed != nil {
 		_ = u.Abort()
@@ -259,6 +262,25 @@ func (u *gcsUpload) Close() error {
 	u.err = gcsError(u.w.Close())
 	u.cancel()
 	return u.err
+}
+
+// put writes a small object, and again if the answer broke off: the library tries a request again, but not the reading of
+// its answer.
+func (u *gcsUpload) put() error {
+	content := u.buffer
+	for failed := 1; ; failed++ {
+		u.buffer = content
+		err := u.begin((len(content) + gcsUnit) / gcsUnit * gcsUnit)
+		if closed := gcsError(u.w.Close()); err == nil {
+			err = closed
+		}
+		if !errors.Is(err, ErrPassing) || failed == gcsPuts {
+			return err
+		}
+		if err := pause(u.ctx, failed); err != nil {
+			return err
+		}
+	}
 }
 
 // Abort ends the upload. After Close it does nothing.

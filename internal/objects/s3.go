@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/varve-lake/varve/internal/fault"
 	"github.com/varve-lake/varve/internal/patience"
@@ -56,7 +57,8 @@ func (c S3) AWSConfig(ctx context.Context, silence time.Duration) (aws.Config, e
 			t.MaxIdleConnsPerHost = 64
 			patience.Watched(t, patience.Or(silence))
 		})), config.WithRetryer(func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = s3Tries, s3Pause })
+		standard := retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = s3Tries, s3Pause })
+		return retry.AddWithErrorCodes(standard, "OperationAborted") // "try again", says Amazon, and its SDK does not
 	})}
 	if c.Region != "" {
 		opts = append(opts, config.WithRegion(c.Region))
@@ -72,6 +74,7 @@ func (c S3) AWSConfig(ctx context.Context, silence time.Duration) (aws.Config, e
 	if cfg.Region == "" && c.Endpoint != "" {
 		cfg.Region = "us-east-1" // part of the signature; others than Amazon rarely look at it
 	}
+	cfg.Logger = logging.Nop{} // it would write to standard error what the errors say
 	cfg.HTTPClient = fault.Client(patientClient{cfg.HTTPClient, patience.Or(silence)})
 	return cfg, nil
 }
@@ -247,7 +250,7 @@ func s3Error(err error) error {
 			return failure(fs.ErrNotExist, err)
 		case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AccountProblem":
 			return failure(fs.ErrPermission, err)
-		case "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling", "ThrottlingException", "RequestTimeTooSkewed":
+		case "SlowDown", "InternalError", "OperationAborted", "ServiceUnavailable", "RequestTimeout", "Throttling", "ThrottlingException", "RequestTimeTooSkewed":
 			return failure(ErrPassing, err)
 		}
 	}

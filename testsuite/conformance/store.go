@@ -137,14 +137,19 @@ func testNames(t *testing.T, open func(context.Context) files, folder string) {
 
 func walked(t *testing.T, s files, folder string) []string {
 	t.Helper()
-	var out []string
-	require.NoError(t, s.WalkDir(folder, func(p string, d fs.DirEntry, err error) error {
+	out, err := listed(s, folder)
+	require.NoError(t, err)
+	return out
+}
+
+func listed(s files, folder string) (out []string, err error) {
+	err = s.WalkDir(folder, func(p string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			out = append(out, p)
 		}
 		return err
-	}))
-	return out
+	})
+	return out, err
 }
 
 // testUnpublished shows that nothing is at a name before its writer is closed, nor after it was abandoned or broke.
