@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
@@ -88,20 +90,55 @@ func (l *Lake) Ensure(ctx context.Context, def Definition) (*Table, Changes, err
 			return nil, Changes{}, badDefinition("%s: property %s cannot be set", def.Name, key)
 		}
 	}
-	t, err := l.Table(ctx, def.Name)
-	if errors.Is(err, ErrNoSuchTable) {
-		if t, err = l.create(ctx, ident, def); err == nil {
-			return t, Changes{Created: true}, nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return nil, Changes{}, err
-		}
-		t, err = l.Table(ctx, def.Name) // another caller was first
-	}
+	t, created, err := l.find(ctx, ident, def)
 	if err != nil {
 		return nil, Changes{}, err
 	}
+	if created {
+		return t, Changes{Created: true}, nil
+	}
 	return l.evolve(ctx, t, def)
+}
+
+// creations is how often a table is created that the catalog says is there and does not show, as when it is dropped
+// meanwhile, or when what the catalog calls a conflict is one with another table's creation; and one that the catalog was
+// too busy for.
+const creations = 5
+
+// find loads the table, and creates it if there is none. If another caller is first, or this one was and did not get the
+// answer, the table is there all the same.
+func (l *Lake) find(ctx context.Context, ident table.Identifier, def Definition) (t *Table, created bool, err error) {
+	t, err = l.Table(ctx, def.Name)
+	for try := 1; errors.Is(err, ErrNoSuchTable); try++ {
+		t, failed := l.create(ctx, ident, def)
+		if failed == nil {
+			return t, true, nil
+		}
+		mayBe := errors.Is(failed, ErrUnknownOutcome)
+		if !mayBe && !errors.Is(failed, ErrConflict) && !errors.Is(failed, ErrPassing) {
+			return nil, false, failed
+		}
+		t, err = l.Table(ctx, def.Name)
+		if err == nil {
+			return t, false, nil
+		}
+		if mayBe || try == creations || pause(ctx, try) != nil {
+			return nil, false, failed
+		}
+	}
+	return t, false, err
+}
+
+// pause is longer after each try, and by chance, so that those who met do not meet again.
+func pause(ctx context.Context, try int) error {
+	timer := time.NewTimer(rand.N(50 * time.Millisecond << try))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 func (l *Lake) create(ctx context.Context, ident table.Identifier, def Definition) (*Table, error) {

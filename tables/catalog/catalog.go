@@ -92,11 +92,15 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if cfg.Store != nil {
 		cfg.stores = store.NewStores(*cfg.Store)
 	}
-	c, err := open(ctx, cfg)
+	var c *Catalog
+	err := again(ctx, reads, func() (err error) {
+		c, err = open(ctx, cfg)
+		return err
+	})
 	if err != nil {
 		return nil, errors.Join(err, cfg.stores.Close())
 	}
-	c.stores, c.props = cfg.stores, cfg.stores.WithProps(cfg.Props)
+	c.reads, c.stores, c.props = reads, cfg.stores, cfg.stores.WithProps(cfg.Props)
 	return c, nil
 }
 
@@ -132,6 +136,7 @@ type Catalog struct {
 	props     map[string]string
 	nessie    bool
 	api       *nessieAPI // nil where the catalog has no branches
+	reads     int        // how often a reading request is sent, at most; 0 is once
 	// classify is told whether the operation could have changed something before it failed.
 	classify func(op string, err error, changing bool) error
 	close    func() error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -11,6 +12,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/fault"
+	"github.com/varve-lake/varve/tables/store"
 )
 
 // classifyShared knows the errors that all of iceberg-go's catalogs have in common.
@@ -75,18 +77,47 @@ func (c *Catalog) CatalogType() icebergcatalog.Type { return c.inner.CatalogType
 
 // CreateTable implements iceberg-go's Catalog. A table that is there already is a conflict.
 func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, schema *iceberg.Schema, opts ...icebergcatalog.CreateTableOpt) (*table.Table, error) {
-	t, err := c.inner.CreateTable(ctx, ident, schema, opts...)
+	keeping, kept := store.Keep(ctx)
+	t, err := c.inner.CreateTable(keeping, ident, schema, opts...)
 	if err != nil {
-		return nil, c.classify("create "+dotted(ident), err, true)
+		return c.created(ctx, ident, kept.Paths(), c.classify("create "+dotted(ident), err, true))
 	}
 	return c.own(t), nil
 }
 
+// created finds out whether a creation that failed took effect all the same. written are metadata files that the library
+// would have removed: the table's, if the transaction was committed and its answer lost, and also if the library has then
+// looked again and found the table there already.
+func (c *Catalog) created(ctx context.Context, ident table.Identifier, written []string, err error) (*table.Table, error) {
+	if len(written) == 0 {
+		return nil, err
+	}
+	there, loadErr := c.LoadTable(ctx, ident)
+	switch {
+	case loadErr == nil && slices.Contains(written, there.MetadataLocation()):
+		return there, nil
+	case fault.Class(err) == fault.ErrUnknownOutcome || fault.Cancelled(err):
+		return nil, err // it may be on its way: the files stay
+	case loadErr != nil && fault.Class(loadErr) != fault.ErrAbsent:
+		return nil, err // nobody knows
+	}
+	for _, path := range written {
+		if fs, openErr := c.FS(ctx, path); openErr == nil {
+			_ = fs.Remove(path) // what is left is an orphan
+		}
+	}
+	return nil, err
+}
+
 // LoadTable implements iceberg-go's Catalog.
 func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
-	t, err := c.inner.LoadTable(ctx, ident)
+	var t *table.Table
+	err := c.read(ctx, "load "+dotted(ident), func() (err error) {
+		t, err = c.inner.LoadTable(ctx, ident)
+		return err
+	})
 	if err != nil {
-		return nil, c.classify("load "+dotted(ident), err, false)
+		return nil, err
 	}
 	return c.own(t), nil
 }
@@ -117,15 +148,21 @@ func (c *Catalog) RenameTable(ctx context.Context, from, to table.Identifier) (*
 }
 
 // CheckTableExists implements iceberg-go's Catalog.
-func (c *Catalog) CheckTableExists(ctx context.Context, ident table.Identifier) (bool, error) {
-	ok, err := c.inner.CheckTableExists(ctx, ident)
-	return ok, c.classify("look for "+dotted(ident), err, false)
+func (c *Catalog) CheckTableExists(ctx context.Context, ident table.Identifier) (there bool, err error) {
+	err = c.read(ctx, "look for "+dotted(ident), func() (err error) {
+		there, err = c.inner.CheckTableExists(ctx, ident)
+		return err
+	})
+	return there, err
 }
 
 // ListNamespaces implements iceberg-go's Catalog.
-func (c *Catalog) ListNamespaces(ctx context.Context, parent table.Identifier) ([]table.Identifier, error) {
-	out, err := c.inner.ListNamespaces(ctx, parent)
-	return out, c.classify("list namespaces", err, false)
+func (c *Catalog) ListNamespaces(ctx context.Context, parent table.Identifier) (out []table.Identifier, err error) {
+	err = c.read(ctx, "list namespaces", func() (err error) {
+		out, err = c.inner.ListNamespaces(ctx, parent)
+		return err
+	})
+	return out, err
 }
 
 // CreateNamespace implements iceberg-go's Catalog. A namespace that is there already is a conflict.
@@ -139,9 +176,12 @@ func (c *Catalog) DropNamespace(ctx context.Context, namespace table.Identifier)
 }
 
 // CheckNamespaceExists implements iceberg-go's Catalog.
-func (c *Catalog) CheckNamespaceExists(ctx context.Context, namespace table.Identifier) (bool, error) {
-	ok, err := c.inner.CheckNamespaceExists(ctx, namespace)
-	return ok, c.classify("look for namespace "+dotted(namespace), err, false)
+func (c *Catalog) CheckNamespaceExists(ctx context.Context, namespace table.Identifier) (there bool, err error) {
+	err = c.read(ctx, "look for namespace "+dotted(namespace), func() (err error) {
+		there, err = c.inner.CheckNamespaceExists(ctx, namespace)
+		return err
+	})
+	return there, err
 }
 
 // LoadNamespaceProperties implements iceberg-go's Catalog.

@@ -118,7 +118,8 @@ func classOfSQLState(code string, lost error) error {
 		return fault.ErrConflict
 	case code == "42501", strings.HasPrefix(code, "28"): // insufficient_privilege, invalid_authorization
 		return fault.ErrDenied
-	case code == "40003", code == "57P01", code == "57P02", code == "57P05", strings.HasPrefix(code, "08"): // statement_completion_unknown; the server ends the connection
+	// statement_completion_unknown; the server ends the connection; its disk or its data are at fault
+	case code == "40003", code == "57P01", code == "57P02", code == "57P05", strings.HasPrefix(code, "08"), strings.HasPrefix(code, "58"), strings.HasPrefix(code, "XX"):
 		return lost
 	case strings.HasPrefix(code, "40"), strings.HasPrefix(code, "53"), strings.HasPrefix(code, "55"), code == "57P03", code == "57014":
 		return fault.ErrPassing // serialization failures, deadlocks, no resources, locks, starting up, statement time-out

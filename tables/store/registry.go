@@ -98,14 +98,14 @@ func openObjects(ctx context.Context, at *url.URL, props map[string]string) (ice
 		if !ok {
 			return nil, fmt.Errorf("open %s: the lake is closed", at)
 		}
-		return Objects{ctx, inner.(*objects.Stores)}, nil
+		return keeping(ctx, Objects{ctx, inner.(*objects.Stores)}), nil
 	}
 	if strings.HasPrefix(at.Scheme, "s3") {
 		if cfg := vendedS3(props); cfg != (objects.S3{}) {
-			return Objects{ctx, vended.get(cfg)}, nil
+			return keeping(ctx, Objects{ctx, vended.get(cfg)}), nil
 		}
 	}
-	return Objects{ctx, ambient}, nil
+	return keeping(ctx, Objects{ctx, ambient}), nil
 }
 
 // vendedS3 reads what a REST catalog says of its store, by the properties' names in Iceberg's other implementations.

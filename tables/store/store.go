@@ -23,7 +23,9 @@ import (
 )
 
 func init() {
-	local := func(context.Context, *url.URL, map[string]string) (iceio.IO, error) { return Local{}, nil }
+	local := func(ctx context.Context, _ *url.URL, _ map[string]string) (iceio.IO, error) {
+		return keeping(ctx, Local{}), nil
+	}
 	for _, scheme := range []string{"file", ""} {
 		iceio.Unregister(scheme)
 		iceio.Register(scheme, local)

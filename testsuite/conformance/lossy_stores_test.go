@@ -120,19 +120,19 @@ var storeOperations = map[string]storeOperation{
 }
 
 // storeCell has one operation on a file of its own meet a fault.
-func storeCell(clear *store.Stores, folder, endpoint string, protocol servers.Protocol, cfg func(endpoint string) store.Config) cell {
-	return func(t testing.TB, kind string, f servers.Fault) (string, bool) {
+func storeCell(clear *store.Stores, folder string, s lossyStore) cell {
+	return func(t testing.TB, kind string, f servers.Fault, try int) (string, bool) {
 		op := storeOperations[kind]
-		uri := fmt.Sprintf("%s/%s/%s/file", folder, strings.ReplaceAll(kind, " ", "-"), strings.ReplaceAll(string(f), " ", "-"))
+		uri := fmt.Sprintf("%s/%s/%s/%d/file", folder, strings.ReplaceAll(kind, " ", "-"), strings.ReplaceAll(string(f), " ", "-"), try)
 		content := noise(op.size)
 		beside, err := clear.FS(ctx, folder)
 		require.NoError(t, err)
 		if op.there {
 			require.NoError(t, beside.(files).WriteFile(uri, content))
 		}
-		choose, met := protocol.First(kind, f)
-		p := servers.NewFaultProxy(t, endpoint, servers.FaultOptions{Choose: choose, Refuse: protocol.Refuse})
-		through := cfg(p.URI)
+		choose, met := s.protocol.First(kind, f)
+		p := servers.NewFaultProxy(t, s.endpoint, servers.FaultOptions{Choose: choose, Refuse: s.protocol.Refuse})
+		through := s.config(p.URI)
 		through.Patience = shortPatience
 		stores := store.NewStores(through)
 		defer stores.Close()
@@ -158,11 +158,7 @@ func TestLossyStoreS3(t *testing.T) {
 	m := &matrix{name: "S3", kinds: []string{
 		"put", "create upload", "upload part", "complete upload", "get", "get of the end", "ranged get", "head", "list", "delete", "delete many",
 	}}
-	m.run(t, servers.Faults, storeCell(clear, "s3://"+s3.Bucket+"/matrix", s3.Endpoint, servers.S3Protocol, func(endpoint string) store.Config {
-		behind := s3
-		behind.Endpoint = endpoint
-		return *s3Store(behind)
-	}))
+	m.run(t, servers.Faults, storeCell(clear, "s3://"+s3.Bucket+"/matrix", onS3(s3)))
 }
 
 func TestLossyStoreGCS(t *testing.T) {
@@ -171,7 +167,5 @@ func TestLossyStoreGCS(t *testing.T) {
 	clear := store.NewStores(store.Config{GCS: store.GCS{Endpoint: gcs.Endpoint}})
 	defer clear.Close()
 	m := &matrix{name: "GCS", kinds: []string{"put", "create upload", "upload part", "get", "get of the end", "ranged get", "head", "list", "delete"}}
-	m.run(t, servers.Faults, storeCell(clear, "gs://"+gcs.Bucket+"/matrix", servers.ResumableGCS(t, gcs), servers.GCSProtocol, func(endpoint string) store.Config {
-		return store.Config{GCS: store.GCS{Endpoint: endpoint}}
-	}))
+	m.run(t, servers.Faults, storeCell(clear, "gs://"+gcs.Bucket+"/matrix", onGCS(t, gcs)))
 }

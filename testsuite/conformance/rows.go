@@ -66,17 +66,21 @@ func (s rowSource) Open(_ context.Context, names []string) (array.RecordReader, 
 
 func stage(t testing.TB, tbl *tables.Table, rows ...row) *tables.Staged {
 	t.Helper()
-	whole := batch(rows)
-	defer whole.Release()
-	reader, err := array.NewRecordReader(columns, []arrow.RecordBatch{whole})
-	if err != nil {
-		t.Fatal(err)
-	}
-	staged, err := tbl.Stage(ctx, reader, tables.StageOptions{})
+	staged, err := staging(tbl, rows)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return staged
+}
+
+func staging(tbl *tables.Table, rows []row) (*tables.Staged, error) {
+	whole := batch(rows)
+	defer whole.Release()
+	reader, err := array.NewRecordReader(columns, []arrow.RecordBatch{whole})
+	if err != nil {
+		return nil, err
+	}
+	return tbl.Stage(ctx, reader, tables.StageOptions{})
 }
 
 // contents are a table's rows as text, sorted.

@@ -1,0 +1,39 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/varve-lake/varve/tables/fault"
+)
+
+// A request that only reads is sent again after a passing fault, as the stores' clients do theirs. One that changes
+// something is its sender's to decide about.
+const reads = 4
+
+var firstPause = 100 * time.Millisecond // four times as long after each failure; tests shorten it
+
+// again tries to read until it succeeds, fails in a way that does not pass, or has failed so many times.
+func again(ctx context.Context, tries int, read func() error) error {
+	pause := firstPause
+	for failed := 1; ; failed++ {
+		err := read()
+		if !errors.Is(err, fault.ErrPassing) || failed >= tries {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-timer.C:
+		}
+		pause *= 4
+	}
+}
+
+// read carries out a reading request of the catalog's, and classes its error.
+func (c *Catalog) read(ctx context.Context, op string, request func() error) error {
+	return again(ctx, c.reads, func() error { return c.classify(op, request(), false) })
+}
