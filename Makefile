@@ -7,7 +7,7 @@ SOURCES     := $(shell find . -name '*.go' -not -path './.varve/*')
 # Packages that link the Temporal server take minutes to compile under the race detector and have no shared state of ours.
 RACE        := $(shell go list ./... 2>/dev/null | grep -vE '/cmd/|/internal/devserver|/testsuite')
 
-.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-kinds test-kill-all test-simulation test-contention test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend test-differential bench-merge-bounded bench-merge-bounded-smoke generate histories clean
+.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-kinds test-kill-all test-simulation test-lossy test-contention test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend test-differential bench-merge-bounded bench-merge-bounded-smoke generate histories clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -61,6 +61,9 @@ test-stores: ## every store through one conformance suite, on servers that it st
 test-contention: ## 16 processes write to one table, on three catalogs, beside PyIceberg and Spark (installs all); VARVE_CONTENTION=long for more
 	testsuite/peers/install >/dev/null
 	VARVE_CONTENTION=$${VARVE_CONTENTION:-short} VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 60m -count=1 -v ./testsuite/contention
+
+test-lossy: ## every fault beside every kind of request between Varve and catalogs and stores; random programs behind faults: VARVE_SEEDS=n programs each (2)
+	VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout $${LOSSY_TIMEOUT:-20m} -count=1 -parallel 3 ./testsuite/conformance -run 'TestLossy'
 
 test-simulation: ## the commit protocol under a seeded scheduler, long: VARVE_SEEDS=n or n-m seeds (20000), VARVE_SEED=n replays one
 	VARVE_SEEDS=$${VARVE_SEEDS-20000} go test -timeout 12h -count=1 -v -run 'TestSimulation' ./testsuite/simulation

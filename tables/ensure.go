@@ -100,10 +100,15 @@ func (l *Lake) Ensure(ctx context.Context, def Definition) (*Table, Changes, err
 	return l.evolve(ctx, t, def)
 }
 
-// creations is how often a table is created that the catalog says is there and does not show, as when it is dropped
-// meanwhile, or when what the catalog calls a conflict is one with another table's creation; and one that the catalog was
-// too busy for.
+// creations is how often a table or namespace is created. The catalog may have been too busy; what it calls a conflict may
+// be one with the creation of another; and when the answer was lost, a second creation does no harm: of two the catalog
+// lets one in, and both want the same.
 const creations = 5
+
+// creating tells whether a creation is worth another look, and another try.
+func creating(err error) bool {
+	return errors.Is(err, ErrConflict) || errors.Is(err, ErrUnknownOutcome) || errors.Is(err, ErrPassing)
+}
 
 // find loads the table, and creates it if there is none. If another caller is first, or this one was and did not get the
 // answer, the table is there all the same.
@@ -114,15 +119,14 @@ func (l *Lake) find(ctx context.Context, ident table.Identifier, def Definition)
 		if failed == nil {
 			return t, true, nil
 		}
-		mayBe := errors.Is(failed, ErrUnknownOutcome)
-		if !mayBe && !errors.Is(failed, ErrConflict) && !errors.Is(failed, ErrPassing) {
+		if !creating(failed) {
 			return nil, false, failed
 		}
 		t, err = l.Table(ctx, def.Name)
 		if err == nil {
 			return t, false, nil
 		}
-		if mayBe || try == creations || pause(ctx, try) != nil {
+		if try == creations || pause(ctx, try) != nil {
 			return nil, false, failed
 		}
 	}
@@ -171,20 +175,31 @@ func (l *Lake) create(ctx context.Context, ident table.Identifier, def Definitio
 // createNamespaces creates a namespace and those that it lies in.
 func (l *Lake) createNamespaces(ctx context.Context, namespace table.Identifier) error {
 	for n := range namespace {
-		part := slices.Clone(namespace[:n+1])
-		there, err := l.cat.CheckNamespaceExists(ctx, part)
-		if err != nil {
-			return err
-		}
-		if there {
-			continue
-		}
-		err = l.cat.CreateNamespace(ctx, part, nil)
-		if err != nil && !errors.Is(err, ErrConflict) { // another caller was first
+		if err := l.createNamespace(ctx, slices.Clone(namespace[:n+1])); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (l *Lake) createNamespace(ctx context.Context, namespace table.Identifier) error {
+	var failed error
+	for try := 1; ; try++ {
+		there, err := l.cat.CheckNamespaceExists(ctx, namespace)
+		if err != nil || there {
+			return err
+		}
+		if try > creations || try > 1 && pause(ctx, try) != nil {
+			return failed
+		}
+		failed = l.cat.CreateNamespace(ctx, namespace, nil)
+		if failed == nil || errors.Is(failed, ErrConflict) { // another caller was first
+			return nil
+		}
+		if !creating(failed) {
+			return failed
+		}
+	}
 }
 
 func (d Definition) newProperties() iceberg.Properties {

@@ -18,6 +18,7 @@ import (
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/maintain"
 	"github.com/varve-lake/varve/tables/merge"
+	"github.com/varve-lake/varve/tables/store"
 	"github.com/varve-lake/varve/testsuite/servers"
 )
 
@@ -52,8 +53,9 @@ type chance struct {
 }
 
 const (
-	faultChance = 0.04 // of a request
-	stallChance = 0.05 // of a fault: each costs the patience
+	storeChance   = 0.04 // of a fault, for a request to the store
+	catalogChance = 0.15 // for one to the catalog; there are fewer of them
+	stallChance   = 0.05 // of a stall, among faults: each costs the patience
 )
 
 var (
@@ -61,13 +63,17 @@ var (
 		servers.LostAnswer, servers.Refused500, servers.Refused503, servers.Refused409, servers.Refused412,
 		servers.TornRequest, servers.TornAnswer, servers.ShortAnswer,
 	}
-	stalls = []servers.Fault{servers.StallBefore, servers.StallAfter, servers.StallMidway}
+	stalls = []servers.Fault{servers.StallBefore, servers.StallAfter, servers.StallMidway, servers.DeliveredLate}
 )
 
-func (c *chance) choose() servers.Fault {
+func (c *chance) ofCatalog() servers.Fault { return c.choose(catalogChance) }
+
+func (c *chance) ofStore() servers.Fault { return c.choose(storeChance) }
+
+func (c *chance) choose(probability float64) servers.Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.rng.Float64() >= faultChance {
+	if c.rng.Float64() >= probability {
 		return servers.NoFault
 	}
 	among := quick
@@ -81,8 +87,8 @@ func (c *chance) choose() servers.Fault {
 
 // lake is the subject behind proxies of its own, both of the catalog and of the store.
 func (p *program) lake(t testing.TB) *tables.Lake {
-	cfg := p.subject.often(t, p.chance.choose, 0)
-	cfg.Store = p.subject.store.behind(t, p.chance.choose, 0)
+	cfg := p.subject.often(t, p.chance.ofCatalog, 0)
+	cfg.Store = p.subject.store.behind(t, p.chance.ofStore, 0)
 	cfg.Patience, cfg.Store.Patience = shortPatience, shortPatience
 	var lake *tables.Lake
 	p.until(t, "open", func() (err error) {
@@ -296,5 +302,18 @@ func TestLossyProgramIcebergREST(t *testing.T) { t.Parallel(); testLossyPrograms
 func TestLossyProgramNessie(t *testing.T) { t.Parallel(); testLossyPrograms(t, lossyNessie(t)) }
 
 func TestLossyProgramGlue(t *testing.T) { t.Parallel(); testLossyPrograms(t, lossyGlue(t)) }
+
+// TestLossyProgramGCS has its catalog in a file, which no fault befalls.
+func TestLossyProgramGCS(t *testing.T) {
+	t.Parallel()
+	gcs := servers.FakeGCS(t)
+	cfg := catalog.Config{
+		Type: "sql", URI: t.TempDir() + "/catalog.db", Warehouse: "gs://" + gcs.Bucket + "/lake", Store: &store.Config{GCS: store.GCS{Endpoint: gcs.Endpoint}},
+	}
+	testLossyPrograms(t, lossySubject{
+		name: "GCS", config: cfg, store: onGCS(t, gcs),
+		often: func(testing.TB, func() servers.Fault, time.Duration) catalog.Config { return cfg },
+	})
+}
 
 func TestLossyProgramPostgreSQL(t *testing.T) { t.Parallel(); testLossyPrograms(t, lossyPostgres(t)) }

@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -34,7 +35,14 @@ const (
 	ShortAnswer Fault = "connection closed in the midst of the answer"
 	StallAfter  Fault = "stall after the effect"
 	StallMidway Fault = "stall in the midst of the answer"
+
+	// DeliveredLate stalls until the caller has left, and takes effect then. Whether that is before or after what the caller
+	// does next is chance, so that it is none of Faults.
+	DeliveredLate Fault = "delivered when the caller has left"
 )
+
+// late is how long after the caller has left.
+const late = 100 * time.Millisecond
 
 // Faults are all of them.
 var Faults = []Fault{
@@ -50,7 +58,11 @@ type FaultProxy struct {
 	forward http.Handler
 	ended   chan struct{}
 	stall   time.Duration
+	under   sync.WaitGroup // requests under way
 }
+
+// Settle waits until no request is under way, also of those whose callers have left.
+func (p *FaultProxy) Settle() { p.under.Wait() }
 
 // FaultOptions say how a FaultProxy acts.
 type FaultOptions struct {
@@ -58,8 +70,8 @@ type FaultOptions struct {
 	Choose func(*http.Request) Fault
 	// Refuse answers as the server does that refuses with a status.
 	Refuse func(w http.ResponseWriter, status int)
-	// Stall is how long a request that stalls is held; then it goes on as if nothing were the matter. Zero is for ever: until
-	// the client has left, or the test has ended.
+	// Stall is how long a request that stalls is held; then it goes on as if nothing were the matter, and takes effect also
+	// where the client has left meanwhile. Zero is for ever: until the client has left, or the test has ended.
 	Stall time.Duration
 }
 
@@ -94,6 +106,8 @@ func NewFaultProxy(t testing.TB, server string, o FaultOptions) *FaultProxy {
 }
 
 func (p *FaultProxy) serve(w http.ResponseWriter, r *http.Request) {
+	p.under.Add(1)
+	defer p.under.Done()
 	switch fault := p.choose(r); fault {
 	case NoFault:
 		p.forward.ServeHTTP(w, r)
@@ -104,15 +118,35 @@ func (p *FaultProxy) serve(w http.ResponseWriter, r *http.Request) {
 	case TornRequest:
 		_, _ = io.CopyN(io.Discard, r.Body, max(r.ContentLength/2, 0))
 		hangUp(w)
-	case StallBefore:
-		body, _ := io.ReadAll(r.Body) // after which it is noticed that the client leaves
-		if p.hold(r) {
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			p.forward.ServeHTTP(w, r)
-		}
+	case StallBefore, DeliveredLate:
+		p.before(w, r, fault)
 	default:
 		p.after(w, r, fault)
 	}
+}
+
+// before holds a request back before it takes effect.
+func (p *FaultProxy) before(w http.ResponseWriter, r *http.Request, fault Fault) {
+	body, _ := io.ReadAll(r.Body) // after which it is noticed that the client leaves
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	stayed := p.hold(r)
+	whole := int64(len(body)) == r.ContentLength || r.ContentLength < 0
+	switch {
+	case stayed:
+		p.forward.ServeHTTP(w, r)
+		return
+	case !whole:
+	case fault == DeliveredLate:
+		time.Sleep(late)
+		p.forward.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
+	case p.stall > 0:
+		select {
+		case <-time.After(p.stall):
+			p.forward.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
+		case <-p.ended:
+		}
+	}
+	hangUp(w)
 }
 
 // hold waits for as long as a stall takes, and tells whether the request is to go on after it.

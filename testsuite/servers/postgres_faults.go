@@ -104,10 +104,16 @@ func (s *postgresSession) request(message []byte) bool {
 		_, _ = s.up.Write(message[:len(message)/2])
 		s.reset()
 		return false
-	case StallBefore:
-		if !s.hold() {
-			return false
+	case StallBefore, DeliveredLate:
+		if s.hold() {
+			break
 		}
+		if fault == DeliveredLate {
+			time.Sleep(late)
+			_, _ = s.up.Write(message)
+			_, _ = s.up.Read(make([]byte, 1)) // the server answers when it has taken effect
+		}
+		return false
 	default:
 		s.next.Store(fault)
 	}
