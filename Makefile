@@ -63,7 +63,7 @@ test-contention: ## 16 processes write to one table, on three catalogs, beside P
 	VARVE_CONTENTION=$${VARVE_CONTENTION:-short} VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 60m -count=1 -v ./testsuite/contention
 
 test-lossy: ## every fault beside every kind of request between Varve and catalogs and stores; random programs behind faults: VARVE_SEEDS=n programs each (2)
-	VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout $${LOSSY_TIMEOUT:-20m} -count=1 -parallel 3 ./testsuite/conformance -run 'TestLossy'
+	VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout $${LOSSY_TIMEOUT:-20m} -count=1 -parallel 5 ./testsuite/conformance -run 'TestLossy'
 
 test-simulation: ## the commit protocol under a seeded scheduler, long: VARVE_SEEDS=n or n-m seeds (20000), VARVE_SEED=n replays one
 	VARVE_SEEDS=$${VARVE_SEEDS-20000} go test -timeout 12h -count=1 -v -run 'TestSimulation' ./testsuite/simulation
