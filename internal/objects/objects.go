@@ -51,6 +51,12 @@ type Writer interface {
 	Abort() error
 }
 
+// Once is a Bucket that can begin an object where nothing may be, on condition that its writer's Close finds nothing there;
+// else it is fs.ErrExist. That the very same content is there, from an earlier try, is no error.
+type Once interface {
+	CreateNew(ctx context.Context, key string) (Writer, error)
+}
+
 // Split takes a URI apart. Its scheme is lower case.
 func Split(uri string) (scheme, bucket, key string, err error) {
 	scheme, rest, found := strings.Cut(uri, "://")

@@ -72,7 +72,7 @@ func (s *Stores) open(ctx context.Context, scheme, name string) (Bucket, error) 
 			}
 			s.s3 = client
 		}
-		return &s3Bucket{s.s3, name}, nil
+		return &s3Bucket{client: s.s3, name: name}, nil
 	case "gs":
 		if s.gcs == nil {
 			client, err := s.cfg.GCS.client(ctx, s.cfg.Patience)

@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -109,6 +110,8 @@ func (c S3) client(ctx context.Context, silence time.Duration) (*s3.Client, erro
 type s3Bucket struct {
 	client *s3.Client
 	name   string
+	// unconditional is set once the store has said that it knows no conditional writes.
+	unconditional atomic.Bool
 }
 
 func (b *s3Bucket) Close() error { return nil }

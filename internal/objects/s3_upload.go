@@ -21,16 +21,26 @@ const (
 )
 
 func (b *s3Bucket) Create(ctx context.Context, key string) (Writer, error) {
-	u := &s3Upload{bucket: b, key: key, ctx: ctx}
+	return b.create(ctx, key, false), nil
+}
+
+// CreateNew implements Once.
+func (b *s3Bucket) CreateNew(ctx context.Context, key string) (Writer, error) {
+	return b.create(ctx, key, true), nil
+}
+
+func (b *s3Bucket) create(ctx context.Context, key string, once bool) *s3Upload {
+	u := &s3Upload{bucket: b, key: key, ctx: ctx, once: once}
 	u.group, u.groupCtx = errgroup.WithContext(ctx)
 	u.group.SetLimit(partsInFlight)
-	return u, nil
+	return u
 }
 
 // s3Upload puts a small object in one request, and a large one in parts while it is written.
 type s3Upload struct {
 	bucket   *s3Bucket
 	key      string
+	once     bool // nothing may be there
 	ctx      context.Context
 	group    *errgroup.Group
 	groupCtx context.Context
@@ -119,8 +129,12 @@ func (u *s3Upload) Close() error {
 
 func (u *s3Upload) publish() error {
 	if u.id == nil {
-		_, err := u.bucket.client.PutObject(u.ctx, &s3.PutObjectInput{Bucket: &u.bucket.name, Key: &u.key, Body: bytes.NewReader(u.buffer)})
-		return s3Error(err)
+		return u.conditionally(func(condition *string) error {
+			_, err := u.bucket.client.PutObject(u.ctx, &s3.PutObjectInput{
+				Bucket: &u.bucket.name, Key: &u.key, Body: bytes.NewReader(u.buffer), IfNoneMatch: condition,
+			})
+			return err
+		})
 	}
 	if len(u.buffer) > 0 {
 		if err := u.send(); err != nil {
@@ -130,17 +144,19 @@ func (u *s3Upload) publish() error {
 	if err := u.group.Wait(); err != nil {
 		return err
 	}
-	_, err := u.bucket.client.CompleteMultipartUpload(u.ctx, &s3.CompleteMultipartUploadInput{
-		Bucket: &u.bucket.name, Key: &u.key, UploadId: u.id, MultipartUpload: &types.CompletedMultipartUpload{Parts: u.parts},
-	})
-	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == "NoSuchUpload" {
-		// An earlier try of this request landed and its answer was lost: then the object is there.
-		if o, statErr := u.bucket.Stat(u.ctx, u.key); statErr == nil && o.Size == u.size {
-			return nil
+	return u.conditionally(func(condition *string) error {
+		_, err := u.bucket.client.CompleteMultipartUpload(u.ctx, &s3.CompleteMultipartUploadInput{
+			Bucket: &u.bucket.name, Key: &u.key, UploadId: u.id, MultipartUpload: &types.CompletedMultipartUpload{Parts: u.parts}, IfNoneMatch: condition,
+		})
+		var api smithy.APIError
+		if errors.As(err, &api) && api.ErrorCode() == "NoSuchUpload" {
+			// An earlier try of this request landed and its answer was lost: then the object is there.
+			if o, statErr := u.bucket.Stat(u.ctx, u.key); statErr == nil && o.Size == u.size {
+				return nil
+			}
 		}
-	}
-	return s3Error(err)
+		return err
+	})
 }
 
 // Abort removes what was uploaded. After Close it does nothing.

@@ -87,12 +87,19 @@ func (o Objects) Create(uri string) (iceio.FileWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := b.Create(o.ctx, key)
+	create := b.Create
+	if once, ok := b.(objects.Once); ok && createdOnce(key) {
+		create = once.CreateNew
+	}
+	w, err := create(o.ctx, key)
 	if err != nil {
 		return nil, classifyObject("create", uri, err)
 	}
 	return &objectWriter{uri, w}, nil
 }
+
+// createdOnce tells the files that no one may replace: a table's metadata, whose names have a random part.
+func createdOnce(key string) bool { return path.Base(path.Dir(key)) == "metadata" }
 
 // WriteFile writes a whole object.
 func (o Objects) WriteFile(uri string, content []byte) error {

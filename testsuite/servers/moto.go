@@ -25,6 +25,27 @@ func Moto(t testing.TB) string {
 	return uri
 }
 
+// MotoS3 starts moto as a server of Amazon's protocol with one bucket. It takes whatever key.
+func MotoS3(t testing.TB) S3 {
+	t.Helper()
+	s := S3{Endpoint: Moto(t), Region: "eu-central-1", Bucket: "lake", AccessKey: "varve-access", SecretKey: "varve-secret-of-s3"}
+	where := `<CreateBucketConfiguration><LocationConstraint>` + s.Region + `</LocationConstraint></CreateBucketConfiguration>`
+	req, err := http.NewRequest(http.MethodPut, s.Endpoint+"/"+s.Bucket, strings.NewReader(where))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+s.AccessKey+"/20260101/"+s.Region+"/s3/aws4_request, SignedHeaders=host, Signature=0")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("create bucket: %s", resp.Status)
+	}
+	return s
+}
+
 // Glue stands before moto and does what AWS documents of Glue and moto does not: it refuses the update of a table that
 // names another version than the current one, and keys that are not the right ones.
 type Glue struct {
