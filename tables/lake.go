@@ -107,7 +107,7 @@ func (l *Lake) Catalog() *catalog.Catalog { return l.cat }
 
 // Tables lists all tables as namespace.name, sorted.
 func (l *Lake) Tables(ctx context.Context) ([]string, error) {
-	namespaces, err := l.cat.ListNamespaces(ctx, nil)
+	namespaces, err := l.cat.AllNamespaces(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -85,12 +85,15 @@ func (t *Table) keepStates(ctx context.Context, plan *maintain.Orphans) error {
 	return nil
 }
 
-// foreignFolders are those of the lake's other tables, and those that they write to beside. A table that cannot be loaded could lie anywhere, so
-// that it is an error.
+// foreignFolders are those of the lake's other tables, and those that they write to beside. A table that cannot be loaded,
+// or that the catalog does not list, could lie anywhere: that is an error.
 func (t *Table) foreignFolders(ctx context.Context) (folders, written []string, err error) {
 	names, err := t.lake.Tables(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	if !slices.Contains(names, t.name) {
+		return nil, nil, fmt.Errorf("%w: the catalog's list of tables lacks it, and so may lack others", maintain.ErrShared)
 	}
 	for _, name := range names {
 		if name == t.name {

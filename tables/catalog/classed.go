@@ -156,6 +156,29 @@ func (c *Catalog) CheckTableExists(ctx context.Context, ident table.Identifier) 
 	return there, err
 }
 
+// AllNamespaces lists namespaces, also those within others, which a REST catalog lists by their parent alone.
+func (c *Catalog) AllNamespaces(ctx context.Context) ([]table.Identifier, error) {
+	all, err := c.ListNamespaces(ctx, nil)
+	if err != nil || c.inner.CatalogType() != icebergcatalog.REST {
+		return all, err
+	}
+	for i := 0; i < len(all); i++ {
+		within, err := c.ListNamespaces(ctx, all[i])
+		if errors.Is(err, fault.ErrAbsent) {
+			continue // it was dropped meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range within {
+			if len(n) > len(all[i]) { // a server that does not know of parents gives the same again
+				all = append(all, n)
+			}
+		}
+	}
+	return all, nil
+}
+
 // ListNamespaces implements iceberg-go's Catalog.
 func (c *Catalog) ListNamespaces(ctx context.Context, parent table.Identifier) (out []table.Identifier, err error) {
 	err = c.read(ctx, "list namespaces", func() (err error) {

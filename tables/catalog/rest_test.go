@@ -162,3 +162,22 @@ func TestNessiesBranchStandsInThePath(t *testing.T) {
 		require.NoError(t, cat.Close())
 	}
 }
+
+// TestNamespacesWithinOthersAreListed: a REST catalog gives only those of one parent at a time.
+func TestNamespacesWithinOthersAreListed(t *testing.T) {
+	lists := map[string]string{"": `[["a"],["b"]]`, "a": `[["a","x"]]`, "a\x1fx": `[["a","x","y"]]`}
+	uri := restServer(t, `{}`, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		list := lists[r.URL.Query().Get("parent")]
+		if list == "" {
+			list = "[]"
+		}
+		fmt.Fprintf(w, `{"namespaces":%s}`, list)
+	})
+	cat, err := catalog.Open(t.Context(), catalog.Config{Type: "rest", URI: uri})
+	require.NoError(t, err)
+	defer cat.Close()
+	all, err := cat.AllNamespaces(t.Context())
+	require.NoError(t, err)
+	require.ElementsMatch(t, []table.Identifier{{"a"}, {"b"}, {"a", "x"}, {"a", "x", "y"}}, all)
+}

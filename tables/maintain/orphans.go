@@ -59,7 +59,7 @@ func (o OrphanOptions) withDefaults() (OrphanOptions, error) {
 // Surroundings are what a table's own metadata does not tell of its folder.
 type Surroundings struct {
 	// Foreign are the folders of other tables, as URIs: what lies in them is theirs. Written are folders, named by their
-	// properties, that they write to beside; a table whose folder lies in one is not swept.
+	// properties, that they write to beside. A table whose folder lies in one of either is not swept.
 	Foreign, Written []string
 	// States are the state files that are in use, and Staging and State the folders, within the table's, in which builds
 	// stage and state files lie.
@@ -146,7 +146,7 @@ func (o *Orphans) drop(ctx context.Context, now *table.Table, p *places) error {
 	if err := refs.collect(ctx, now, files); err != nil {
 		return err
 	}
-	o.Keep(func(f Orphan) bool { return !refs.has(f.at) })
+	o.Keep(func(f Orphan) bool { return !refs.has(p.of(f.URI)) }) // a plan that was stored has its names only
 	o.head = now.MetadataLocation()
 	return nil
 }

@@ -68,11 +68,19 @@ func newSweep(ctx context.Context, t *table.Table, around Surroundings, o Orphan
 	return s, s.neighbours()
 }
 
-// neighbours declines where another table has the same folder, or writes to one around it.
+// neighbours declines where the folder is another table's too, or lies in a folder of another's: files that the other names
+// may lie here then. A catalog that makes folders of namespaces puts the table b.data into the folder in which the table b has
+// its data.
 func (s *sweep) neighbours() error {
-	for i, uri := range slices.Concat(s.around.Foreign, s.around.Written) {
-		at := s.places.of(strings.TrimRight(uri, "/"))
-		if at == s.root || i >= len(s.around.Foreign) && s.root.within(at) {
+	for _, uri := range slices.Concat(s.around.Foreign, s.around.Written) {
+		folder := strings.TrimRight(uri, "/")
+		if local(folder) {
+			if real, err := linkless(folder); err == nil { // else it is not there
+				folder = real
+			}
+		}
+		at := s.places.of(folder)
+		if s.root.within(at) {
 			return fmt.Errorf("%w: another table writes to %s", ErrShared, uri)
 		}
 		if at.within(s.root) {
