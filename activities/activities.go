@@ -75,6 +75,8 @@ type Activities struct {
 	jobs  cache
 	// memory is what activities take from before they hold rows.
 	memory *budget
+	// longest is how long the longest build has been under way.
+	longest func(context.Context) (time.Duration, error)
 
 	mu     sync.Mutex
 	engine *sql.Engine // opened when first needed
@@ -96,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Activities, error) {
 		return nil, fmt.Errorf("open the lake: %w", err)
 	}
 	files := sources.Anywhere{Local: sources.Local{Root: cfg.Root}, Objects: lake.Catalog().Stores().Objects()}
-	return &Activities{cfg: cfg, lake: lake, store: files, memory: newBudget(cfg.activityMemory())}, nil
+	return &Activities{cfg: cfg, lake: lake, store: files, memory: newBudget(cfg.activityMemory()), longest: longestBuild}, nil
 }
 
 // Lake is the open lake.
@@ -143,6 +145,14 @@ func (a *Activities) Register(r worker.ActivityRegistry) {
 	register(r, wire.ActivityOpenBranch, a.openBranch)
 	register(r, wire.ActivityMergeBranch, a.mergeBranch)
 	register(r, wire.ActivityDropBranch, a.dropBranch)
+	register(r, wire.ActivitySurvey, a.survey)
+	register(r, wire.ActivityRetain, within(a, a.retain))
+	register(r, wire.ActivityPlanCompaction, a.planCompaction)
+	register(r, wire.ActivityCompactGroup, within(a, a.compactGroup))
+	register(r, wire.ActivityCommitCompaction, a.commitCompaction)
+	register(r, wire.ActivityExpire, a.expire)
+	register(r, wire.ActivityOrphans, a.orphans)
+	register(r, wire.ActivityEndMaintenance, a.endMaintenance)
 }
 
 // register wraps an activity with what they all need: a heartbeat, and an error that has its class.

@@ -59,6 +59,9 @@ func (a *Activities) commit(ctx context.Context, p *pulse, in wire.CommitRequest
 	}
 	if out.Divided == nil {
 		fault.Point(fault.CommitDone)
+		if wire.Branch(ctx) == "" { // a branch is kept when it is merged
+			out.Maintain = due(table, j.Table.Maintenance)
+		}
 	}
 	return out, nil
 }

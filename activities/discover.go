@@ -12,6 +12,7 @@ import (
 
 	"github.com/varve-lake/varve/sources"
 	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/maintain"
 )
 
 // newFiles finds the files that were not loaded yet.
@@ -147,7 +148,8 @@ func (a *Activities) newRows(ctx context.Context, j *job) (*found, error) {
 		if now.Definition, err = j.Table.Definition(); err != nil {
 			return nil, err
 		}
-		out.unchanged = known && before.Snapshot == now.Snapshot && before.Definition == now.Definition
+		out.unchanged = known && sameRows(source, before.Snapshot) && before.Definition == now.Definition
+		out.moved = out.unchanged && before.Snapshot != now.Snapshot
 	} else if known {
 		since, list = before.Snapshot, before.ManifestList
 	}
@@ -155,7 +157,7 @@ func (a *Activities) newRows(ctx context.Context, j *job) (*found, error) {
 		return nil, err
 	}
 	if out.unchanged {
-		out.reason = fmt.Sprintf("%s is still at snapshot %d", from.Table, now.Snapshot)
+		out.reason = fmt.Sprintf("%s has the rows that it had at snapshot %d", from.Table, before.Snapshot)
 		return out, nil
 	}
 	added, err := source.AddedSinceList(ctx, since, list)
@@ -222,6 +224,9 @@ type marks struct {
 func (a *Activities) newSnapshots(ctx context.Context, j *job) (*found, error) {
 	out := &found{snapshots: make(map[string]int64), groups: make([]group, 1)}
 	var now, before marks
+	known := readCheckpoint(j.Base, kindTables, &before)
+	kept := before.byTable()
+	var moved []string
 	for _, name := range j.Table.SQL.Reads {
 		t, err := a.lake.Table(ctx, name)
 		if err != nil {
@@ -230,6 +235,13 @@ func (a *Activities) newSnapshots(ctx context.Context, j *job) (*found, error) {
 		m := markOf(t)
 		now.Tables = append(now.Tables, m)
 		out.snapshots[name] = m.Snapshot
+		switch was := kept[name]; {
+		case was == m:
+		case was.UUID == m.UUID && sameRows(t, was.Snapshot):
+			out.moved = true
+		default:
+			moved = append(moved, name)
+		}
 	}
 	var err error
 	if now.Definition, err = j.Table.Definition(); err != nil {
@@ -238,12 +250,9 @@ func (a *Activities) newSnapshots(ctx context.Context, j *job) (*found, error) {
 	if out.next, err = checkpointOf(kindTables, now); err != nil {
 		return nil, err
 	}
-	if !readCheckpoint(j.Base, kindTables, &before) {
-		out.reason = "never built"
-		return out, nil
-	}
-	moved := movedTables(before, now)
 	switch {
+	case !known:
+		out.reason = "never built"
 	case before.Definition != now.Definition:
 		out.reason = "its definition has changed"
 	case len(moved) == 0:
@@ -254,18 +263,24 @@ func (a *Activities) newSnapshots(ctx context.Context, j *job) (*found, error) {
 	return out, nil
 }
 
-func movedTables(before, now marks) []string {
-	was := make(map[string]mark, len(before.Tables))
-	for _, m := range before.Tables {
-		was[m.Table] = m
+func (m marks) byTable() map[string]mark {
+	out := make(map[string]mark, len(m.Tables))
+	for _, t := range m.Tables {
+		out[t.Table] = t
 	}
-	var moved []string
-	for _, m := range now.Tables {
-		if was[m.Table] != m {
-			moved = append(moved, m.Table)
-		}
+	return out
+}
+
+// sameRows tells whether a table has the rows that it had at a snapshot: nothing but compactions came since.
+func sameRows(t *tables.Table, snapshot int64) bool {
+	s := t.Iceberg().CurrentSnapshot()
+	if s == nil {
+		return snapshot == 0
 	}
-	return moved
+	for s != nil && s.SnapshotID != snapshot && s.ParentSnapshotID != nil && s.Summary != nil && s.Summary.Properties[maintain.CompactionKey] != "" {
+		s = t.Iceberg().SnapshotByID(*s.ParentSnapshotID)
+	}
+	return s != nil && s.SnapshotID == snapshot
 }
 
 func joined(names []string) string {

@@ -7,6 +7,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 	"go.temporal.io/sdk/activity"
 
+	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
 )
 
@@ -17,6 +18,20 @@ const (
 	metricUnknown  = "varve_commit_unknown_outcomes" // of them whose answer was lost
 	metricRedone   = "varve_commit_groups_redone"    // file groups of MERGEs done again after a conflict
 )
+
+// gaugeHealth shows the shape of a table, when maintenance has looked at it.
+func gaugeHealth(ctx context.Context, h *tables.Health) {
+	if !activity.IsActivity(ctx) {
+		return
+	}
+	handler := activity.GetMetricsHandler(ctx).WithTags(map[string]string{"table": h.Table})
+	for name, value := range map[string]int64{
+		"files": int64(h.Files), "small_files": int64(h.SmallFiles), "bytes": h.Bytes, "delete_files": int64(h.DeleteFiles),
+		"deleted_rows": h.DeletedRows, "snapshots": int64(h.Snapshots), "metadata_bytes": h.MetadataBytes + h.ManifestBytes,
+	} {
+		handler.Gauge("varve_table_" + name).Update(float64(value))
+	}
+}
 
 // countCommit counts every commit of the lake's tables: of rows, of quarantined rows and of definitions.
 func countCommit(ctx context.Context, ident table.Identifier, out commit.Outcome) {

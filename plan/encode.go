@@ -53,6 +53,7 @@ func (p *Plan) Table(name string) *Table {
 func (t *Table) Definition() (string, error) {
 	part := *t
 	part.After, part.Doc, part.Owner, part.Tags, part.Properties = nil, "", "", nil, nil
+	part.Maintenance = nil
 	part.Input, part.Rows, part.Columns = undocumented(t.Input), undocumented(t.Rows), undocumented(t.Columns)
 	data, err := json.Marshal(part)
 	if err != nil {

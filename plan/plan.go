@@ -54,6 +54,7 @@ type Table struct {
 	Doc           string            `json:"doc,omitempty"`
 	Owner         string            `json:"owner,omitempty"`
 	Tags          []string          `json:"tags,omitempty"`
+	Maintenance   *Maintenance      `json:"maintenance,omitempty"`
 }
 
 // Column is a named, typed column. Type is in Iceberg's notation, as internal/columntype reads it.

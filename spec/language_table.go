@@ -45,9 +45,10 @@ var tableLanguage = define("table",
 	field("format_version", anInteger(2, 3), func(t *Table) *int { return &t.FormatVersion },
 		"Iceberg's format version of a new table: 2, or 3 with deletion vectors and row lineage.", initial("2")),
 	field("maintenance", optional(maintenanceLanguage.shape()), func(t *Table) **Maintenance { return &t.Maintenance },
-		"Compaction, expiry of snapshots and removal of orphans, by a schedule of their own.", later),
+		"Compaction, expiry of snapshots and removal of orphans, by a schedule of their own.",
+		example("{every: 1h, compact: {}, expire_snapshots: {older_than: 7d}, remove_orphans: {older_than: 3d}}")),
 	field("retain", optional(retainLanguage.shape()), func(t *Table) **Retain { return &t.Retain },
-		"The age at which rows are deleted.", later, example("{column: ts, for: 7y}")),
+		"The age at which rows are deleted, by the table's maintenance. Snapshots that still have them are forgotten `expire_snapshots.older_than` later, whatever `keep_last` says.", example("{column: ts, for: 7y}")),
 	field("readers", list("a list of readers", enum(
 		value{name: "spark", doc: "Apache Spark"},
 		value{name: "trino", doc: "Trino"},
@@ -173,7 +174,7 @@ var propertiesShape = func() shape[map[string]string] {
 }()
 
 var retainLanguage = define("retain",
-	"Rows older than this are deleted.",
-	field("column", aColumn, func(r *Retain) *Text { return &r.Column }, "The column that holds a row's time.", required, example("ts")),
+	"Rows older than this are deleted: files all of whose rows are go without being read, from others rows are removed by writing the files anew. Tags and branches keep what they point at.",
+	field("column", aColumn, func(r *Retain) *Text { return &r.Column }, "The column that holds a row's time, a date or timestamp. Rows without one stay.", required, example("ts")),
 	field("for", aDuration(time.Hour), func(r *Retain) *time.Duration { return &r.For }, "How long rows are kept.", required, example("7y")),
 )

@@ -1,8 +1,6 @@
 package spec
 
 import (
-	"time"
-
 	"go.yaml.in/yaml/v3"
 )
 
@@ -165,28 +163,3 @@ var assignmentMap = shape[Assignments]{assignmentList.kind, func(d *decoder, n *
 	}
 	assignmentList.decode(d, n, &out.Set)
 }}
-
-var maintenanceLanguage = define("maintenance",
-	"What keeps a table fast and small.",
-	field("every", aDuration(aMinute), func(m *Maintenance) *time.Duration { return &m.Every }, "How often it runs.", initial("1h")),
-	field("compact", optional(compactLanguage.shape()), func(m *Maintenance) **Compact { return &m.Compact }, "Small files are joined."),
-	field("expire_snapshots", optional(expireLanguage.shape()), func(m *Maintenance) **Expire { return &m.ExpireSnapshots }, "Old snapshots are forgotten, and their files removed."),
-	field("remove_orphans", optional(orphansLanguage.shape()), func(m *Maintenance) **Orphans { return &m.RemoveOrphans }, "Files that no snapshot names are removed."),
-).at(func(m *Maintenance) *Pos { return &m.Pos }).
-	rule(atLeastOne, "compact", "expire_snapshots", "remove_orphans")
-
-var compactLanguage = define("compact", "When and how files are joined.",
-	field("target_file_size", aSize, func(c *Compact) *int64 { return &c.TargetFileSize }, "The size aimed at.", initial("512MB")),
-	field("min_input_files", anInteger(2, 1_000_000), func(c *Compact) *int { return &c.MinInputFiles }, "Fewer files than these are left alone.", initial("5")),
-)
-
-var expireLanguage = define("expire_snapshots", "Which snapshots are forgotten.",
-	field("older_than", aDuration(aMinute), func(e *Expire) *time.Duration { return &e.OlderThan }, "Those older than this.", initial("7d")),
-	field("keep_last", anInteger(1, 1_000_000), func(e *Expire) *int { return &e.KeepLast }, "But never the last so many.", initial("20")),
-)
-
-var orphansLanguage = define("remove_orphans", "Which files are removed.",
-	field("older_than", aDuration(time.Hour), func(o *Orphans) *time.Duration { return &o.OlderThan }, "Those older than this; younger ones may belong to a commit under way.", initial("3d")),
-)
-
-const aMinute = time.Minute

@@ -225,6 +225,9 @@ type Maintenance struct {
 type Compact struct {
 	TargetFileSize int64 // bytes
 	MinInputFiles  int
+	AfterFiles     int
+	MaxBytes       int64         // 0 is no bound
+	MaxTime        time.Duration // 0 is no bound
 }
 
 type Expire struct {

@@ -160,12 +160,11 @@ func (d *deletion) wholeFiles(ctx context.Context, head *table.Table) error {
 }
 
 // filesWith are the files that may have a row for which a filter holds.
-func filesWith(ctx context.Context, head *table.Table, filter iceberg.BooleanExpression) ([]table.FileScanTask, error) {
+func filesWith(ctx context.Context, head *table.Table, filter iceberg.BooleanExpression, options ...table.ScanOption) ([]table.FileScanTask, error) {
 	filter, err := datafile.PlanFilter(head.Metadata(), filter)
 	if err != nil {
 		return nil, err
 	}
-	var options []table.ScanOption
 	if filter != nil {
 		options = append(options, table.WithRowFilter(filter))
 	}

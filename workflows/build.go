@@ -187,6 +187,11 @@ func (b *build) commit(ctx workflow.Context) (*wire.TableResult, error) {
 		r := b.result(ctx, wire.StateBuilt)
 		r.Committed(done)
 		b.tell(r)
+		if done.Maintain != "" {
+			if err := maintainAfter(ctx, b.in.Pipeline, b.in.Table.Name, done.Maintain); err != nil { // the rows are committed all the same
+				r.Warnings = append(r.Warnings, "its maintenance was not started: "+err.Error())
+			}
+		}
 		return r, nil
 	}
 }

@@ -39,6 +39,8 @@ type fake struct {
 	divisions []int
 	onMerge   func(ctx context.Context, r wire.MergeGroupRequest) (wire.MergedGroup, error)
 	commits   []wire.CommitRequest
+	// maintain is why commits ask for the table's maintenance.
+	maintain string
 }
 
 func newFake(nodes ...wire.Node) *fake {
@@ -186,7 +188,7 @@ func (f *fake) commit(_ context.Context, r wire.CommitRequest) (wire.Committed, 
 		return out, nil
 	}
 	f.snapshots++
-	return wire.Committed{Snapshot: f.snapshots, Inserted: int64(10 * len(r.Parts)), FilesAdded: 1}, nil
+	return wire.Committed{Snapshot: f.snapshots, Inserted: int64(10 * len(r.Parts)), FilesAdded: 1, Maintain: f.maintain}, nil
 }
 
 func (f *fake) mergeGroup(ctx context.Context, r wire.MergeGroupRequest) (wire.MergedGroup, error) {

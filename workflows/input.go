@@ -1,5 +1,5 @@
-// Package workflows holds the deterministic workflows that carry out a plan: RunPipeline, which orders the tables, and
-// BuildTable, a child for each of them. They do no I/O and have no clock of their own; what they do in the world,
+// Package workflows holds the deterministic workflows that carry out a plan: RunPipeline, which orders the tables,
+// BuildTable, a child for each of them, and MaintainTable, which keeps a table as its policy says. They do no I/O and have no clock of their own; what they do in the world,
 // activities do for them.
 package workflows
 
@@ -17,6 +17,8 @@ import (
 const (
 	RunPipelineName = "RunPipeline"
 	BuildTableName  = "BuildTable"
+	// MaintainTableName is MaintainTable's.
+	MaintainTableName = wire.MaintainTableName
 )
 
 // The queries: both workflows answer QueryProgress, RunPipeline also QueryRecall (a wire.Recalled, for resuming).
@@ -119,4 +121,5 @@ func (p TableProgress) String() string {
 func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(RunPipeline, workflow.RegisterOptions{Name: RunPipelineName})
 	r.RegisterWorkflowWithOptions(BuildTable, workflow.RegisterOptions{Name: BuildTableName})
+	r.RegisterWorkflowWithOptions(MaintainTable, workflow.RegisterOptions{Name: MaintainTableName})
 }

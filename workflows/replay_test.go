@@ -42,7 +42,11 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
 			replayer := worker.NewWorkflowReplayer()
 			workflows.Register(replayer)
-			require.NoError(t, replayer.ReplayWorkflowHistory(quiet{}, readHistory(t, file)))
+			history := readHistory(t, file)
+			// A maintenance is one by its id, which a replayer would make up.
+			id := history.Events[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowId()
+			options := worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: id}}
+			require.NoError(t, replayer.ReplayWorkflowHistoryWithOptions(quiet{}, history, options))
 		})
 	}
 }

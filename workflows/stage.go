@@ -84,9 +84,20 @@ func (b *build) stageGroups(ctx workflow.Context, from int, todo []int, staged [
 	})
 }
 
-// eachGroup runs an activity for each of some groups, so many at once. The first error cancels the others, and is returned
-// when they have ended, so that nothing is still being written when the build cleans up.
+// eachGroup runs an activity for each of some groups, and counts those that are done.
 func (b *build) eachGroup(ctx workflow.Context, groups []int, atOnce int, run func(ctx workflow.Context, g int) error) error {
+	return eachOf(ctx, groups, atOnce, func(ctx workflow.Context, g int) error {
+		err := run(ctx, g)
+		if err == nil {
+			b.inBatch++
+		}
+		return err
+	})
+}
+
+// eachOf runs an activity for each of some groups, so many at once. The first error cancels the others, and is returned
+// when they have ended, so that nothing is still being written when the caller cleans up.
+func eachOf(ctx workflow.Context, groups []int, atOnce int, run func(ctx workflow.Context, g int) error) error {
 	ctx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	slots := workflow.NewSemaphore(ctx, int64(atOnce))
@@ -102,7 +113,6 @@ func (b *build) eachGroup(ctx workflow.Context, groups []int, atOnce int, run fu
 			defer slots.Release(1)
 			err := run(ctx, g)
 			if err == nil {
-				b.inBatch++
 				return
 			}
 			if first == nil || temporal.IsCanceledError(first) {

@@ -20,6 +20,8 @@ const (
 	ErrInternal = "InternalError"
 	// ErrTablesFailed is a run's own failure, after all that could be built was built.
 	ErrTablesFailed = "TablesFailed"
+	// ErrMaintenance is a maintenance's own failure, after all of it that could be done was done.
+	ErrMaintenance = "MaintenanceFailed"
 )
 
 // NonRetryable lists the types for which trying again is no use.

@@ -227,6 +227,8 @@ type Committed struct {
 	Conflicts    int      `json:"conflicts,omitempty"`
 	GroupsRedone int      `json:"groups_redone,omitempty"`
 	Warnings     []string `json:"warnings,omitempty"`
+	// Maintain, when set, says why the table's maintenance is due at once.
+	Maintain string `json:"maintain,omitempty"`
 	// Divided, when set, is what has to be merged before anything is committed; the rest then says what was tried.
 	Divided *Divided `json:"divided,omitempty"`
 }

@@ -23,7 +23,8 @@ func newApply(g *global) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "apply",
 		Short: "Make the Temporal Schedules match the pipeline files",
-		Long: "apply creates, updates and removes Temporal Schedules so that they are what the files of the pipelines folder declare.\n" +
+		Long: "apply creates, updates and removes Temporal Schedules so that they are what the files of the pipelines folder declare:\n" +
+			"one for each pipeline with a schedule, and one for each table with a maintenance or a retain.\n" +
 			"It shows the difference first and asks, unless --yes is given. Schedules that it did not make are left alone.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return apply(c, g, yes, check) },
@@ -113,6 +114,12 @@ func declared(env environment.Environment, warnings io.Writer) (map[string]clien
 		}
 		if p.Schedule != nil {
 			o := schedules.Options(p, env.Queue(), key)
+			out[o.ID] = o
+		}
+		for _, o := range schedules.Maintenance(p, env.Queue()) {
+			if _, again := out[o.ID]; again {
+				all = append(all, spec.Diagnostic{Pos: p.Pos, Message: fmt.Sprintf("%s is declared by another pipeline too: one alone says how a table is maintained", o.Note)})
+			}
 			out[o.ID] = o
 		}
 	}

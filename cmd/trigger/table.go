@@ -18,7 +18,7 @@ import (
 )
 
 func newTable(g *global) *cobra.Command {
-	c := &cobra.Command{Use: "table", Short: "Look into tables, roll them back, delete rows",
+	c := &cobra.Command{Use: "table", Short: "Look into tables, maintain them, roll them back, delete rows",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 { // which cobra would answer with the help, as if all were well
 				return usageError{fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())}
@@ -26,7 +26,7 @@ func newTable(g *global) *cobra.Command {
 			return c.Help()
 		}}
 	g.branchFlag(c)
-	c.AddCommand(newTableList(g), newTableShow(g), newTableHead(g), newTableSnapshots(g), newTableRollback(g), newTableDelete(g))
+	c.AddCommand(newTableList(g), newTableShow(g), newTableHead(g), newTableSnapshots(g), newTableRollback(g), newTableDelete(g), newTableMaintain(g), newTableTag(g), newTableErase(g), newTableHealth(g))
 	return c
 }
 

@@ -49,6 +49,7 @@ type Change struct {
 // declaration is what the memo holds: the schedule as the file says it, a line a setting.
 type declaration struct {
 	Pipeline string            `json:"pipeline"`
+	Table    string            `json:"table,omitempty"` // of the maintenance of a table
 	Settings map[string]string `json:"settings"`
 	Digest   string            `json:"digest"`
 	// Kept is the digest of what the server made of it, which turns a cron line into calendars of its own. A schedule that
@@ -137,14 +138,20 @@ func declare(p *spec.Pipeline, queue, key string) declaration {
 			settings[name] = d.String()
 		}
 	}
-	for k, v := range settings {
+	return declared(declaration{Pipeline: p.Name.Value, Settings: settings})
+}
+
+// declared drops settings that say nothing, and digests the others.
+func declared(d declaration) declaration {
+	for k, v := range d.Settings {
 		if v == "" {
-			delete(settings, k)
+			delete(d.Settings, k)
 		}
 	}
-	body, _ := json.Marshal(settings) // a map of strings always marshals, with its keys sorted
+	body, _ := json.Marshal(d.Settings) // a map of strings always marshals, with its keys sorted
 	sum := sha256.Sum256(body)
-	return declaration{Pipeline: p.Name.Value, Settings: settings, Digest: hex.EncodeToString(sum[:8])}
+	d.Digest = hex.EncodeToString(sum[:8])
+	return d
 }
 
 // Server is where the schedules are kept, and how it is told what they say.

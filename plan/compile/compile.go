@@ -115,6 +115,7 @@ func (c *compiler) table(ctx context.Context, b *build) error {
 	b.out = plan.Table{
 		Name: t.Name.Value, Layer: layer, SchemaMode: t.SchemaMode, Strict: t.Strict, Properties: t.Properties,
 		FormatVersion: t.FormatVersion, Doc: t.Doc, Owner: t.Owner, Tags: t.Tags, Malformed: malformed(t),
+		Maintenance: Maintenance(t),
 	}
 	var err error
 	if b.existing, err = c.inLake(ctx, t.Name.Value); err != nil {
@@ -137,6 +138,7 @@ func (c *compiler) table(ctx context.Context, b *build) error {
 		return err
 	}
 	c.layout(b)
+	c.retain(b)
 	c.write(b)
 	if rejects(b.out) {
 		b.out.Quarantine = b.name() + plan.QuarantineSuffix

@@ -14,6 +14,9 @@ import (
 	"github.com/varve-lake/varve/tables/commit"
 )
 
+// CompactionKey marks, in a snapshot's summary, a compaction.
+const CompactionKey = "varve.compaction"
+
 // ErrShared says that a table's files are not its own to remove, since other tables, or other branches of the catalog, may
 // name them. The table property gc.enabled=false says so, as Nessie sets it.
 var ErrShared = errors.New("files are shared")
@@ -70,13 +73,9 @@ func NewExpiry(opts ExpireOptions) (*Expiry, error) {
 func (e *Expiry) Change(_ context.Context, head *table.Table, _ int) (*commit.Change, error) {
 	meta := head.Metadata()
 	e.base, e.stats = head, ExpireStats{}
-	if !meta.Properties().GetBool(table.GCEnabledKey, table.GCEnabledDefault) {
-		return nil, fmt.Errorf("expire snapshots of %s: %w: gc.enabled is false", strings.Join(head.Identifier(), "."), ErrShared)
-	}
-	r := newRetention(meta, e.opts)
-	gone, refs := r.decide()
-	if len(gone)+len(refs) == 0 {
-		return nil, nil
+	gone, refs, err := e.Plan(head)
+	if len(gone)+len(refs) == 0 || err != nil {
+		return nil, err
 	}
 	e.stats.Snapshots, e.stats.Refs = len(gone), refs
 	change := &commit.Change{}
@@ -93,6 +92,16 @@ func (e *Expiry) Change(_ context.Context, head *table.Table, _ int) (*commit.Ch
 		change.Updates = append(change.Updates, table.NewRemoveSnapshotsUpdate(gone, false))
 	}
 	return change, nil
+}
+
+// Plan lists the snapshots, and the branches and tags, that Change would remove of head.
+func (e *Expiry) Plan(head *table.Table) (gone []int64, refs []string, err error) {
+	meta := head.Metadata()
+	if !meta.Properties().GetBool(table.GCEnabledKey, table.GCEnabledDefault) {
+		return nil, nil, fmt.Errorf("expire snapshots of %s: %w: gc.enabled is false", strings.Join(head.Identifier(), "."), ErrShared)
+	}
+	gone, refs = newRetention(meta, e.opts).decide()
+	return gone, refs, nil
 }
 
 func sortedRefs(meta table.Metadata) iter.Seq2[string, table.SnapshotRef] {

@@ -102,20 +102,14 @@ func (r *retention) tooOld(ref table.SnapshotRef) bool {
 
 // branch keeps what a branch keeps, back from its head.
 func (r *retention) branch(ref table.SnapshotRef, reachable map[int64]bool) {
-	age, keep := r.maxAge, r.keepLast
-	if ref.MaxSnapshotAgeMs != nil && *ref.MaxSnapshotAgeMs > 0 {
-		age = ms(*ref.MaxSnapshotAgeMs)
-	}
-	if ref.MinSnapshotsToKeep != nil && *ref.MinSnapshotsToKeep > 0 {
-		keep = *ref.MinSnapshotsToKeep
-	}
+	age, keep := r.ofBranch(ref)
 	kept := 0
 	for s := r.meta.SnapshotByID(ref.SnapshotID); s != nil; {
 		reachable[s.SnapshotID] = true
 		if kept < keep || r.within(s.SnapshotID, age) {
 			r.stays[s.SnapshotID] = true
 		}
-		if s.Summary == nil || s.Summary.Properties[commit.PartKey] == "" { // of two that committed together, one counts
+		if !part(s) {
 			kept++
 		}
 		if s.ParentSnapshotID == nil {
@@ -123,4 +117,21 @@ func (r *retention) branch(ref table.SnapshotRef, reachable map[int64]bool) {
 		}
 		s = r.meta.SnapshotByID(*s.ParentSnapshotID)
 	}
+}
+
+// ofBranch is what a branch keeps: by its own settings, or else by the options.
+func (r *retention) ofBranch(ref table.SnapshotRef) (age time.Duration, keep int) {
+	age, keep = r.maxAge, r.keepLast
+	if ref.MaxSnapshotAgeMs != nil && *ref.MaxSnapshotAgeMs > 0 {
+		age = ms(*ref.MaxSnapshotAgeMs)
+	}
+	if ref.MinSnapshotsToKeep != nil && *ref.MinSnapshotsToKeep > 0 {
+		keep = *ref.MinSnapshotsToKeep
+	}
+	return age, keep
+}
+
+// part tells the first of two snapshots that committed together: of them one counts.
+func part(s *table.Snapshot) bool {
+	return s.Summary != nil && s.Summary.Properties[commit.PartKey] != ""
 }

@@ -1,0 +1,116 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
+
+	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/tables"
+)
+
+// settling is how long a build counts as under way after its end: what it had sent to a catalog, and had no answer to, may
+// arrive as late as that.
+const settling = time.Hour
+
+// writingWorkflows are those that write files.
+const writingWorkflows = "WorkflowType IN ('RunPipeline', 'BuildTable', '" + wire.MaintainTableName + "')"
+
+// longestBuild is how long the longest build of the namespace has been under way, by the server's clock. A run that goes on
+// as a new one began with the pipeline's run, which does not.
+func longestBuild(ctx context.Context) (time.Duration, error) {
+	info := activity.GetInfo(ctx)
+	now := info.StartedTime
+	oldest := now
+	for _, query := range []string{
+		writingWorkflows + " AND ExecutionStatus = 'Running'",
+		writingWorkflows + fmt.Sprintf(" AND CloseTime > '%s'", now.Add(-settling).UTC().Format(time.RFC3339)),
+	} {
+		var page []byte
+		for more := true; more; more = len(page) > 0 {
+			answer, err := activity.GetClient(ctx).ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+				Namespace: info.WorkflowNamespace, Query: query, PageSize: 1000, NextPageToken: page,
+			})
+			if err != nil {
+				return 0, fmt.Errorf("list builds under way: %w", err)
+			}
+			for _, w := range answer.GetExecutions() {
+				if began := w.GetStartTime().AsTime(); began.Before(oldest) {
+					oldest = began
+				}
+			}
+			page = answer.GetNextPageToken()
+		}
+	}
+	return now.Sub(oldest), nil
+}
+
+// unread are the snapshots of a table that came after what its readers have read of it, and that one itself: a build that
+// takes what was added since needs them. Only readers of this lake are known.
+func (a *Activities) unread(ctx context.Context, of *tables.Table) (keep []int64, readers []string, err error) {
+	names, err := a.lake.Tables(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	kept := map[int64]bool{}
+	for _, name := range names {
+		t, err := a.lake.Table(ctx, name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("what %s has read: %w", name, err)
+		}
+		marks, err := readMarks(ctx, t)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, m := range marks {
+			if m.Table != of.Name() || m.UUID != of.Iceberg().Metadata().TableUUID().String() || m.Definition != "" {
+				continue
+			}
+			if since := since(of, m.Snapshot); len(since) > 1 {
+				readers = append(readers, name)
+				for _, id := range since {
+					kept[id] = true
+				}
+			}
+		}
+	}
+	for id := range kept {
+		keep = append(keep, id)
+	}
+	return keep, readers, nil
+}
+
+// readMarks are what a table's checkpoints say of the tables that it reads by what was added.
+func readMarks(ctx context.Context, t *tables.Table) ([]mark, error) {
+	var out []mark
+	for _, writer := range t.Writers() {
+		c, err := t.Checkpoint(ctx, writer)
+		if err != nil {
+			return nil, err
+		}
+		var m mark
+		if c != nil && c.Kind == kindTable && json.Unmarshal(c.Body, &m) == nil {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+// since are the snapshots from the head back to one that was read; nil if that is not among the head's ancestors.
+func since(t *tables.Table, read int64) []int64 {
+	var out []int64
+	for s := t.Iceberg().CurrentSnapshot(); s != nil; s = t.Iceberg().SnapshotByID(*s.ParentSnapshotID) {
+		out = append(out, s.SnapshotID)
+		if s.SnapshotID == read {
+			return out
+		}
+		if s.ParentSnapshotID == nil {
+			break
+		}
+	}
+	return nil
+}

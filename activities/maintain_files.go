@@ -1,0 +1,203 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/internal/fault"
+	"github.com/varve-lake/varve/plan"
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/maintain"
+	"github.com/varve-lake/varve/tables/merge"
+)
+
+// maxExamples bounds the files that a result names.
+const maxExamples = 5
+
+// retain deletes the rows that are past their time. Files, and so partitions, all of whose rows are go without being read;
+// from others rows are removed by writing them anew, so that nothing of them is left in the head.
+func (a *Activities) retain(ctx context.Context, p *pulse, in wire.RetainRequest) (wire.UpkeepStep, error) {
+	fault.Point(fault.RetainBefore)
+	p.at("deleting rows past their time")
+	table, err := a.lake.Table(ctx, in.Upkeep.Table)
+	if err != nil {
+		return wire.UpkeepStep{}, err
+	}
+	condition, err := pastTime(table, in.Retain, in.Upkeep.Began)
+	if err != nil {
+		return wire.UpkeepStep{}, err
+	}
+	rows, err := rowsWhere(condition, table)
+	if err != nil {
+		return wire.UpkeepStep{}, err
+	}
+	rows.Strategy = merge.CopyOnWrite
+	options := upkeepOptions(in.Upkeep, writerRetain, "retain")
+	options.Summary["varve.where"] = condition
+	result, err := table.Delete(ctx, options, rows)
+	if err != nil {
+		return wire.UpkeepStep{}, err
+	}
+	fault.Point(fault.RetainDone)
+	step := wire.UpkeepStep{
+		What: "no row is past its time", Why: "retain: " + condition, Done: result.SnapshotID != 0, Rows: result.Deleted,
+		Files: result.FilesRemoved, FilesAdded: result.FilesAdded, BytesWritten: result.BytesWritten,
+	}
+	if step.Done {
+		step.What = fmt.Sprintf("deleted %d rows, of %d files", result.Deleted, result.FilesRemoved)
+	}
+	return step, nil
+}
+
+// plainName is a column's name that stands in a condition as it is.
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// pastTime is the condition on rows that are past their time.
+func pastTime(t *tables.Table, r plan.Retain, now time.Time) (string, error) {
+	schema, err := t.Schema()
+	if err != nil {
+		return "", err
+	}
+	fields, ok := schema.FieldsByName(r.Column)
+	if !ok || !plainName.MatchString(r.Column) {
+		return "", userError("retain: %s has no column %q", t.Name(), r.Column)
+	}
+	before := now.Add(-time.Duration(r.For) * time.Second).UTC()
+	switch typ := fields[0].Type.(type) {
+	case *arrow.Date32Type:
+		return fmt.Sprintf("%s < date(%q)", r.Column, before.Format("2006-01-02")), nil
+	case *arrow.TimestampType:
+		name := "timestamp"
+		if typ.TimeZone != "" {
+			name = "timestamptz"
+		}
+		text := before.Format("2006-01-02T15:04:05")
+		if name == "timestamptz" {
+			text += "Z"
+		}
+		return fmt.Sprintf("%s < %s(%q)", r.Column, name, text), nil
+	}
+	return "", userError("retain: column %q of %s is neither a date nor a timestamp", r.Column, t.Name())
+}
+
+// expire forgets old snapshots. Those that readers of the table have yet to read stay, unless they hold rows that were deleted
+// for being past their time.
+func (a *Activities) expire(ctx context.Context, p *pulse, in wire.ExpireRequest) (wire.UpkeepStep, error) {
+	fault.Point(fault.ExpireBefore)
+	p.at("looking for snapshots that readers need")
+	table, err := a.lake.Table(ctx, in.Upkeep.Table)
+	if err != nil {
+		return wire.UpkeepStep{}, err
+	}
+	keep, readers, err := a.unread(ctx, table)
+	if err != nil {
+		return wire.UpkeepStep{}, err
+	}
+	options, why := expireOptions(in.Policy, in.Retained, in.Upkeep.Began, keep, readers)
+	p.at("forgetting snapshots")
+	result, err := table.Expire(ctx, upkeepOptions(in.Upkeep, writerExpire, "expire"), options)
+	if err != nil {
+		return declined(err)
+	}
+	fault.Point(fault.ExpireDone)
+	step := wire.UpkeepStep{
+		What: "no snapshot is old enough", Why: why, Done: result.Committed || result.AlreadyCommitted,
+		Snapshots: result.Snapshots, Files: result.FilesSwept, Examples: clipped(append(result.FilesLeft, result.Warnings...)),
+	}
+	if step.Done {
+		step.What = fmt.Sprintf("forgot %d snapshots and %d branches and tags; %d files removed", result.Snapshots, len(result.Refs), result.FilesSwept)
+	}
+	return step, nil
+}
+
+// expireOptions are those of a policy at a time, with what they mean for people. Snapshots that readers have yet to read stay,
+// unless rows were deleted for their age: then they go, and so do those that keep_last would keep.
+func expireOptions(policy plan.Expire, retained bool, now time.Time, keep []int64, readers []string) (maintain.ExpireOptions, string) {
+	options := maintain.ExpireOptions{
+		OlderThan: time.Duration(policy.OlderThan) * time.Second, KeepLast: policy.KeepLast, Keep: keep, Now: func() time.Time { return now },
+	}
+	if retained {
+		options.KeepLast, options.Keep = 1, nil
+		return options, fmt.Sprintf("older than %s: rows that were deleted for their age go with them", Days(options.OlderThan))
+	}
+	why := fmt.Sprintf("older than %s, but for the last %d", Days(options.OlderThan), policy.KeepLast)
+	if len(readers) > 0 {
+		why += "; what is yet to be read by " + joined(readers) + " stays"
+	}
+	return options, why
+}
+
+// Days writes a duration for people, in days where it is some.
+func Days(d time.Duration) string {
+	if d >= 48*time.Hour && d%(24*time.Hour) == 0 {
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	}
+	return d.String()
+}
+
+// orphans removes files that nothing names.
+func (a *Activities) orphans(ctx context.Context, p *pulse, in wire.OrphansRequest) (wire.UpkeepStep, error) {
+	fault.Point(fault.OrphansBefore)
+	table, found, step, err := a.findOrphans(ctx, p, in)
+	if err != nil || found == nil || len(found.Files) == 0 {
+		return step, err
+	}
+	fault.Point(fault.OrphansFound)
+	p.at("removing orphans")
+	removed, err := table.RemoveOrphans(ctx, found, func(n int64) { p.files.Store(n) })
+	if err != nil {
+		return step, err
+	}
+	fault.Point(fault.OrphansDone)
+	step.Done = removed.Files > 0
+	step.Files, step.Bytes = removed.Files, removed.Bytes
+	step.What = fmt.Sprintf("removed %d files that nothing names", removed.Files)
+	if len(removed.Left) > 0 {
+		step.What += fmt.Sprintf("; %d could not be removed", len(removed.Left))
+		step.Examples = clipped(removed.Left)
+	}
+	return step, nil
+}
+
+// findOrphans plans their removal. Without a plan the step says why there is none.
+func (a *Activities) findOrphans(ctx context.Context, p *pulse, in wire.OrphansRequest) (*tables.Table, *maintain.Orphans, wire.UpkeepStep, error) {
+	p.at("looking for builds under way")
+	options := maintain.OrphanOptions{
+		OlderThan: time.Duration(in.Policy.OlderThan) * time.Second, Progress: func(n int64) { p.files.Store(n) },
+	}
+	var step wire.UpkeepStep
+	longest, err := a.longest(ctx)
+	if err != nil {
+		return nil, nil, step, err
+	}
+	options.LongestBuild = longest
+	table, err := a.lake.Table(ctx, in.Upkeep.Table)
+	if err != nil {
+		return nil, nil, step, err
+	}
+	p.at("listing files")
+	found, err := table.PlanOrphans(ctx, options)
+	if errors.Is(err, maintain.ErrTooYoung) { // no fault of the table's, and over when the build is
+		return table, nil, wire.UpkeepStep{What: "nothing", Why: err.Error()}, nil
+	}
+	if err != nil {
+		step, err = declined(err)
+		return table, nil, step, err
+	}
+	step = wire.UpkeepStep{
+		What: "no file is without a name", Files: len(found.Files), Bytes: found.Bytes,
+		Why: fmt.Sprintf("written more than %s ago, and named by nothing; %d files looked at, %d too young", Days(options.OlderThan), found.Looked, found.Young),
+	}
+	for _, o := range found.Files[:min(len(found.Files), maxExamples)] {
+		step.Examples = append(step.Examples, o.URI)
+	}
+	return table, found, step, nil
+}
+
+func clipped(names []string) []string { return names[:min(len(names), maxExamples)] }

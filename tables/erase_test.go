@@ -1,0 +1,144 @@
+package tables_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/maintain"
+	"github.com/varve-lake/varve/tables/merge"
+)
+
+func meant(t *testing.T, tbl *tables.Table, condition string, strategy merge.Strategy) tables.Rows {
+	t.Helper()
+	rows, err := rowsWhere(tbl, condition, string(strategy))
+	require.NoError(t, err)
+	return rows
+}
+
+func reload(t *testing.T, tbl *tables.Table) *tables.Table {
+	t.Helper()
+	tbl, err := tbl.Refresh(ctx)
+	require.NoError(t, err)
+	return tbl
+}
+
+func TestTags(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	put(t, tbl, token("w", 1), "a 1")
+	first, err := tbl.Tag(ctx, token("tag", 1), "audit", tables.Version{}, 10*24*time.Hour)
+	require.NoError(t, err)
+	s, err := stage(t, tbl, []string{"b 2"})
+	require.NoError(t, err)
+	_, err = tbl.Replace(ctx, token("w", 2), s)
+	require.NoError(t, err)
+
+	tbl = reload(t, tbl)
+	_, err = tbl.Tag(ctx, token("tag", 2), "audit", tables.Version{}, 0)
+	require.ErrorIs(t, err, tables.ErrTagged, "a tag does not move")
+	_, err = tbl.Tag(ctx, token("tag", 3), "main", tables.Version{}, 0)
+	require.ErrorIs(t, err, tables.ErrDefinition)
+	_, err = tbl.Tag(ctx, token("tag", 4), "forever", tables.Version{SnapshotID: &first.ID}, 0)
+	require.NoError(t, err)
+	require.NoError(t, tbl.Untag(ctx, token("tag", 5), "forever"))
+	require.ErrorIs(t, tbl.Untag(ctx, token("tag", 6), "forever"), tables.ErrNoSuchSnapshot)
+
+	// It keeps its snapshot for its time, and no longer.
+	for n, c := range []struct {
+		later time.Duration
+		gone  int
+	}{{9 * 24 * time.Hour, 0}, {11 * 24 * time.Hour, 1}} {
+		r, err := tbl.Expire(ctx, token("m", n), maintain.ExpireOptions{OlderThan: time.Hour, Now: func() time.Time { return time.Now().Add(c.later) }})
+		require.NoError(t, err)
+		require.Equal(t, c.gone, r.Snapshots)
+		require.Equal(t, []string{"b 2"}, contents(t, tbl, tables.Version{}))
+	}
+	require.Len(t, reload(t, tbl).Snapshots(), 1)
+}
+
+// What still holds erased rows is found whatever hides them, with what keeps it and until when.
+func TestErasedRowsAndWhatHoldsThem(t *testing.T) {
+	for _, format := range []int{2, 3} {
+		t.Run(fmt.Sprint("v", format), func(t *testing.T) {
+			lake := newLake(t)
+			def := pairs(t)
+			def.FormatVersion = format
+			tbl := ensure(t, lake, def)
+			put(t, tbl, token("w", 1), "a 1", "b 2")
+			put(t, tbl, token("w", 2), "c 3") // of another file
+			_, err := tbl.Tag(ctx, token("tag", 1), "audit", tables.Version{}, 1000*time.Hour)
+			require.NoError(t, err)
+			now := func() time.Time { return time.Now().Add(time.Minute) }
+			policy := maintain.ExpireOptions{OlderThan: 24 * time.Hour, KeepLast: 1, Now: now}
+			who := func(strategy merge.Strategy) tables.Rows { return meant(t, tbl, `id == "a"`, strategy) }
+			holders := func() []tables.Holder {
+				h, err := reload(t, tbl).Holders(ctx, who(""), policy)
+				require.NoError(t, err)
+				return h
+			}
+			require.Len(t, holders(), 2, "both snapshots")
+
+			// Deleted merge-on-read, the row is in the head's file still.
+			r, err := tbl.Delete(ctx, token("d", 1), who(merge.MergeOnRead))
+			require.NoError(t, err)
+			require.EqualValues(t, 1, r.Deleted)
+			h := holders()
+			require.Len(t, h, 3)
+			require.True(t, h[0].Current)
+			require.Contains(t, h[0].Why, "delete files hide them")
+
+			// Rewritten, the head is free of it; the tag is what keeps it longest.
+			_, err = tbl.Compact(ctx, token("m", 1), everyFile())
+			require.NoError(t, err)
+			h = holders()
+			require.Len(t, h, 3)
+			for _, one := range h {
+				require.False(t, one.Current)
+				require.EqualValues(t, 1, one.Rows)
+				require.Equal(t, 1, one.Files)
+				require.NotNil(t, one.Until)
+				if len(one.Refs) > 0 {
+					require.Equal(t, `tag "audit"`, one.Why)
+					require.WithinDuration(t, time.Now().Add(1000*time.Hour), *one.Until, time.Hour)
+				} else {
+					require.Equal(t, "its age", one.Why)
+					require.WithinDuration(t, time.Now().Add(24*time.Hour), *one.Until, time.Hour)
+				}
+			}
+			// What was said comes true.
+			policy.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
+			_, err = reload(t, tbl).Expire(ctx, token("m", 2), policy)
+			require.NoError(t, err)
+			require.Len(t, holders(), 1)
+			policy.Now = func() time.Time { return time.Now().Add(1001 * time.Hour) }
+			_, err = reload(t, tbl).Expire(ctx, token("m", 3), policy)
+			require.NoError(t, err)
+			require.Empty(t, holders())
+			require.Equal(t, []string{"b 2", "c 3"}, contents(t, reload(t, tbl), tables.Version{}))
+		})
+	}
+}
+
+func TestFatesOfTheLastSnapshotsOfABranch(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	for n := range 4 {
+		put(t, tbl, token("w", n), fmt.Sprintf("a%d 1", n))
+	}
+	h, err := reload(t, tbl).Holders(ctx, meant(t, tbl, `id == "a0"`, ""), maintain.ExpireOptions{OlderThan: time.Hour, KeepLast: 3})
+	require.NoError(t, err)
+	require.Len(t, h, 4)
+	require.Nil(t, h[1].Until)
+	require.Equal(t, `it is one of the last 3 of branch "main"`, h[1].Why)
+	require.Nil(t, h[2].Until)
+	require.NotNil(t, h[3].Until)
+}
+
+// everyFile are options by which any file with a deleted row is rewritten.
+func everyFile() maintain.CompactOptions {
+	return maintain.CompactOptions{MaxDeleted: 0.01, MinInputFiles: 2}
+}

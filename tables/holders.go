@@ -1,0 +1,128 @@
+package tables
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/maintain"
+)
+
+// Holder is a snapshot whose files hold rows.
+type Holder struct {
+	Snapshot
+	Files int        `json:"files"`           // that hold such rows
+	Rows  int64      `json:"rows"`            // in them
+	Until *time.Time `json:"until,omitempty"` // when the next expiry takes it; nil if no time is known
+	Why   string     `json:"why"`             // what keeps it
+}
+
+// Holders lists the snapshots whose data files hold rows, the newest first: also rows that delete files hide, since those are
+// in the files still, so that the head can be one. Each file that may hold one is read once, in the columns that the condition
+// names.
+func (t *Table) Holders(ctx context.Context, rows Rows, e maintain.ExpireOptions) ([]Holder, error) {
+	if e.Now == nil {
+		e.Now = t.now
+	}
+	expiry, err := maintain.NewExpiry(e)
+	if err != nil {
+		return nil, err
+	}
+	fates := expiry.Fates(t.tbl)
+	known := map[string]int64{}
+	var out []Holder
+	for _, s := range slices.Backward(t.Snapshots()) {
+		h := Holder{Snapshot: s}
+		tasks, err := filesWith(ctx, t.tbl, rows.May, table.WithSnapshotID(s.ID))
+		if err != nil {
+			return nil, fmt.Errorf("files of %s at snapshot %d: %w", t.name, s.ID, err)
+		}
+		for _, task := range tasks {
+			n, err := t.holds(ctx, task, rows, known)
+			if err != nil {
+				return nil, err
+			}
+			if n > 0 {
+				h.Files, h.Rows = h.Files+1, h.Rows+n
+			}
+		}
+		if h.Files == 0 {
+			continue
+		}
+		fate := fates[s.ID]
+		if h.Why = fate.Why; !fate.Until.IsZero() {
+			h.Until = &fate.Until
+		}
+		if s.Current {
+			h.Why = "its delete files hide them, until the data files are rewritten"
+		}
+		out = append(out, h)
+	}
+	return out, nil
+}
+
+// holds counts the rows of a data file that are meant, deleted or not.
+func (t *Table) holds(ctx context.Context, task table.FileScanTask, rows Rows, known map[string]int64) (int64, error) {
+	path := task.File.FilePath()
+	if n, seen := known[path]; seen {
+		return n, nil
+	}
+	var columns []string
+	for _, c := range rows.Where.Columns() {
+		columns = append(columns, strings.TrimPrefix(c, "t."))
+	}
+	if len(columns) == 0 { // of a condition without columns, all rows or none
+		columns = []string{t.tbl.Schema().Field(0).Name}
+	}
+	batches, err := datafile.Scan(ctx, t.tbl, datafile.ScanOptions{Columns: columns, Files: []table.FileScanTask{wholeFile(task.File)}, Filter: rows.May, Parallelism: 1})
+	if err != nil {
+		return 0, fmt.Errorf("look into %s: %w", path, err)
+	}
+	defer batches.Release()
+	var n int64
+	for batches.Next() {
+		meant, err := countTrue(ctx, batches.RecordBatch(), rows)
+		if err != nil {
+			return 0, fmt.Errorf("look into %s: %w", path, err)
+		}
+		n += meant
+	}
+	if err := batches.Err(); err != nil {
+		return 0, fmt.Errorf("look into %s: %w", path, err)
+	}
+	known[path] = n
+	return n, nil
+}
+
+// countTrue counts the rows of a batch for which the condition holds.
+func countTrue(ctx context.Context, batch arrow.RecordBatch, rows Rows) (int64, error) {
+	fields := slices.Clone(batch.Schema().Fields())
+	for i := range fields {
+		fields[i].Name = "t." + fields[i].Name
+	}
+	scoped := array.NewRecordBatch(arrow.NewSchema(fields, nil), batch.Columns(), batch.NumRows())
+	defer scoped.Release()
+	result, err := rows.Where.Eval(ctx, scoped)
+	if err != nil {
+		return 0, err
+	}
+	defer result.Release()
+	holds, ok := result.(*array.Boolean)
+	if !ok {
+		return 0, nil // a condition that is null throughout
+	}
+	var n int64
+	for i := range holds.Len() {
+		if holds.IsValid(i) && holds.Value(i) {
+			n++
+		}
+	}
+	return n, nil
+}
