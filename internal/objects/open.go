@@ -83,11 +83,7 @@ func (s *Stores) open(ctx context.Context, scheme, name string) (Bucket, error) 
 		}
 		return &gcsBucket{s.gcs.Bucket(name), patience.Or(s.cfg.Patience)}, nil
 	case "hdfs":
-		client, err := s.cfg.HDFS.client(name, s.cfg.Patience)
-		if err != nil {
-			return nil, err
-		}
-		return &hdfsBucket{client}, nil
+		return s.cfg.HDFS.bucket(name, s.cfg.Patience)
 	}
 	return nil, fmt.Errorf("no store is known for %s://", scheme)
 }

@@ -30,8 +30,17 @@ type lossySubject struct {
 	first func(t testing.TB, kind string, f servers.Fault) (cfg catalog.Config, met func() bool)
 	// often is the same with faults by chance; stalls last for so long, or until whoever waits has left.
 	often func(t testing.TB, choose func() servers.Fault, stall time.Duration) catalog.Config
-	// store is where the tables' files lie.
-	store lossyStore
+	// store is where the tables' files lie; or dialed, behind connections on which faults befall what is sent.
+	store  lossyStore
+	dialed func(choose func() servers.Fault) *store.Config
+}
+
+// files is the store with faults by chance.
+func (s lossySubject) files(t testing.TB, choose func() servers.Fault) *store.Config {
+	if s.dialed != nil {
+		return s.dialed(choose)
+	}
+	return s.store.behind(t, choose, 0)
 }
 
 // lossyStore is a store whose protocol is one of HTTP.

@@ -88,7 +88,7 @@ func (c *chance) choose(probability float64) servers.Fault {
 // lake is the subject behind proxies of its own, both of the catalog and of the store.
 func (p *program) lake(t testing.TB) *tables.Lake {
 	cfg := p.subject.often(t, p.chance.ofCatalog, 0)
-	cfg.Store = p.subject.store.behind(t, p.chance.ofStore, 0)
+	cfg.Store = p.subject.files(t, p.chance.ofStore)
 	cfg.Patience, cfg.Store.Patience = shortPatience, shortPatience
 	var lake *tables.Lake
 	p.until(t, "open", func() (err error) {
@@ -302,6 +302,25 @@ func TestLossyProgramIcebergREST(t *testing.T) { t.Parallel(); testLossyPrograms
 func TestLossyProgramNessie(t *testing.T) { t.Parallel(); testLossyPrograms(t, lossyNessie(t)) }
 
 func TestLossyProgramGlue(t *testing.T) { t.Parallel(); testLossyPrograms(t, lossyGlue(t)) }
+
+// TestLossyProgramHDFS has its catalog in a file too. Faults befall what is sent on a connection, not requests.
+func TestLossyProgramHDFS(t *testing.T) {
+	t.Parallel()
+	node := servers.HDFS(t)
+	reach := store.HDFS{NameNode: node, User: "lake"}
+	cfg := catalog.Config{
+		Type: "sql", URI: t.TempDir() + "/catalog.db", Warehouse: "hdfs://" + node + "/lake", Store: &store.Config{HDFS: reach},
+	}
+	testLossyPrograms(t, lossySubject{
+		name: "HDFS", config: cfg,
+		often: func(testing.TB, func() servers.Fault, time.Duration) catalog.Config { return cfg },
+		dialed: func(choose func() servers.Fault) *store.Config {
+			faulty := reach
+			faulty.Dial = servers.FaultyDial(choose)
+			return &store.Config{HDFS: faulty}
+		},
+	})
+}
 
 // TestLossyProgramGCS has its catalog in a file, which no fault befalls.
 func TestLossyProgramGCS(t *testing.T) {
