@@ -36,11 +36,11 @@ type lossySubject struct {
 }
 
 // files is the store with faults by chance.
-func (s lossySubject) files(t testing.TB, choose func() servers.Fault) *store.Config {
+func (s lossySubject) files(t testing.TB, c *chance) *store.Config {
 	if s.dialed != nil {
-		return s.dialed(choose)
+		return s.dialed(c.ofSending)
 	}
-	return s.store.behind(t, choose, 0)
+	return s.store.behind(t, c.ofStore, 0)
 }
 
 // lossyStore is a store whose protocol is one of HTTP.

@@ -54,6 +54,7 @@ type chance struct {
 
 const (
 	storeChance   = 0.04 // of a fault, for a request to the store
+	sendChance    = 0.01 // for what is sent on a connection to one
 	catalogChance = 0.15 // for one to the catalog; there are fewer of them
 	stallChance   = 0.05 // of a stall, among faults: each costs the patience
 )
@@ -69,6 +70,8 @@ var (
 func (c *chance) ofCatalog() servers.Fault { return c.choose(catalogChance) }
 
 func (c *chance) ofStore() servers.Fault { return c.choose(storeChance) }
+
+func (c *chance) ofSending() servers.Fault { return c.choose(sendChance) }
 
 func (c *chance) choose(probability float64) servers.Fault {
 	c.mu.Lock()
@@ -88,7 +91,7 @@ func (c *chance) choose(probability float64) servers.Fault {
 // lake is the subject behind proxies of its own, both of the catalog and of the store.
 func (p *program) lake(t testing.TB) *tables.Lake {
 	cfg := p.subject.often(t, p.chance.ofCatalog, 0)
-	cfg.Store = p.subject.files(t, p.chance.ofStore)
+	cfg.Store = p.subject.files(t, p.chance)
 	cfg.Patience, cfg.Store.Patience = shortPatience, shortPatience
 	var lake *tables.Lake
 	p.until(t, "open", func() (err error) {
