@@ -26,7 +26,7 @@ func newTable(g *global) *cobra.Command {
 			return c.Help()
 		}}
 	g.branchFlag(c)
-	c.AddCommand(newTableList(g), newTableShow(g), newTableHead(g), newTableSnapshots(g), newTableRollback(g), newTableDelete(g), newTableMaintain(g), newTableTag(g), newTableErase(g), newTableHealth(g))
+	c.AddCommand(newTableList(g), newTableShow(g), newTableHead(g), newTableSnapshots(g), newTableRollback(g), newTableDelete(g), newTableLookup(g), newTableMaintain(g), newTableTag(g), newTableErase(g), newTableHealth(g))
 	return c
 }
 

@@ -111,6 +111,7 @@ func lakeConfig(e Environment, selected spec.Environment) tables.Config {
 		Parallelism: e.Limits.Parallelism,
 		MemoryLimit: e.Limits.Memory,
 		TempDir:     filepath.Join(e.Dir, "tmp"),
+		Cache:       tables.CacheOptions{Dir: filepath.Join(e.Dir, "cache")},
 	}
 }
 
