@@ -58,7 +58,7 @@ test-catalogs: build ## every catalog through one conformance suite, on servers 
 test-stores: ## every store through one conformance suite, on servers that it starts
 	VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 20m -count=1 ./testsuite/conformance -run 'TestStore'
 
-test-contention: ## 16 processes write to one table, on three catalogs, beside PyIceberg and Spark (installs all); VARVE_CONTENTION=long for more
+test-contention: ## 16 processes write to one table, on three catalogs (installs servers and PyIceberg); VARVE_CONTENTION=long for more, beside PyIceberg and Spark
 	testsuite/peers/install >/dev/null
 	VARVE_CONTENTION=$${VARVE_CONTENTION:-short} VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 60m -count=1 -v ./testsuite/contention
 

@@ -100,10 +100,14 @@ func on(t *testing.T, at func(*testing.T) place, kinds ...string) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			w, compaction := workFor(kind, seed(t), commits(t))
-			r := run(t, at(t), w, compaction, strategyOf)
+			p := at(t)
+			r := run(t, p, w, compaction, strategyOf)
 			f := figuresOf("varve", r.reports, r.wall)
 			t.Log(tableOf(kind, f))
 			r.check(t)
+			if p.Type == "rest" {
+				readByPyIceberg(t, p, r)
+			}
 			require.GreaterOrEqual(t, conflicts(r.reports), writers-1, "all first commits but one met another")
 			if kind == disjoint {
 				require.Zero(t, f.Redone, "of a commit nothing is done again for what happens in other partitions")
