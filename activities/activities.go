@@ -44,6 +44,8 @@ type Config struct {
 	FanOut int64
 	// SearchAttributes says that the namespace has VarvePipeline, VarveLayer and VarveTable.
 	SearchAttributes bool
+	// ConflictAttribute says that it has VarveConflicts.
+	ConflictAttribute bool
 }
 
 func (c Config) withDefaults() Config {

@@ -138,6 +138,7 @@ func (a *Activities) compile(ctx context.Context, p *pulse, in wire.CompileReque
 	out := wire.Compiled{
 		Settings: wire.Settings{
 			Tables: a.cfg.Tables, Groups: a.cfg.Groups, Batch: a.cfg.Batch, SearchAttributes: a.cfg.SearchAttributes,
+			ConflictAttribute: a.cfg.ConflictAttribute,
 		},
 		Warnings: compiled.Warnings[:min(len(compiled.Warnings), 100)],
 	}

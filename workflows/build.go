@@ -180,6 +180,9 @@ func (b *build) commit(ctx workflow.Context) (*wire.TableResult, error) {
 		if err := workflow.ExecuteActivity(long(ctx), wire.ActivityCommit, request).Get(ctx, &done); err != nil {
 			return nil, err
 		}
+		if err := b.conflicted(ctx, done.Conflicts); err != nil {
+			return nil, err
+		}
 		if done.Divided != nil {
 			b.divided(ctx, done)
 			continue
@@ -194,6 +197,19 @@ func (b *build) commit(ctx workflow.Context) (*wire.TableResult, error) {
 		}
 		return r, nil
 	}
+}
+
+// conflicted makes the conflicts of a commit an event of the build's own, by which builds that had some can be found and
+// counted.
+func (b *build) conflicted(ctx workflow.Context, more int) error {
+	if more == 0 || !b.in.Settings.ConflictAttribute {
+		return nil
+	}
+	total := more
+	if b.Merging != nil {
+		total += b.Merging.Conflicts
+	}
+	return workflow.UpsertTypedSearchAttributes(ctx, AttributeConflicts.ValueSet(int64(total)))
 }
 
 func (b *build) unchanged(ctx workflow.Context) *wire.TableResult {

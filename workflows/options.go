@@ -9,11 +9,13 @@ import (
 	"github.com/varve-lake/varve/activities/wire"
 )
 
-// The search attributes, all of type Keyword. A namespace has to know them before a worker says that it does.
+// The search attributes, of type Keyword, and Int for the number of conflicts. A namespace has to know them before a worker says that it does.
 var (
 	AttributePipeline = temporal.NewSearchAttributeKeyKeyword("VarvePipeline")
 	AttributeLayer    = temporal.NewSearchAttributeKeyKeyword("VarveLayer")
 	AttributeTable    = temporal.NewSearchAttributeKeyKeyword("VarveTable")
+	// AttributeConflicts counts the commits of a build that lost against others; a build without any does not have it.
+	AttributeConflicts = temporal.NewSearchAttributeKeyInt64("VarveConflicts")
 )
 
 // retries go on through an outage of some two hours. Errors that no retry can mend end them at once; errors without a

@@ -88,7 +88,7 @@ func deeds(t wire.TableResult) string {
 		what string
 	}{
 		{t.Inserted, "inserted"}, {t.Updated, "updated"}, {t.Deleted, "deleted"}, {t.Unchanged, "unchanged"},
-		{t.Quarantined, "quarantined"}, {t.Dropped, "dropped"},
+		{t.Quarantined, "quarantined"}, {t.Dropped, "dropped"}, {int64(t.Conflicts), "conflicts"}, {int64(t.GroupsRedone), "groups redone"},
 	} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))

@@ -72,6 +72,8 @@ type Settings struct {
 	Groups           int  `json:"groups"`                      // groups of one table staged at once
 	Batch            int  `json:"batch"`                       // groups between two gatherings
 	SearchAttributes bool `json:"search_attributes,omitempty"` // the namespace knows Varve's
+	// ConflictAttribute says that it knows VarveConflicts.
+	ConflictAttribute bool `json:"conflict_attribute,omitempty"`
 }
 
 // RecallRequest asks what an earlier run planned and got done.

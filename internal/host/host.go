@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -51,7 +52,9 @@ func Start(ctx context.Context, c client.Client, namespace string, env environme
 	if os.Getenv("GOMEMLIMIT") == "" { // who sets it knows better
 		debug.SetMemoryLimit(cfg.Heap())
 	}
-	cfg.SearchAttributes = ensureSearchAttributes(ctx, c, namespace, logger)
+	const keyword, integer = enums.INDEXED_VALUE_TYPE_KEYWORD, enums.INDEXED_VALUE_TYPE_INT
+	cfg.SearchAttributes = ensureSearchAttributes(ctx, c, namespace, logger, keyword, "VarvePipeline", "VarveLayer", "VarveTable")
+	cfg.ConflictAttribute = ensureSearchAttributes(ctx, c, namespace, logger, integer, "VarveConflicts")
 	lake, err := env.OpenLake(ctx) // makes the folders, and fails before anything is polled
 	if err != nil {
 		return nil, err
@@ -81,12 +84,11 @@ func (w *Worker) Stop() error {
 	return w.activities.Close()
 }
 
-// searchAttributes are the keys by which runs are found in the UI, all keywords.
-var searchAttributes = []string{"VarvePipeline", "VarveLayer", "VarveTable"}
-
-// ensureSearchAttributes adds what the namespace lacks. A cluster may deny that to a worker: then runs go without, and
-// the log says which command an administrator can give.
-func ensureSearchAttributes(ctx context.Context, c client.Client, namespace string, logger *slog.Logger) bool {
+// ensureSearchAttributes adds what the namespace lacks of the keys, all of one type, by which runs are found in the UI. A
+// cluster may deny that to a worker: then runs go without, and the log says which command an administrator can give.
+func ensureSearchAttributes(
+	ctx context.Context, c client.Client, namespace string, logger *slog.Logger, kind enums.IndexedValueType, names ...string,
+) bool {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
@@ -95,10 +97,10 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 		return false
 	}
 	add := map[string]enums.IndexedValueType{}
-	for _, name := range searchAttributes {
+	for _, name := range names {
 		if t, ok := have.GetCustomAttributes()[name]; !ok {
-			add[name] = enums.INDEXED_VALUE_TYPE_KEYWORD
-		} else if t != enums.INDEXED_VALUE_TYPE_KEYWORD {
+			add[name] = kind
+		} else if t != kind {
 			logger.Warn("a search attribute has another type; runs go without", "name", name, "type", t.String())
 			return false
 		}
@@ -109,7 +111,7 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: add})
 	if err != nil {
 		logger.Warn("search attributes could not be added; runs go without them. An administrator can add them by "+
-			"`temporal operator search-attribute create --name VarvePipeline --name VarveLayer --name VarveTable --type Keyword`", "error", err)
+			"`temporal operator search-attribute create --name "+strings.Join(names, " --name ")+" --type "+kind.String()+"`", "error", err)
 		return false
 	}
 	return true

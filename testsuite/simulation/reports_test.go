@@ -262,23 +262,15 @@ func TestAConflictCostsWhatItConcerns(t *testing.T) {
 	onStage(t, merge.MergeOnRead, func(t *testing.T, st *stage) {
 		_, err := st.append(change{k: 1, v: 1}, change{k: 2, v: 1})
 		require.NoError(t, err)
-		written := func() (n int) {
-			for name := range st.s.store.files {
-				if kind := kindOf(name); kind == "data" || kind == "deletes" {
-					n++
-				}
-			}
-			return n
-		}
 		before := 0
 		st.before = func() {
 			_, err := st.append(change{k: 7, v: 7})
 			require.NoError(t, err)
-			before = written()
+			before = st.written()
 		}
 		r := st.merge(change{k: 1, v: 2}, change{k: 2, v: 2})
 		require.Equal(t, []int{1, 0}, []int{r.Conflicts, r.GroupsRedone})
-		require.Equal(t, before, written(), "the second attempt writes manifests alone")
+		require.Equal(t, before, st.written(), "the second attempt writes manifests alone")
 		st.has(row{1, 2}, row{2, 2}, row{7, 7})
 	})
 }
