@@ -9,7 +9,9 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/iceberg-go"
+	"github.com/google/uuid"
 
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/transforms/sql"
@@ -118,7 +120,11 @@ func (in *Input) Scan(ctx context.Context, table string, version sql.Version, co
 	if id, ok := in.pinned[table]; ok && id == 0 && version == (sql.Version{}) {
 		return in.empty(t, columns)
 	}
-	filter, whole := predicate(filters)
+	schema, err := t.SchemaAt(v)
+	if err != nil {
+		return nil, err
+	}
+	filter, whole := predicate(filters, schema)
 	if !whole {
 		limit = 0 // rows that a left-out filter drops must not count
 	}
@@ -144,11 +150,11 @@ func (in *Input) empty(t *tables.Table, columns []string) (array.RecordReader, e
 
 // predicate gives the filters as one Iceberg expression, nil for none, and whether it lets
 // through just the rows that all of them hold for.
-func predicate(filters []sql.Filter) (iceberg.BooleanExpression, bool) {
+func predicate(filters []sql.Filter, schema *arrow.Schema) (iceberg.BooleanExpression, bool) {
 	var out iceberg.BooleanExpression
 	whole := true
 	for _, f := range filters {
-		e := comparison(f)
+		e := comparison(f, schema)
 		if f.Op == sql.NotEqual {
 			whole = false // Iceberg's != holds for nulls, SQL's does not
 		}
@@ -164,7 +170,7 @@ func predicate(filters []sql.Filter) (iceberg.BooleanExpression, bool) {
 	return out, whole
 }
 
-func comparison(f sql.Filter) iceberg.BooleanExpression {
+func comparison(f sql.Filter, schema *arrow.Schema) iceberg.BooleanExpression {
 	column := iceberg.Reference(f.Column)
 	switch f.Op {
 	case sql.IsNull:
@@ -174,7 +180,7 @@ func comparison(f sql.Filter) iceberg.BooleanExpression {
 	}
 	values := make([]iceberg.Literal, len(f.Values))
 	for i, v := range f.Values {
-		if values[i] = literal(v); values[i] == nil {
+		if values[i] = literal(v, f.Column, schema); values[i] == nil {
 			return nil
 		}
 	}
@@ -202,7 +208,7 @@ var operations = map[sql.Operator]iceberg.Operation{
 	sql.Greater: iceberg.OpGT, sql.GreaterOrEqual: iceberg.OpGTEQ,
 }
 
-func literal(v any) iceberg.Literal {
+func literal(v any, column string, schema *arrow.Schema) iceberg.Literal {
 	switch v := v.(type) {
 	case bool:
 		return iceberg.NewLiteral(v)
@@ -216,6 +222,14 @@ func literal(v any) iceberg.Literal {
 		return iceberg.NewLiteral(iceberg.Date(v))
 	case arrow.Timestamp:
 		return iceberg.NewLiteral(iceberg.Timestamp(v))
+	case [16]byte:
+		return iceberg.NewLiteral(uuid.UUID(v))
+	case decimal128.Num:
+		if at := schema.FieldIndices(column); len(at) == 1 {
+			if t, ok := schema.Field(at[0]).Type.(*arrow.Decimal128Type); ok {
+				return iceberg.NewLiteral(iceberg.Decimal{Val: v, Scale: int(t.Scale)})
+			}
+		}
 	}
 	return nil
 }
