@@ -93,24 +93,9 @@ func edge(side, op, at string) {
 	defer mu.Unlock()
 	edges++
 	note(edges, side, op, at)
-	if name == IO && edges == nth || described(side, op, at) && passed.Add(1) == nth {
+	if name == IO && edges == nth || Matches(name, side, op, at) && passed.Add(1) == nth {
 		kill()
 	}
-}
-
-// described tells whether VARVE_FAULT names a side by its words.
-func described(side, op, at string) bool {
-	words, found := strings.CutPrefix(name, IO+"/")
-	if !found {
-		return false
-	}
-	line := side + " " + op + " " + at
-	for _, word := range strings.Fields(words) {
-		if !strings.Contains(line, word) {
-			return false
-		}
-	}
-	return true
 }
 
 func note(n int64, side, op, at string) {

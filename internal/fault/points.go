@@ -4,7 +4,8 @@
 //
 //	VARVE_FAULT=name:n      kill at the n-th time (1 if left out) that the point is passed
 //	VARVE_FAULT=io:n        kill at the n-th side of an I/O, counted from the beginning of the first run
-//	VARVE_FAULT=io/words:n  kill at the n-th of those sides in whose line of the trace all the words stand
+//	VARVE_FAULT=io/before/rename/text:n
+//	                        kill at the n-th of those sides of that operation whose file or table has the text in its name
 //	VARVE_VICTIM=pid,self   whom to kill, as kill -9 would; the process itself if left out. Who kills others alone goes on
 //	VARVE_HOLD=name=path    keep everyone who comes by a point waiting there until the file exists, so that a test says what
 //	                        happens first
@@ -16,7 +17,10 @@
 // operation of a catalog.
 package fault
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 const (
 	// IO is the name that VARVE_FAULT gives the sides of I/Os.
@@ -29,6 +33,12 @@ const (
 	SideAfter  = "after"
 	SidePoint  = "point"
 )
+
+// Matches tells whether VARVE_FAULT, without its number, names a side of an I/O by operation and text.
+func Matches(fault, side, op, at string) bool {
+	parts := strings.SplitN(fault, "/", 4)
+	return len(parts) == 4 && parts[0] == IO && parts[1] == side && parts[2] == op && strings.Contains(at, parts[3])
+}
 
 // Doer sends HTTP requests.
 type Doer interface {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,14 +53,14 @@ func matrix(t *testing.T, bin string, on *backend, short string, shared *lab.Wor
 	t.Logf("%d sides of I/Os, %d points", total, len(points))
 
 	for _, c := range chosen(t, points, passed) {
-		name := fmt.Sprintf("%s-%s-%s", short, c.victim, strings.NewReplacer(":", "-", ".", "-").Replace(c.at))
+		name := fmt.Sprintf("%s-%s-%s", short, c.victim, unfit.ReplaceAllString(c.at, "-"))
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // most of the time goes by waiting for the heartbeats of the dead
 			x := &trial{t: t, on: on, name: name, victim: c.victim, at: c.at}
 			end := left{}
 			t.Cleanup(func() {
 				if x.killed {
-					report.add(outcome{on.name, x.victim, x.last, x.left, end.all - files, !t.Failed()})
+					report.add(outcome{on.name, x.victim, x.last, x.left, max(end.all-files, 0), !t.Failed()})
 				}
 			})
 			x.start(bin, shared)
@@ -76,6 +77,9 @@ func matrix(t *testing.T, bin string, on *backend, short string, shared *lab.Wor
 		})
 	}
 }
+
+// unfit is what stands in no name of a branch, a task queue or a folder.
+var unfit = regexp.MustCompile("[^a-z0-9]+")
 
 // checkWhole holds what a lake has in which nobody was killed against what the deliveries say.
 func checkWhole(t *testing.T, on *backend, whole seen) {
@@ -129,12 +133,15 @@ var fewPoints = []string{fault.PrepareEnsured, fault.MergeResultStored, fault.Co
 
 // chosen are the places of this form of the test, among those that an undisturbed trial passed.
 func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
-	if only := os.Getenv("VARVE_KILL_ONLY"); only != "" { // victim@place, to see one again
-		victim, at, _ := strings.Cut(only, "@")
-		return []killing{{victim, at, true}}
+	var out []killing
+	if only := os.Getenv("VARVE_KILL_ONLY"); only != "" { // victim@place;victim@place, to see them again
+		for _, text := range strings.Split(only, ";") {
+			victim, at, _ := strings.Cut(text, "@")
+			out = append(out, killing{victim, at, false})
+		}
+		return out
 	}
 	form := os.Getenv("VARVE_KILL")
-	var out []killing
 	for _, p := range fault.Points {
 		if few := slices.Contains(fewPoints, p); points[p] && (form != "few" || few) {
 			out = append(out, killing{worker, p, false})
@@ -147,12 +154,12 @@ func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
 		total = max(total, s.number)
 	}
 	random := rand.New(rand.NewPCG(seed(t), 0))
-	add := func(victim string, n int64) {
-		k := killing{victim, fmt.Sprintf("%s:%d", fault.IO, n), n > total*8/10}
+	put := func(k killing) {
 		if !slices.Contains(out, k) {
 			out = append(out, k)
 		}
 	}
+	add := func(victim string, n int64) { put(killing{victim, fmt.Sprintf("%s:%d", fault.IO, n), n > total*8/10}) }
 	switch form {
 	case "all":
 		for _, victim := range []string{worker, server, both} {
@@ -161,9 +168,9 @@ func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
 			}
 		}
 	case "kinds":
-		for _, numbers := range kinds(passed) {
+		for _, sides := range kinds(passed) {
 			for _, victim := range []string{worker, worker, server, both} {
-				add(victim, numbers[random.IntN(len(numbers))])
+				put(killing{victim, byKind(passed, sides[random.IntN(len(sides))]), false})
 			}
 		}
 	default:
@@ -174,23 +181,47 @@ func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
 	return out
 }
 
-// kinds are the numbers of the sides of I/Os of one kind each, in the order of their first ones.
-func kinds(passed []side) (out [][]int64) {
+// kinds are the places in a trace of the sides of I/Os of one kind each, in the order of their first ones.
+func kinds(passed []side) (out [][]int) {
 	index := map[string]int{}
-	for _, s := range passed {
+	for i, s := range passed {
 		if s.when == fault.SidePoint {
 			continue
 		}
 		kind := s.when + " " + s.String()
-		i, ok := index[kind]
+		k, ok := index[kind]
 		if !ok {
-			i = len(out)
-			index[kind] = i
+			k = len(out)
+			index[kind] = k
 			out = append(out, nil)
 		}
-		out[i] = append(out[i], s.number)
+		out[k] = append(out[k], i)
 	}
 	return out
+}
+
+// byKind names a side of a trace by its operation and the kind of its file, and which of those it is: where several pieces
+// of work go on at once, its number is another each time.
+func byKind(passed []side, place int) string {
+	one := passed[place]
+	text := marks[kindOf(one.at)]
+	if strings.Contains(one.at, restMark) {
+		text = restMark
+	}
+	name := strings.Join([]string{fault.IO, one.when, one.op, text}, "/")
+	n := 0
+	for _, s := range passed[:place+1] {
+		if fault.Matches(name, s.when, s.op, s.at) {
+			n++
+		}
+	}
+	return fmt.Sprintf("%s:%d", name, n)
+}
+
+// marks are what the paths of a kind of file have in them.
+var marks = map[string]string{
+	"staged file": "/_staging/", "state file": "/_varve/", "table metadata": ".metadata.json", "manifest list": "/snap-",
+	"manifest": ".avro", "data or delete file": ".parquet", "delivery": ".csv", "landing folder": "/" + landingFolder,
 }
 
 func seed(t *testing.T) uint64 {

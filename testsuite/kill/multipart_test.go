@@ -15,12 +15,12 @@ import (
 	"github.com/varve-lake/varve/testsuite/lab"
 )
 
-// steps are the requests of an upload in parts, by words of their traces.
+// steps are the requests of an upload in parts.
 var steps = []struct{ name, at string }{
-	{"completed", "io/after POST uploadId="},
-	{"begun", "io/after POST uploads="},
-	{"part-sent", "io/after PUT partNumber="},
-	{"complete", "io/before POST uploadId="},
+	{"completed", "io/after/POST/uploadId=:1"},
+	{"begun", "io/after/POST/uploads=:1"},
+	{"part-sent", "io/after/PUT/partNumber=:1"},
+	{"complete", "io/before/POST/uploadId=:1"},
 }
 
 // multipart kills a worker in the midst of the upload of a data file that goes up in parts. The object is whole or not
@@ -36,7 +36,7 @@ func multipart(t *testing.T, bin string, on *backend, shared *lab.Worker) {
 			x := &trial{t: t, on: on, name: "multipart-" + step.name, pipeline: "texts", victim: worker, at: step.at}
 			t.Cleanup(func() {
 				if x.killed {
-					report.add(outcome{on.name, x.victim, x.last, x.left, 0, !t.Failed()})
+					report.add(outcome{on.name, x.victim, x.last, x.left, -1, !t.Failed()})
 				}
 			})
 			x.start(bin, shared)

@@ -16,7 +16,7 @@ type outcome struct {
 	on, victim string
 	at         side
 	left       left // what lay there when it happened
-	surplus    int  // files that are left at the end and are not there when nobody is killed
+	surplus    int  // files that are left at the end and are not there when nobody is killed; below zero: not counted
 	right      bool
 }
 
@@ -124,6 +124,9 @@ func span(all []outcome, of func(outcome) int) string {
 	low, high := of(all[0]), of(all[0])
 	for _, one := range all {
 		low, high = min(low, of(one)), max(high, of(one))
+	}
+	if low < 0 {
+		return "not counted"
 	}
 	if low == high {
 		return fmt.Sprint(low)

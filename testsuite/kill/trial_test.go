@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +41,7 @@ type trial struct {
 	lab    *lab.Lab
 	name   string // also of the task queue
 	victim string
-	at     string // the point, io:n or io/words; empty: nobody is killed
+	at     string // the point, io:n or io/…; empty: nobody is killed
 	// pipeline is a file of testdata; "orders" if left out.
 	pipeline string
 	server   *lab.Worker
@@ -66,7 +67,7 @@ func (s side) String() string {
 		return s.op
 	case strings.HasPrefix(s.op, "catalog "):
 		return s.op
-	case strings.Contains(s.at, "/iceberg/v1/"):
+	case strings.Contains(s.at, restMark):
 		return restCall(s.op, s.at)
 	case s.op == "GET" && strings.Contains(s.at, "list-type=2"):
 		return "list " + kindOf(s.at)
@@ -81,6 +82,9 @@ func (s side) String() string {
 	}
 	return s.op + " " + kindOf(s.at)
 }
+
+// restMark is in the paths of requests to a REST catalog.
+const restMark = "/iceberg/v1/"
 
 // restCall says what a request to a REST catalog is for: /v1/prefix/namespaces/name/tables/name and its beginnings.
 func restCall(method, uri string) string {
@@ -274,20 +278,21 @@ func trace(t *testing.T, path string) (out []side) {
 	return out
 }
 
-// last is the side at which someone was killed: the n-th of a trace, the end of it for one that was found by its words, or
-// the point.
+// last is the side of a trace, or the point, at which someone was killed.
 func last(t *testing.T, path, at string) side {
 	t.Helper()
-	name, number, _ := strings.Cut(at, ":")
+	name, text, _ := strings.Cut(at, ":")
 	if !strings.HasPrefix(name, fault.IO) {
 		return side{when: fault.SidePoint, op: at}
 	}
-	sides := trace(t, path)
-	if name != fault.IO {
-		return sides[len(sides)-1]
-	}
-	for _, s := range sides {
-		if fmt.Sprint(s.number) == number {
+	number, err := strconv.ParseInt(text, 10, 64)
+	require.NoError(t, err, at)
+	n := int64(0)
+	for _, s := range trace(t, path) {
+		if fault.Matches(name, s.when, s.op, s.at) {
+			n++
+		}
+		if n == number || name == fault.IO && s.number == number {
 			return s
 		}
 	}
