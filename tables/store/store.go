@@ -94,7 +94,7 @@ func syncDir(dir string) error {
 		return err
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // some file systems cannot sync a folder
+	if err := disk.sync(d); err != nil && !errors.Is(err, syscall.EINVAL) { // some file systems cannot sync a folder
 		return err
 	}
 	return nil

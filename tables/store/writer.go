@@ -9,6 +9,12 @@ import (
 	"github.com/varve-lake/varve/internal/fault"
 )
 
+// disk is what the durability of a file rests on; a test listens to it.
+var disk = struct {
+	sync   func(*os.File) error
+	rename func(from, to string) error
+}{(*os.File).Sync, os.Rename}
+
 // Writer writes one file. Nothing is at the file's name until Close has returned nil; after an error, or Abort, nothing
 // of it is left. A crash leaves the hidden temporary file.
 type Writer struct {
@@ -80,7 +86,7 @@ func (w *Writer) publish() error {
 		return err
 	}
 	fault.Before("sync", w.path)
-	if err := w.tmp.Sync(); err != nil {
+	if err := disk.sync(w.tmp); err != nil {
 		return err
 	}
 	fault.After("sync", w.path)
@@ -88,7 +94,7 @@ func (w *Writer) publish() error {
 		return err
 	}
 	fault.Before("publish", w.path)
-	if err := os.Rename(w.tmp.Name(), w.path); err != nil {
+	if err := disk.rename(w.tmp.Name(), w.path); err != nil {
 		return err
 	}
 	fault.After("publish", w.path)
