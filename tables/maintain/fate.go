@@ -23,7 +23,7 @@ func (e *Expiry) Fates(head *table.Table) map[int64]Fate {
 	r := newRetention(meta, e.opts)
 	out := map[int64]Fate{}
 	for _, s := range meta.Snapshots() {
-		out[s.SnapshotID] = Fate{r.until(s.SnapshotID, r.maxAge), "its age"}
+		out[s.SnapshotID] = Fate{r.until(s.SnapshotID, r.maxAge), itsAge}
 	}
 	for name, ref := range sortedRefs(meta) {
 		if ref.SnapshotRefType == table.BranchRef {
@@ -54,7 +54,7 @@ func (r *retention) branchFates(name string, ref table.SnapshotRef, out map[int6
 	age, keep := r.ofBranch(ref)
 	kept := 0
 	for s := r.meta.SnapshotByID(ref.SnapshotID); s != nil; s = r.meta.SnapshotByID(*s.ParentSnapshotID) {
-		fate := Fate{r.until(s.SnapshotID, age), "its age"}
+		fate := Fate{r.until(s.SnapshotID, age), itsAge}
 		switch {
 		case s.SnapshotID == ref.SnapshotID:
 			fate = Fate{Why: fmt.Sprintf("it is the head of branch %q", name)}
@@ -76,13 +76,17 @@ func (r *retention) until(id int64, age time.Duration) time.Time {
 	return time.UnixMilli(r.left[id]).Add(age).UTC()
 }
 
-// later is the fate that keeps longer.
+// itsAge is what keeps a snapshot that nothing else does.
+const itsAge = "its age"
+
+// later is the fate of what two things keep: until the later end, by both if it is not its age alone.
 func later(a, b Fate) Fate {
-	switch {
-	case a.Until.IsZero():
-		return a
-	case b.Until.IsZero(), b.Until.After(a.Until):
-		return b
+	out := a
+	if !a.Until.IsZero() && (b.Until.IsZero() || b.Until.After(a.Until)) {
+		out = b
 	}
-	return a
+	if a.Why != itsAge && b.Why != itsAge {
+		out.Why = a.Why + "; " + b.Why
+	}
+	return out
 }
