@@ -1,0 +1,123 @@
+package kill
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/internal/fault"
+	"github.com/varve-lake/varve/testsuite/lab"
+	"github.com/varve-lake/varve/testsuite/reference"
+	"github.com/varve-lake/varve/workflows"
+)
+
+func maintenancePoints() []string {
+	if os.Getenv("VARVE_KILL") != "all" {
+		return []string{fault.RetainDone, fault.CompactDone, fault.ExpireDone, fault.OrphansFound}
+	}
+	return fault.MaintenancePoints
+}
+
+const eventFiles = 6
+
+// tended is a lab with a table of which every kind of upkeep has something to do.
+func tended(t *testing.T, bin string) *lab.Lab {
+	l := lab.Empty(t, bin)
+	l.Write("pipelines/events.yaml", []byte(`
+pipeline: events
+tables:
+  bronze.events:
+    source: {files: "in/*.csv"}
+    columns: {id: int, day: date, v: long}
+    partition_by: [day]
+    retain: {column: day, for: 30d}
+    maintenance:
+      compact: {min_input_files: 2}
+      expire_snapshots: {older_than: 1m, keep_last: 1}
+      remove_orphans: {older_than: 1h}
+`))
+	today := time.Now().UTC().Format("2006-01-02")
+	for i := range eventFiles {
+		l.Write(fmt.Sprintf("in/%d.csv", i), fmt.Appendf(nil, "id,day,v\n%d,%s,1\n%d,2020-01-01,2\n", i, today, 100+i))
+		require.Equal(t, "built", l.Run("events").Tables[0].State)
+	}
+	orphan := l.Path(".varve/warehouse/bronze.db/events/data/orphan.parquet")
+	require.NoError(t, os.WriteFile(orphan, []byte("x"), 0o644))
+	then := time.Now().Add(-48 * time.Hour)
+	require.NoError(t, os.Chtimes(orphan, then, then))
+	time.Sleep(61 * time.Second) // the policy's shortest age of a snapshot
+	return l
+}
+
+func TestKillInMaintenance(t *testing.T) {
+	if os.Getenv("VARVE_KILL") == "" {
+		t.Skip("make test-kill sets VARVE_KILL: this takes minutes")
+	}
+	bin := lab.Build(t, "faults")
+	for _, point := range maintenancePoints() {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			l := tended(t, bin)
+			l.Env = []string{"VARVE_FAULT=" + point}
+			victim := l.StartWorker()
+			startMaintenance(t, victim)
+			select {
+			case <-victim.Ended():
+			case <-time.After(3 * time.Minute):
+				t.Fatalf("the maintenance did not come by %s:\n%s", point, victim.Log())
+			}
+			require.True(t, victim.KilledItself(), victim.Log())
+			l.Env = nil
+			result := awaitMaintenance(t, l.StartWorker())
+			require.Len(t, result.Steps, 4)
+			checkTended(t, l)
+			reference.CheckNothingStaged(t, l)
+		})
+	}
+}
+
+func startMaintenance(t *testing.T, w *lab.Worker) {
+	t.Helper()
+	c, err := client.Dial(client.Options{HostPort: w.Address()})
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+		ID: wire.MaintenanceID("bronze.events"), TaskQueue: "varve", WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+	}, workflows.MaintainTableName, workflows.MaintainInput{Table: "bronze.events"})
+	require.NoError(t, err)
+}
+
+func awaitMaintenance(t *testing.T, w *lab.Worker) workflows.MaintainResult {
+	t.Helper()
+	c, err := client.Dial(client.Options{HostPort: w.Address()})
+	require.NoError(t, err)
+	defer c.Close()
+	var out workflows.MaintainResult
+	require.NoError(t, c.GetWorkflow(t.Context(), wire.MaintenanceID("bronze.events"), "").Get(t.Context(), &out))
+	return out
+}
+
+// checkTended: rows of today alone are there, each once, in one file, and nothing else but what names it.
+func checkTended(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	row := l.Query("SELECT count(*) AS rows, count(DISTINCT id) AS ids, sum(id) AS sum, sum(v) AS v FROM bronze.events")[0]
+	for name, want := range map[string]int{"rows": eventFiles, "ids": eventFiles, "sum": eventFiles * (eventFiles - 1) / 2, "v": eventFiles} {
+		require.Equal(t, fmt.Sprint(want), fmt.Sprint(row[name]), name)
+	}
+	require.Equal(t, "unchanged", l.Run("events").Tables[0].State)
+	_, err := os.Stat(l.Path(".varve/warehouse/bronze.db/events/data/orphan.parquet"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	files, err := filepath.Glob(l.Path(".varve/warehouse/bronze.db/events/data/*/*.parquet"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	l.Must("table", "maintain", "bronze.events", "--yes")
+	row = l.Query("SELECT count(*) AS rows FROM bronze.events")[0]
+	require.Equal(t, fmt.Sprint(eventFiles), fmt.Sprint(row["rows"]))
+}
