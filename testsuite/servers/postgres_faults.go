@@ -110,8 +110,7 @@ func (s *postgresSession) request(message []byte) bool {
 		}
 		if fault == DeliveredLate {
 			time.Sleep(late)
-			_, _ = s.up.Write(message)
-			_, _ = s.up.Read(make([]byte, 1)) // the server answers when it has taken effect
+			_, _ = s.up.Write(message) // which the server carries out, and finds nobody to tell
 		}
 		return false
 	default:
