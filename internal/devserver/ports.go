@@ -67,9 +67,16 @@ func listen(wanted, usual int) (net.Listener, error) {
 	return net.Listen("tcp", loopback+":0")
 }
 
+// lockFolder is where all servers of this machine find the lock, wherever each has its own temporary files.
+const lockFolder = "/tmp"
+
 // lockPorts waits its turn among the servers of this user that are starting.
 func lockPorts(ctx context.Context) (*os.File, error) {
-	path := filepath.Join(os.TempDir(), fmt.Sprintf("varve-ports-%d.lock", os.Getuid()))
+	folder := lockFolder
+	if _, err := os.Stat(folder); err != nil {
+		folder = os.TempDir()
+	}
+	path := filepath.Join(folder, fmt.Sprintf("varve-ports-%d.lock", os.Getuid()))
 	for {
 		f, err := acquireLock(path)
 		if !errors.Is(err, ErrRunning) {

@@ -87,6 +87,18 @@ func TestStartingAtOnce(t *testing.T) {
 	require.Len(t, seen, 2*n)
 }
 
+// TestServersWithOtherTemporaryFoldersWaitForEachOther: each has its own where a test or a service manager gives it one.
+func TestServersWithOtherTemporaryFoldersWaitForEachOther(t *testing.T) {
+	first, err := lockPorts(t.Context())
+	require.NoError(t, err)
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = lockPorts(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, first.Close())
+}
+
 // TestLockOfAKilledProcess: the kernel frees the lock of a killed process.
 func TestLockOfAKilledProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
