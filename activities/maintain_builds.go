@@ -33,7 +33,7 @@ func longestBuild(ctx context.Context) (time.Duration, error) {
 		var page []byte
 		for more := true; more; more = len(page) > 0 {
 			answer, err := activity.GetClient(ctx).ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-				Namespace: info.WorkflowNamespace, Query: query, PageSize: 1000, NextPageToken: page,
+				Namespace: info.Namespace, Query: query, PageSize: 1000, NextPageToken: page,
 			})
 			if err != nil {
 				return 0, fmt.Errorf("list builds under way: %w", err)

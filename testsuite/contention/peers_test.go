@@ -3,7 +3,6 @@ package contention
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"os"
@@ -165,7 +164,7 @@ func (r *race) compare(t *testing.T, f *figures) {
 		}
 	}
 	for _, what := range slices.Sorted(maps.Keys(errors)) {
-		t.Log(fmt.Sprintf("%s: %d times %s", f.System, errors[what], what))
+		t.Logf("%s: %d times %s", f.System, errors[what], what)
 	}
 	t.Logf("%s: %d rows missing, %d others, of %d; %d commits there twice, %d acknowledged and not there", f.System, f.Missing, f.Extra, len(want), f.Twice, f.Lost)
 }
