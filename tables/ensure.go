@@ -17,6 +17,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 
+	"github.com/varve-lake/varve/internal/pause"
 	"github.com/varve-lake/varve/tables/commit"
 )
 
@@ -126,23 +127,16 @@ func (l *Lake) find(ctx context.Context, ident table.Identifier, def Definition)
 		if err == nil {
 			return t, false, nil
 		}
-		if try == creations || pause(ctx, try) != nil {
+		if try == creations || pauseAfter(ctx, try) != nil {
 			return nil, false, failed
 		}
 	}
 	return t, false, err
 }
 
-// pause is longer after each try, and by chance, so that those who met do not meet again.
-func pause(ctx context.Context, try int) error {
-	timer := time.NewTimer(rand.N(50 * time.Millisecond << try))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+// pauseAfter waits longer after each try, and by chance, so that those who met do not meet again.
+func pauseAfter(ctx context.Context, try int) error {
+	return pause.For(ctx, rand.N(50*time.Millisecond<<try))
 }
 
 func (l *Lake) create(ctx context.Context, ident table.Identifier, def Definition) (*Table, error) {
@@ -189,7 +183,7 @@ func (l *Lake) createNamespace(ctx context.Context, namespace table.Identifier) 
 		if err != nil || there {
 			return err
 		}
-		if try > creations || try > 1 && pause(ctx, try) != nil {
+		if try > creations || try > 1 && pauseAfter(ctx, try) != nil {
 			return failed
 		}
 		failed = l.cat.CreateNamespace(ctx, namespace, nil)

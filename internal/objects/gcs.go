@@ -277,7 +277,7 @@ func (u *gcsUpload) put() error {
 		if !errors.Is(err, ErrPassing) || failed == gcsPuts {
 			return err
 		}
-		if err := pause(u.ctx, failed); err != nil {
+		if err := pauseAfter(u.ctx, failed); err != nil {
 			return err
 		}
 	}

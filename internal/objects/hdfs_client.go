@@ -137,7 +137,7 @@ func (b *hdfsBucket) do(ctx context.Context, request func(*hdfs.Client) error) e
 		if err = hdfsError(err); !errors.Is(err, ErrPassing) || failed == hdfsTries {
 			return err
 		}
-		if err := pause(ctx, failed); err != nil {
+		if err := pauseAfter(ctx, failed); err != nil {
 			return err
 		}
 	}

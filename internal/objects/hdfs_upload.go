@@ -9,6 +9,8 @@ import (
 
 	"github.com/colinmarc/hdfs/v2"
 	"github.com/google/uuid"
+
+	"github.com/varve-lake/varve/internal/pause"
 )
 
 // hdfsHeld is up to how many bytes of a file are held in memory and written when it is closed, and then again if the
@@ -163,12 +165,8 @@ func (f *hdfsFile) finish(ctx context.Context) error {
 		if !hdfs.IsErrReplicating(err) {
 			return hdfsError(err)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
+		if err := pause.For(ctx, wait); err != nil {
+			return err
 		}
 	}
 }

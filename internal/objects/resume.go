@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/varve-lake/varve/internal/pause"
 )
 
 // A body that breaks off is asked for again from where it broke: the stores' own clients try a request again, but not the
@@ -59,7 +61,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		if s.failed++; s.failed > resumes {
 			return 0, fmt.Errorf("at byte %d of %d: %w", s.at, s.object.Size, err)
 		}
-		if err := pause(s.ctx, s.failed); err != nil {
+		if err := pauseAfter(s.ctx, s.failed); err != nil {
 			return 0, err
 		}
 	}
@@ -127,7 +129,7 @@ func ReadAt(ctx context.Context, b Bucket, key string, p []byte, offset int64) (
 		if failed++; !errors.Is(err, ErrPassing) || failed > resumes {
 			return done, err
 		}
-		if err := pause(ctx, failed); err != nil {
+		if err := pauseAfter(ctx, failed); err != nil {
 			return done, err
 		}
 	}
@@ -145,17 +147,11 @@ func readTail(ctx context.Context, b Bucket, described Object, n int64, body io.
 	return tail, err
 }
 
-func pause(ctx context.Context, failed int) error {
+// pauseAfter waits after so many failures.
+func pauseAfter(ctx context.Context, failed int) error {
 	d := firstPause
 	for range failed - 1 {
 		d *= 4
 	}
-	timer := time.NewTimer(min(d, longestPause))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return pause.For(ctx, min(d, longestPause))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/varve-lake/varve/internal/pause"
 	"github.com/varve-lake/varve/tables/fault"
 )
 
@@ -16,20 +17,16 @@ var firstPause = 100 * time.Millisecond // four times as long after each failure
 
 // again tries to read until it succeeds, fails in a way that does not pass, or has failed so many times.
 func again(ctx context.Context, tries int, read func() error) error {
-	pause := firstPause
+	wait := firstPause
 	for failed := 1; ; failed++ {
 		err := read()
 		if !errors.Is(err, fault.ErrPassing) || failed >= tries {
 			return err
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, wait) != nil {
 			return err
-		case <-timer.C:
 		}
-		pause *= 4
+		wait *= 4
 	}
 }
 
