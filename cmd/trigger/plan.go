@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/varve-lake/varve/activities"
+	"github.com/varve-lake/varve/internal/healthpage"
 	"github.com/varve-lake/varve/internal/host"
 	"github.com/varve-lake/varve/plan"
 	"github.com/varve-lake/varve/spec"
@@ -168,7 +169,7 @@ func describeReads(e activities.Explanation) string {
 		return "nothing: " + e.Reads
 	}
 	if e.Bytes > 0 {
-		return fmt.Sprintf("%s, %s", e.Reads, size(e.Bytes))
+		return fmt.Sprintf("%s, %s", e.Reads, healthpage.Bytes(e.Bytes))
 	}
 	return e.Reads
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/varve-lake/varve/internal/healthpage"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
 )
@@ -67,7 +68,7 @@ func newTableList(g *global) *cobra.Command {
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "table\trows\tdata files\tdelete files\tsize\tsnapshots\tpartitioned by\tdoc")
 			for _, t := range infos {
-				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%d\t%s\t%s\n", t.Name, count(t.Rows), t.DataFiles, t.DeleteFiles, size(t.Bytes), t.Snapshots, strings.Join(t.PartitionBy, ", "), firstLine(t.Doc))
+				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%d\t%s\t%s\n", t.Name, count(t.Rows), t.DataFiles, t.DeleteFiles, healthpage.Bytes(t.Bytes), t.Snapshots, strings.Join(t.PartitionBy, ", "), firstLine(t.Doc))
 			}
 			return w.Flush()
 		})
@@ -104,7 +105,7 @@ func printInfo(out io.Writer, t *tables.Info) error {
 			fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
 		}
 	}
-	fmt.Fprintf(w, "snapshot\t%s of %d\nrows\t%s\nfiles\t%d data, %d delete, %s\n", snapshot(t.SnapshotID), t.Snapshots, count(t.Rows), t.DataFiles, t.DeleteFiles, size(t.Bytes))
+	fmt.Fprintf(w, "snapshot\t%s of %d\nrows\t%s\nfiles\t%d data, %d delete, %s\n", snapshot(t.SnapshotID), t.Snapshots, count(t.Rows), t.DataFiles, t.DeleteFiles, healthpage.Bytes(t.Bytes))
 	fmt.Fprintln(w, "\ncolumn\ttype\t\tdoc")
 	for _, c := range t.Columns {
 		required := ""
@@ -122,7 +123,7 @@ func printInfo(out io.Writer, t *tables.Info) error {
 	if len(t.Partitions) > 0 {
 		fmt.Fprintln(w, "\npartition\trows\tfiles\tsize")
 		for _, p := range t.Partitions {
-			fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", p.Path, count(p.Rows), p.Files, size(p.Bytes))
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", p.Path, count(p.Rows), p.Files, healthpage.Bytes(p.Bytes))
 		}
 	}
 	return w.Flush()
@@ -274,19 +275,6 @@ func completeTables(g *global) func(*cobra.Command, []string, string) ([]string,
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
-}
-
-// size writes bytes in the unit that a person reads.
-func size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/unit, 0
-	for f >= unit && i < 4 {
-		f, i = f/unit, i+1
-	}
-	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
 }
 
 func clip(s string) string {

@@ -41,13 +41,9 @@ func deleteRows(c *cobra.Command, g *global, t *tables.Table, where, strategy st
 	if strategy != string(merge.CopyOnWrite) && strategy != string(merge.MergeOnRead) {
 		return usageError{fmt.Errorf("--strategy: expected copy-on-write or merge-on-read, found %q", strategy)}
 	}
-	schema, err := t.Schema()
+	rows, err := rowsWhere(t, where, merge.Strategy(strategy))
 	if err != nil {
 		return err
-	}
-	filter, err := rowfilter.Compile(where, schema)
-	if err != nil {
-		return usageError{fmt.Errorf("--where: %w", err)}
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "%s: delete the rows where %s\n", t.Name(), where)
 	if !yes {
@@ -57,7 +53,6 @@ func deleteRows(c *cobra.Command, g *global, t *tables.Table, where, strategy st
 	}
 	// A delete by hand is an act of its own: giving the command again looks again.
 	id := commit.ID{Writer: "delete", Token: uuid.NewString()}
-	rows := tables.Rows{Where: filter, May: filter.May, Rest: filter.Rest, Strategy: merge.Strategy(strategy)}
 	result, err := t.Delete(c.Context(), tables.CommitOptions{ID: id, Summary: map[string]string{"varve.where": where}}, rows)
 	if err != nil {
 		return err
@@ -72,4 +67,17 @@ func deleteRows(c *cobra.Command, g *global, t *tables.Table, where, strategy st
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: deleted %s rows; files +%d -%d, delete files +%d\n", t.Name(), count(result.Deleted),
 		result.FilesAdded, result.FilesRemoved, result.DeleteFilesAdded)
 	return err
+}
+
+// rowsWhere are the rows that --where means.
+func rowsWhere(t *tables.Table, where string, strategy merge.Strategy) (tables.Rows, error) {
+	schema, err := t.Schema()
+	if err != nil {
+		return tables.Rows{}, err
+	}
+	filter, err := rowfilter.Compile(where, schema)
+	if err != nil {
+		return tables.Rows{}, usageError{fmt.Errorf("--where: %w", err)}
+	}
+	return tables.Rows{Where: filter, May: filter.May, Rest: filter.Rest, Strategy: strategy}, nil
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/varve-lake/varve/internal/environment"
-	"github.com/varve-lake/varve/internal/rowfilter"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/merge"
@@ -58,15 +57,10 @@ type erased struct {
 }
 
 func erase(c *cobra.Command, g *global, env environment.Environment, t *tables.Table, where string, yes, check bool) error {
-	schema, err := t.Schema()
+	rows, err := rowsWhere(t, where, merge.CopyOnWrite)
 	if err != nil {
 		return err
 	}
-	filter, err := rowfilter.Compile(where, schema)
-	if err != nil {
-		return usageError{fmt.Errorf("--where: %w", err)}
-	}
-	rows := tables.Rows{Where: filter, May: filter.May, Rest: filter.Rest, Strategy: merge.CopyOnWrite}
 	out := erased{Table: t.Name(), Where: where, Holders: []tables.Holder{}}
 	if !check {
 		fmt.Fprintf(c.ErrOrStderr(), "%s: erase the rows where %s\n", t.Name(), where)

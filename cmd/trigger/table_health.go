@@ -87,7 +87,7 @@ func policyText(m *plan.Maintenance) string {
 		parts = append(parts, fmt.Sprintf("rows kept for %s by %s", span(m.Retain.For), m.Retain.Column))
 	}
 	if m.Compact != nil {
-		parts = append(parts, "files joined to "+size(m.Compact.TargetFileSize))
+		parts = append(parts, "files joined to "+healthpage.Bytes(m.Compact.TargetFileSize))
 	}
 	if m.Expire != nil {
 		parts = append(parts, fmt.Sprintf("snapshots kept for %s, and the last %d", span(m.Expire.OlderThan), m.Expire.KeepLast))
@@ -121,8 +121,8 @@ func printHealth(c *cobra.Command, g *global, all []healthpage.Table, html strin
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "table\tfiles\tsize\tsmall\tdeleted rows\tsnapshots\tmetadata\tnext")
 	for _, t := range all {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%.0f%%\t%.1f%%\t%d\t%s\t%s\n", t.Table, t.Files, size(t.Bytes), 100*t.SmallShare, 100*t.DeletedShare, t.Snapshots,
-			size(t.MetadataBytes+t.ManifestBytes), nextText(t))
+		fmt.Fprintf(w, "%s\t%d\t%s\t%.0f%%\t%.1f%%\t%d\t%s\t%s\n", t.Table, t.Files, healthpage.Bytes(t.Bytes), 100*t.SmallShare, 100*t.DeletedShare, t.Snapshots,
+			healthpage.Bytes(t.MetadataBytes+t.ManifestBytes), nextText(t))
 	}
 	return w.Flush()
 }
@@ -143,15 +143,15 @@ func nextText(t healthpage.Table) string {
 func printTableHealth(out io.Writer, t healthpage.Table) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "table\t%s\nlocation\t%s\n", t.Table, t.Location)
-	fmt.Fprintf(w, "data files\t%s, %s, %s rows\n", count(int64(t.Files)), size(t.Bytes), count(t.Rows))
-	fmt.Fprintf(w, "small files\t%s (%.1f%%), below three quarters of %s\n", count(int64(t.SmallFiles)), 100*t.SmallShare, size(t.Target))
+	fmt.Fprintf(w, "data files\t%s, %s, %s rows\n", count(int64(t.Files)), healthpage.Bytes(t.Bytes), count(t.Rows))
+	fmt.Fprintf(w, "small files\t%s (%.1f%%), below three quarters of %s\n", count(int64(t.SmallFiles)), 100*t.SmallShare, healthpage.Bytes(t.Target))
 	fmt.Fprintf(w, "deleted rows\t%s at most (%.1f%%), by %s delete files\n", count(t.DeletedRows), 100*t.DeletedShare, count(int64(t.DeleteFiles)))
 	oldest := ""
 	if t.Oldest != nil {
 		oldest = ", the oldest of " + stamp(*t.Oldest)
 	}
 	fmt.Fprintf(w, "snapshots\t%d%s; %d branches and tags\n", t.Snapshots, oldest, t.Refs)
-	fmt.Fprintf(w, "metadata\t%s, %d manifests of %s; %d metadata files\n", size(t.MetadataBytes), t.Manifests, size(t.ManifestBytes), t.MetadataFiles)
+	fmt.Fprintf(w, "metadata\t%s, %d manifests of %s; %d metadata files\n", healthpage.Bytes(t.MetadataBytes), t.Manifests, healthpage.Bytes(t.ManifestBytes), t.MetadataFiles)
 	policy := t.Policy
 	if policy == "" {
 		policy = "none is declared"
@@ -166,9 +166,9 @@ func printTableHealth(out io.Writer, t healthpage.Table) error {
 		for i, c := range t.Sizes {
 			label := "more"
 			if c.Below > 0 {
-				label = "< " + size(c.Below)
+				label = "< " + healthpage.Bytes(c.Below)
 			} else if i == len(t.Sizes)-1 && i > 0 {
-				label = ">= " + size(t.Sizes[i-1].Below)
+				label = ">= " + healthpage.Bytes(t.Sizes[i-1].Below)
 			}
 			fmt.Fprintf(w, "%s\t%d\t%s\n", label, c.Files, strings.Repeat("#", (c.Files*40+most-1)/most))
 		}

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/internal/healthpage"
 	"github.com/varve-lake/varve/workflows"
 )
 
@@ -124,7 +125,7 @@ func printSteps(out io.Writer, steps []wire.UpkeepStep) {
 	for _, s := range steps {
 		bytes := "-"
 		if s.Bytes > 0 {
-			bytes = size(s.Bytes)
+			bytes = healthpage.Bytes(s.Bytes)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Kind, s.What, bytes, clip(s.Why))
 	}
