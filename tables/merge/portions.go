@@ -47,8 +47,8 @@ func (e *edit) drop() {
 	}
 }
 
-// decodes tells whether something of a column is needed, as far as it can be
-// known before updates are compared.
+// decodes tells whether something of a column is needed, as far as is known:
+// before updates are compared, not yet of rows that leave.
 func (e *edit) decodes(column int) bool {
 	return !e.carries(column) || len(e.verdicts) > len(e.updates) || len(e.updates) > 0 && slices.Contains(e.c.columns, column)
 }
@@ -78,7 +78,7 @@ func (e *edit) tooLarge() bool {
 func (e *edit) portions() (out [][]int) {
 	limit, size := portionBytes(e.c.options.MemoryLimit), int64(0)
 	for c := range e.chunks {
-		if e.carries(c) && !(len(e.updates) > 0 && slices.Contains(e.c.columns, c)) {
+		if !e.decodes(c) {
 			continue
 		}
 		n := e.file.DecodedBytes(e.number, c)
