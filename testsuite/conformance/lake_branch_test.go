@@ -3,15 +3,11 @@ package conformance
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"testing"
 
-	iceio "github.com/apache/iceberg-go/io"
 	"github.com/stretchr/testify/require"
 
-	"github.com/varve-lake/varve/tables/store"
 	"github.com/varve-lake/varve/testsuite/lab"
 	"github.com/varve-lake/varve/testsuite/reference"
 	"github.com/varve-lake/varve/testsuite/servers"
@@ -23,35 +19,16 @@ func TestLakeOnABranch(t *testing.T) {
 	s3 := servers.VersityGW(t)
 	nessie := servers.Nessie(t, s3)
 	l := lab.New(t, lab.Build(t))
-	l.Write("varve.yaml", fmt.Appendf(nil, `
-environments:
-  prod:
-    catalog: {type: rest, uri: %q, warehouse: %s}
-    store: {s3: {region: %s, endpoint: %q, path_style: true, access_key: {env: VARVE_TEST_KEY}, secret_key: {env: VARVE_TEST_SECRET}}}
-`, nessie.URI, nessie.Warehouse, s3.Region, s3.Endpoint))
-	l.Env = []string{"VARVE_ENVIRONMENT=prod", "VARVE_TEST_KEY=" + s3.AccessKey, "VARVE_TEST_SECRET=" + s3.SecretKey}
+	elsewhere(l, fmt.Sprintf("{type: rest, uri: %q, warehouse: %s}", nessie.URI, nessie.Warehouse), s3)
 	l.StartWorker()
-	stores := store.NewStores(*s3Store(s3))
-	defer stores.Close()
-	landing := "s3://" + s3.Bucket + "/landing"
-	made, err := iceio.LoadFS(t.Context(), stores.Props(), landing)
-	require.NoError(t, err)
-	all := reference.Deliveries(t, l)
-	all = all[slices.IndexFunc(all, func(name string) bool { return name >= reference.WiderFrom })-2:]
-	deliver := func(names ...string) {
-		reference.Deliver(t, l, "landing", names...)
-		for _, name := range names {
-			content, err := os.ReadFile(l.Path("landing", name))
-			require.NoError(t, err)
-			require.NoError(t, made.(files).WriteFile(landing+"/"+name, content))
-		}
-	}
+	landing := landingOf(t, l, s3)
+	all := laterDeliveries(t, l)
 	rows := func(flags ...string) string {
 		return l.Must(append([]string{"query", "--format", "csv", "SELECT count(*) AS n FROM silver.flights"}, flags...)...)
 	}
 
-	deliver(all[:4]...)
-	l.Must("run", "flights", "-p", "landing="+landing)
+	landing.deliver(all[:4]...)
+	l.Must("run", "flights", "-p", "landing="+landing.uri)
 	first := rows()
 	var snapshots []struct {
 		ID     int64
@@ -60,8 +37,8 @@ environments:
 	require.NoError(t, json.Unmarshal([]byte(l.Must("table", "snapshots", "silver.flights", "--json")), &snapshots))
 	require.Len(t, snapshots, 1)
 
-	deliver(all[4:8]...)
-	out := l.Must("run", "flights", "-p", "landing="+landing, "--branch", "audit")
+	landing.deliver(all[4:8]...)
+	out := l.Must("run", "flights", "-p", "landing="+landing.uri, "--branch", "audit")
 	require.Contains(t, out, "on branch audit, which is not merged")
 	require.Equal(t, first, rows(), "others do not see it")
 	require.NotEqual(t, first, rows("--branch", "audit"))
@@ -70,12 +47,12 @@ environments:
 	reference.Check(t, l, "landing")
 	require.NotContains(t, l.Must("branch", "list"), "audit")
 
-	deliver(all[8:12]...)
-	out = l.Must("run", "flights", "-p", "landing="+landing, "--branch", "night/1", "--merge", "--id", "night")
+	landing.deliver(all[8:12]...)
+	out = l.Must("run", "flights", "-p", "landing="+landing.uri, "--branch", "night/1", "--merge", "--id", "night")
 	require.Contains(t, out, "on branch night/1, which is merged into main")
 	reference.Check(t, l, "landing")
 	require.NotContains(t, l.Must("branch", "list"), "night")
-	for _, table := range l.Run("flights", "-p", "landing="+landing).Tables {
+	for _, table := range l.Run("flights", "-p", "landing="+landing.uri).Tables {
 		require.Equal(t, "unchanged", table.State, "%s: what was loaded on a branch is loaded", table.Table)
 	}
 

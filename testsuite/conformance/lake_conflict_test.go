@@ -33,13 +33,7 @@ func TestLakeConflict(t *testing.T) {
 		}
 		return true
 	})
-	l.Write("varve.yaml", fmt.Appendf(nil, `
-environments:
-  prod:
-    catalog: {type: rest, uri: %q}
-    store: {s3: {region: %s, endpoint: %q, path_style: true, access_key: {env: VARVE_TEST_KEY}, secret_key: {env: VARVE_TEST_SECRET}}}
-`, uri, s3.Region, s3.Endpoint))
-	l.Env = []string{"VARVE_ENVIRONMENT=prod", "VARVE_TEST_KEY=" + s3.AccessKey, "VARVE_TEST_SECRET=" + s3.SecretKey}
+	elsewhere(l, fmt.Sprintf("{type: rest, uri: %q}", uri), s3)
 	const table = "pipeline: %s\ntables:\n  silver.stock:\n    source: {files: %s/*.csv, format: csv}\n    columns: {id: int, n: int}\n    write: %s\n"
 	l.Write("pipelines/stock.yaml", fmt.Appendf(nil, table, "stock", "in", `{merge: {on: [id], when_matched: [{update: "*"}], when_not_matched: [{insert: "*"}]}}`))
 	l.Write("pipelines/other.yaml", fmt.Appendf(nil, table, "other", "beside", "append"))

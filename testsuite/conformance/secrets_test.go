@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -16,10 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	iceio "github.com/apache/iceberg-go/io"
 	"github.com/stretchr/testify/require"
 
-	"github.com/varve-lake/varve/tables/store"
 	"github.com/varve-lake/varve/testsuite/lab"
 	"github.com/varve-lake/varve/testsuite/reference"
 	"github.com/varve-lake/varve/testsuite/servers"
@@ -55,7 +52,9 @@ func TestLakeTellsNoSecret(t *testing.T) {
 		fmt.Sprintf(catalog, "wrong"), fmt.Sprintf(environment, "VARVE_TEST_SECRET"),
 		fmt.Sprintf(catalog, "token"), fmt.Sprintf(environment, "VARVE_TEST_WRONG")))
 	l.Env = []string{"VARVE_ENVIRONMENT=prod", "VARVE_TEST_KEY=" + s3.AccessKey, "VARVE_TEST_SECRET=" + s3.SecretKey, "VARVE_TEST_WRONG=" + wrong}
-	landing := deliver(t, l, s3)
+	deliveries := landingOf(t, l, s3)
+	deliveries.deliver(reference.Deliveries(t, l)[:4]...)
+	landing := deliveries.uri
 
 	w := l.StartWorker("--metrics", "127.0.0.1:0", "--log-level", "debug")
 	said := told{t: t, l: l}
@@ -93,22 +92,6 @@ func TestLakeTellsNoSecret(t *testing.T) {
 			require.Empty(t, holding(t, kept, secret))
 		}
 	}
-}
-
-// deliver puts some of the flights into the bucket.
-func deliver(t *testing.T, l *lab.Lab, s3 servers.S3) string {
-	t.Helper()
-	stores := store.NewStores(*s3Store(s3))
-	defer stores.Close()
-	landing := "s3://" + s3.Bucket + "/landing"
-	made, err := iceio.LoadFS(t.Context(), stores.Props(), landing)
-	require.NoError(t, err)
-	for _, name := range reference.Deliveries(t, l)[:4] {
-		content, err := os.ReadFile(filepath.Join(lab.Root(t), "pipelines", "data", "flights", name))
-		require.NoError(t, err)
-		require.NoError(t, made.(files).WriteFile(landing+"/"+name, content))
-	}
-	return landing
 }
 
 // told is all that commands said.

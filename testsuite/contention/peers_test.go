@@ -1,12 +1,10 @@
 package contention
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/varve-lake/varve/tables/merge"
 	"github.com/varve-lake/varve/testsuite/lab"
+	"github.com/varve-lake/varve/testsuite/peers"
 	"github.com/varve-lake/varve/testsuite/servers"
 )
 
@@ -30,29 +29,15 @@ type peerJob struct {
 	Read    bool       `json:"read,omitempty"`
 }
 
-// peers is the folder that testsuite/peers/install printed.
-func peers(t *testing.T) string {
-	t.Helper()
-	var said bytes.Buffer
-	c := exec.Command(filepath.Join(lab.Root(t), "testsuite", "peers", "install"))
-	c.Stderr = &said
-	out, err := c.Output()
-	require.NoError(t, err, said.String())
-	return strings.TrimSpace(string(out))
-}
-
 // peer runs a peer's script on a job and reads what it wrote.
 func peer(t *testing.T, system string, j peerJob, out any) {
 	t.Helper()
-	dir, folder := t.TempDir(), peers(t)
+	dir, others := t.TempDir(), peers.Install(t, lab.Root(t))
 	content, err := json.Marshal(j)
 	require.NoError(t, err)
 	in, path := filepath.Join(dir, "job.json"), filepath.Join(dir, "out.json")
 	require.NoError(t, os.WriteFile(in, content, 0o600))
-	script := filepath.Join(lab.Root(t), "testsuite", "peers", "contention_"+system+".py")
-	c := exec.CommandContext(t.Context(), filepath.Join(folder, "venv", "bin", "python"), script, in, path, filepath.Join(folder, "jars"))
-	said, err := c.CombinedOutput()
-	require.NoError(t, err, "%s: %s", system, said)
+	others.Python(t, "contention_"+system+".py", in, path, others.Jars())
 	content, err = os.ReadFile(path)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(content, out))

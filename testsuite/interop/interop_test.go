@@ -3,13 +3,11 @@
 package interop
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/testsuite/lab"
+	"github.com/varve-lake/varve/testsuite/peers"
 	"github.com/varve-lake/varve/testsuite/reference"
 )
 
@@ -34,29 +33,13 @@ type seen struct {
 	Properties    map[string]string
 }
 
-// peers is the folder that testsuite/peers/install printed.
-func peers(t *testing.T) string {
+// install gives the peers.
+func install(t *testing.T) *peers.Peers {
 	t.Helper()
 	if os.Getenv("VARVE_PEERS") == "" {
 		t.Skip("make test-interop installs the peers and sets VARVE_PEERS")
 	}
-	var stderr bytes.Buffer
-	c := exec.Command(filepath.Join(lab.Root(t), "testsuite", "peers", "install"))
-	c.Stderr = &stderr
-	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("install the peers: %v\n%s", err, stderr.String())
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// python runs a peer's script.
-func python(t *testing.T, script string, args ...string) {
-	t.Helper()
-	c := exec.Command(filepath.Join(peers(t), "venv", "bin", "python"), append([]string{filepath.Join(lab.Root(t), "testsuite", "peers", script)}, args...)...)
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", script, err, out)
-	}
+	return peers.Install(t, lab.Root(t))
 }
 
 func catalogOf(l *lab.Lab) (db, warehouse string) {
@@ -82,7 +65,7 @@ func built(t *testing.T) *lab.Lab {
 
 // TestPeersReadEverything compares every table of the lake, after MERGEs in both strategies.
 func TestPeersReadEverything(t *testing.T) {
-	peers(t)
+	others := install(t)
 	l := built(t)
 	db, warehouse := catalogOf(l)
 	for _, peer := range []struct {
@@ -90,8 +73,8 @@ func TestPeersReadEverything(t *testing.T) {
 		read func(out string)
 		glob string
 	}{
-		{"pyiceberg", func(out string) { python(t, "read_pyiceberg.py", db, warehouse, out) }, "%s/%s.parquet"},
-		{"spark", func(out string) { python(t, "read_spark.py", db, warehouse, out, filepath.Join(peers(t), "jars")) }, "%s/%s/*.parquet"},
+		{"pyiceberg", func(out string) { others.Python(t, "read_pyiceberg.py", db, warehouse, out) }, "%s/%s.parquet"},
+		{"spark", func(out string) { others.Python(t, "read_spark.py", db, warehouse, out, others.Jars()) }, "%s/%s/*.parquet"},
 	} {
 		t.Run(peer.name, func(t *testing.T) {
 			out := t.TempDir()
@@ -219,13 +202,13 @@ func peerType(peer, iceberg string) string {
 // TestVarveReadsWhatPyIcebergAppends appends rows to gold.user_profiles by PyIceberg, reads them by Varve, and merges into
 // them: the appended user is updated in place, not doubled.
 func TestVarveReadsWhatPyIcebergAppends(t *testing.T) {
-	peers(t)
+	others := install(t)
 	l := lab.New(t, lab.Build(t))
 	l.Must("run", "user_profiles", "-p", "date=2023-10-27")
 	db, warehouse := catalogOf(l)
 	before := l.Query("SELECT count(*) AS n FROM gold.user_profiles")[0]["n"]
 	rows := appendedRows(t, l)
-	python(t, "append_pyiceberg.py", db, warehouse, "gold.user_profiles", rows)
+	others.Python(t, "append_pyiceberg.py", db, warehouse, "gold.user_profiles", rows)
 	after := l.Query("SELECT count(*) AS n, count(*) FILTER (user_id >= 9000000) AS appended FROM gold.user_profiles")[0]
 	if fmt.Sprint(after["appended"]) != "3" || fmt.Sprint(after["n"]) == fmt.Sprint(before) {
 		t.Errorf("after PyIceberg's append: %v, before it %v", after, before)

@@ -73,6 +73,12 @@ func killAt(t *testing.T, l *lab.Lab, point string, flags []string, run ...strin
 	l.Env = nil // the commands embed nothing, and come by no point
 	l.Must(run...)
 	l.Write("started", nil)
+	awaitDeath(t, victim, point)
+}
+
+// awaitDeath waits until a worker has killed itself at a point.
+func awaitDeath(t *testing.T, victim *lab.Worker, point string) {
+	t.Helper()
 	select {
 	case <-victim.Ended():
 	case <-time.After(patience):

@@ -68,12 +68,7 @@ func TestKillInMaintenance(t *testing.T) {
 			l.Env = []string{"VARVE_FAULT=" + point}
 			victim := l.StartWorker()
 			startMaintenance(t, victim)
-			select {
-			case <-victim.Ended():
-			case <-time.After(3 * time.Minute):
-				t.Fatalf("the maintenance did not come by %s:\n%s", point, victim.Log())
-			}
-			require.True(t, victim.KilledItself(), victim.Log())
+			awaitDeath(t, victim, point)
 			l.Env = nil
 			result := awaitMaintenance(t, l.StartWorker())
 			require.Len(t, result.Steps, 4)

@@ -3,19 +3,17 @@
 package peers
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/tables/internal/random"
+	"github.com/varve-lake/varve/testsuite/peers"
 )
 
 // Variable, when set, has the tests install the peers and ask them.
@@ -23,8 +21,8 @@ const Variable = "VARVE_PEERS"
 
 // Peers are the installed systems, beside a lake in Dir: its catalog is Dir/catalog.db, its warehouse Dir/warehouse.
 type Peers struct {
-	Dir        string
-	root, home string
+	Dir string
+	*peers.Peers
 }
 
 // Install installs the peers, which does nothing if they are there. root is the project's folder. Without the Variable the
@@ -34,12 +32,7 @@ func Install(t *testing.T, root string) *Peers {
 	if os.Getenv(Variable) == "" {
 		t.Skipf("make test-differential installs the peers and sets %s", Variable)
 	}
-	var stderr bytes.Buffer
-	c := exec.Command(filepath.Join(root, "testsuite", "peers", "install"))
-	c.Stderr = &stderr
-	out, err := c.Output()
-	require.NoError(t, err, stderr.String())
-	return &Peers{Dir: t.TempDir(), root: root, home: strings.TrimSpace(string(out))}
+	return &Peers{Dir: t.TempDir(), Peers: peers.Install(t, root)}
 }
 
 // Table is a table that a peer reads.
@@ -60,7 +53,7 @@ type Statement struct {
 func (p *Peers) Spark(t *testing.T, statements []Statement) (out string, errors []string) {
 	t.Helper()
 	out = t.TempDir()
-	p.python(t, "merge_spark.py", p.catalog(), p.warehouse(), writeJSON(t, out, statements), out, filepath.Join(p.home, "jars"))
+	p.Python(t, "merge_spark.py", p.catalog(), p.warehouse(), writeJSON(t, out, statements), out, p.Jars())
 	return out, readStrings(t, filepath.Join(out, "results.json"))
 }
 
@@ -84,7 +77,7 @@ func (p *Peers) Read(t *testing.T, peer string, tables []Table) {
 	for _, table := range tables {
 		names = append(names, table.Name)
 	}
-	p.python(t, "read_tables.py", peer, p.catalog(), p.warehouse(), writeJSON(t, out, names), out)
+	p.Python(t, "read_tables.py", peer, p.catalog(), p.warehouse(), writeJSON(t, out, names), out)
 	errors := readStrings(t, filepath.Join(out, "results.json"))
 	require.Len(t, errors, len(tables))
 	for i, table := range tables {
@@ -116,13 +109,6 @@ func (p *Peers) readSpark(t *testing.T, tables []Table) {
 
 func (p *Peers) catalog() string   { return filepath.Join(p.Dir, "catalog.db") }
 func (p *Peers) warehouse() string { return "file://" + filepath.Join(p.Dir, "warehouse") }
-
-func (p *Peers) python(t *testing.T, script string, args ...string) {
-	t.Helper()
-	c := exec.Command(filepath.Join(p.home, "venv", "bin", "python"), append([]string{filepath.Join(p.root, "testsuite", "peers", script)}, args...)...)
-	out, err := c.CombinedOutput()
-	require.NoError(t, err, "%s: %s", script, out)
-}
 
 // unsigned are rows with -0.0 as 0.0.
 func unsigned(rows []string) []string {
