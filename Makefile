@@ -7,7 +7,7 @@ SOURCES     := $(shell find . -name '*.go' -not -path './.varve/*')
 # Packages that link the Temporal server take minutes to compile under the race detector and have no shared state of ours.
 RACE        := $(shell go list ./... 2>/dev/null | grep -vE '/cmd/|/internal/devserver|/testsuite')
 
-.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-kinds test-kill-all test-simulation test-lossy test-contention test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend test-differential bench-merge-bounded bench-merge-bounded-smoke bench-lookup bench-lookup-smoke bench-planning generate histories clean
+.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-kinds test-kill-all test-simulation test-lossy test-contention test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend test-differential bench-merge-bounded bench-merge-bounded-smoke bench-maintain bench-maintain-smoke bench-lookup bench-lookup-smoke bench-planning generate histories clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -92,6 +92,14 @@ bench-merge-bounded: ## 20M rows with string keys into 5M under 512 MB, and with
 bench-merge-bounded-smoke: ## the same at a twentieth, and rows of 1,000 columns: fails when the rows differ or the memory is exceeded
 	@SCALE=0.05 BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/merge-bounded-smoke.json $(MAKE) --no-print-directory bench-merge-bounded
 	@TRENDS=columns COLUMNS=1000 SCALE=0.1 RUNS=1 BENCH_WORK=.varve/bench-smoke $(MAKE) --no-print-directory bench-merge-trend
+
+bench-maintain: ## compaction beside delta-rs and Spark (installs them); SCALE=0.1 for a quick look
+	@mkdir -p bench/out bin
+	@go build -o bin/bench-maintain ./bench/maintain
+	@peers=$$(bench/install); VARVE_BENCH_JARS=$$peers/jars $$peers/venv/bin/python bench/maintain/bench.py $${BENCH_WORK:-.varve/bench} bin/bench-maintain $${BENCH_OUT:-bench/out/maintain.json}
+
+bench-maintain-smoke: ## the same at a hundredth, without Spark: fails when the systems' rows differ
+	@SCALE=0.01 RUNS=1 SYSTEMS=varve,delta-rs BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/maintain-smoke.json $(MAKE) --no-print-directory bench-maintain
 
 bench-lookup: ## lookups by key in 100M rows (1,000 files; some 8 GB of disk) beside DuckDB and PyIceberg; SCALE=0.1 for a tenth
 	@mkdir -p bench/out bin

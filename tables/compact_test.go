@@ -11,9 +11,29 @@ import (
 
 // compactOptions are those of a step of the model.
 func (m *machine) compactOptions() maintain.CompactOptions {
-	return maintain.CompactOptions{
+	o := maintain.CompactOptions{
 		MinInputFiles: 1 + m.IntN(3), MaxDeleted: 0.1, MaxDeleteFiles: 1 + m.IntN(2), RewriteAll: m.IntN(4) == 0, TempDir: m.t.TempDir(),
 	}
+	switch m.IntN(3) {
+	case 0:
+		o.Strategy = maintain.BinPack
+	case 1:
+		o.Strategy = maintain.Sort
+	default:
+		o.Strategy = maintain.ZOrder
+	}
+	if o.Strategy == maintain.BinPack {
+		return o
+	}
+	for _, c := range m.now.model.columns {
+		if c.Kind.Key && (len(o.Columns) == 0 || m.IntN(2) == 0) {
+			o.Columns = append(o.Columns, c.Name)
+		}
+	}
+	if m.IntN(2) == 0 {
+		o.MemoryLimit = 1 << 10 // rows are spilled
+	}
+	return o
 }
 
 // compactInGroups is a compaction whose plan and results travel between processes; now and then another writer comes before

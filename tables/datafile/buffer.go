@@ -18,7 +18,7 @@ func (w *Writer) buffer(p *partition, rows arrow.RecordBatch) error {
 	if w.sort == nil {
 		return w.flush(p, false)
 	}
-	if w.foresee(p.rows, p.bytes) >= w.layout.targetBytes {
+	if !w.whole && w.foresee(p.rows, p.bytes) >= w.layout.targetBytes {
 		err := w.flush(p, true)
 		w.finish(p) // what comes next is not sorted with it
 		return err

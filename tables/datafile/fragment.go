@@ -16,6 +16,8 @@ type fragment struct {
 	rows int64
 	nans map[int]int64 // by field id
 	err  error
+	// carried, instead of file, lies in another data file.
+	carried *carried
 }
 
 // encodeFragment encodes the rows of batches, whose schema is the layout's, as one row group. It does not release them.

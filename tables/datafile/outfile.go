@@ -54,7 +54,7 @@ func (w *Writer) openFile(p *partition) error {
 		return w.failure()
 	}
 	name := fmt.Sprintf("%s%s-%05d.parquet", prefixed(w.prefix), w.id, len(w.files))
-	f := &outFile{uri: w.layout.place(p.path, name), partition: p, queue: make(chan chan fragment, cap(w.slots)), nans: map[int]int64{}, sorted: w.sort != nil}
+	f := &outFile{uri: w.layout.place(p.path, name), partition: p, queue: make(chan chan fragment, cap(w.slots)), nans: map[int]int64{}, sorted: w.claims}
 	sink, err := w.fs.Create(f.uri)
 	if err != nil {
 		<-w.open
@@ -120,6 +120,7 @@ func (w *Writer) run(f *outFile) (err error) {
 		if err == nil {
 			err = w.lay(f, frag)
 		}
+		frag.carried.release()
 		if err != nil {
 			w.fail(fmt.Errorf("write %s: %w", f.uri, err))
 		}
@@ -176,7 +177,14 @@ func conclude(w iceio.FileWriter, err error) error {
 
 func (w *Writer) lay(f *outFile, frag fragment) error {
 	before := f.assembler.size()
-	if err := f.assembler.add(frag.file); err != nil {
+	add := func() error { return f.assembler.add(frag.file) }
+	if c := frag.carried; c != nil {
+		add = func() error { return f.assembler.splice(c.group.row, c.group.pieces, c.group.rows) }
+	}
+	if err := add(); err != nil {
+		if frag.carried != nil {
+			err = fmt.Errorf("copy from %s: %w", frag.carried.from.df.FilePath(), err)
+		}
 		return err
 	}
 	w.laidBytes.Add(f.assembler.size() - before)

@@ -17,6 +17,7 @@ type sorter struct {
 	fields []boundField
 	desc   []bool
 	last   []bool // nulls last
+	curve  *Curve // instead of fields
 }
 
 // newSorter is nil for the unsorted order.
@@ -24,11 +25,36 @@ func newSorter(schema *iceberg.Schema, order table.SortOrder) (*sorter, error) {
 	if order.IsUnsorted() {
 		return nil, nil
 	}
-	s := &sorter{}
+	var fields []table.SortField
 	for _, f := range order.Fields() {
+		fields = append(fields, f)
+	}
+	s, err := newSorterOf(schema, fields)
+	if err != nil {
+		return nil, fmt.Errorf("sort order %d: %w", order.OrderID(), err)
+	}
+	return s, nil
+}
+
+// sameOrder tells whether fields are those of a table's order.
+func sameOrder(order table.SortOrder, fields []table.SortField) bool {
+	if order.Len() != len(fields) {
+		return false
+	}
+	for i, f := range fields {
+		if !f.Equals(order.Field(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+func newSorterOf(schema *iceberg.Schema, fields []table.SortField) (*sorter, error) {
+	s := &sorter{}
+	for _, f := range fields {
 		bound, err := bindField(schema, f.SourceIDs, f.Transform)
 		if err != nil {
-			return nil, fmt.Errorf("sort order %d: %w", order.OrderID(), err)
+			return nil, err
 		}
 		desc := f.Direction == table.SortDESC
 		s.fields = append(s.fields, bound)
@@ -47,6 +73,9 @@ type sortKeys struct {
 func (k sortKeys) at(row int) []byte { return k.data[k.offsets[row]:k.offsets[row+1]] }
 
 func (s *sorter) keys(batch arrow.RecordBatch) sortKeys {
+	if s.curve != nil {
+		return s.curve.keys(batch)
+	}
 	columns := make([]keyColumn, len(s.fields))
 	for i, f := range s.fields {
 		columns[i] = f.over(batch)
@@ -90,19 +119,15 @@ func (k sortKeys) sharedStart() int {
 
 // order returns the rows in sorted order, equal ones as they came; nil when they lie so already.
 func (k sortKeys) order() []int32 {
-	type entry struct {
-		prefix uint64 // decides nearly all comparisons without touching the key
-		row    int32
-	}
 	n := len(k.offsets) - 1
-	entries := make([]entry, n)
+	entries := make([]sortEntry, n)
 	skip := k.sharedStart()
 	sorted := true
 	for row := range n {
 		key := k.at(row)
 		var first [8]byte
 		copy(first[:], key[skip:])
-		entries[row] = entry{binary.BigEndian.Uint64(first[:]), int32(row)}
+		entries[row] = sortEntry{binary.BigEndian.Uint64(first[:]), int32(row)}
 		if row > 0 && sorted && bytes.Compare(k.at(row-1), key) > 0 {
 			sorted = false
 		}
@@ -110,23 +135,63 @@ func (k sortKeys) order() []int32 {
 	if sorted {
 		return nil
 	}
-	slices.SortFunc(entries, func(a, b entry) int {
-		if a.prefix != b.prefix {
-			if a.prefix < b.prefix {
-				return -1
-			}
-			return 1
-		}
-		if c := bytes.Compare(k.at(int(a.row)), k.at(int(b.row))); c != 0 {
-			return c
-		}
-		return int(a.row - b.row)
-	})
+	entries = byPrefix(entries)
+	k.breakTies(entries)
 	rows := make([]int32, n)
 	for i, e := range entries {
 		rows[i] = e.row
 	}
 	return rows
+}
+
+// sortEntry is a row with the beginning of its key, which decides nearly all comparisons.
+type sortEntry struct {
+	prefix uint64
+	row    int32
+}
+
+// byPrefix sorts entries by prefix, equal ones as they came: by radix, a byte at a time from the last, without those that are
+// the same in all.
+func byPrefix(entries []sortEntry) []sortEntry {
+	var differ uint64
+	for _, e := range entries {
+		differ |= e.prefix ^ entries[0].prefix
+	}
+	other := make([]sortEntry, len(entries))
+	for shift := 0; shift < 64; shift += 8 {
+		if differ>>shift&0xff == 0 {
+			continue
+		}
+		var ends [256]int
+		for _, e := range entries {
+			ends[e.prefix>>shift&0xff]++
+		}
+		at := 0
+		for i, n := range ends {
+			ends[i], at = at, at+n
+		}
+		for _, e := range entries {
+			to := &ends[e.prefix>>shift&0xff]
+			other[*to] = e
+			*to++
+		}
+		entries, other = other, entries
+	}
+	return entries
+}
+
+// breakTies sorts entries of one prefix by their whole keys.
+func (k sortKeys) breakTies(entries []sortEntry) {
+	for from := 0; from < len(entries); {
+		to := from + 1
+		for to < len(entries) && entries[to].prefix == entries[from].prefix {
+			to++
+		}
+		if to-from > 1 {
+			slices.SortStableFunc(entries[from:to], func(a, b sortEntry) int { return bytes.Compare(k.at(int(a.row)), k.at(int(b.row))) })
+		}
+		from = to
+	}
 }
 
 func concatBatches(batches []arrow.RecordBatch) (arrow.RecordBatch, error) {

@@ -30,6 +30,10 @@ type WriterOptions struct {
 	// iceberg.SchemaWithRowLineage: for rows that move from another file of a table of format version 3. Null is for rows, or
 	// changes, that are new.
 	RowLineage bool
+	// Order sorts all rows of a partition together by this order, in the place of the table's: its files' ranges do not overlap.
+	Order []table.SortField
+	// Curve lays all rows of a partition along a Z-order curve, in the place of the table's order.
+	Curve *Curve
 	// TempDir is where rows go that MemoryLimit has no room for. Default: os.TempDir().
 	TempDir string
 }
@@ -62,6 +66,11 @@ type Writer struct {
 	files    []*outFile    // all ever opened, in order
 	running  sync.WaitGroup
 	closed   bool
+	// whole: rows are sorted all together; claims: their order is the table's.
+	whole, claims bool
+	newCarrier    func() (*Carrier, error)
+	carrier       *Carrier // once there is something to carry
+	carriedBytes  int64
 	// What files took so far, to foresee the size of row groups.
 	laidRows, laidBytes atomic.Int64
 }
@@ -77,11 +86,20 @@ func NewWriter(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, o
 		return nil, fmt.Errorf("write data files: %w", err)
 	}
 	order, err := newSorter(l.schema, l.order)
+	if opts.Order != nil {
+		order, err = newSorterOf(l.schema, opts.Order)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("write data files: %w", err)
 	}
+	claims := order != nil && (opts.Order == nil || sameOrder(l.order, opts.Order)) && opts.Curve == nil
+	if opts.Curve != nil {
+		order = &sorter{curve: opts.Curve}
+	}
 	w := &Writer{layout: l, fs: fs, split: split, sort: order, prefix: opts.Prefix, tempDir: opts.TempDir, id: uuid.NewString(), slots: make(chan struct{}, l.parallelism+1), open: make(chan struct{}, maxOpenFiles)}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	w.whole, w.claims = opts.Order != nil || opts.Curve != nil, claims
+	w.newCarrier = func() (*Carrier, error) { return NewCarrier(w.ctx, meta, fs, opts) }
 	return w, nil
 }
 

@@ -71,9 +71,6 @@ func (o CompactOptions) check() error {
 	if !slices.Contains([]Strategy{"", BinPack, Sort, ZOrder}, o.Strategy) {
 		return fmt.Errorf("compact: strategy %q is not binpack, sort or zorder", o.Strategy)
 	}
-	if o.Strategy == Sort || o.Strategy == ZOrder {
-		return fmt.Errorf("compact: strategy %s is not supported yet", o.Strategy)
-	}
 	for _, s := range []struct {
 		of    string
 		value float64

@@ -136,15 +136,25 @@ func rewrite(ctx context.Context, head *table.Table, plan CompactionPlan, tasks 
 		out.inputs = append(out.inputs, CompactedInput{t.File.FilePath(), signature(t)})
 		out.read += t.File.FileSizeBytes()
 	}
-	w, err := datafile.NewWriter(ctx, head.Metadata(), out.fs, datafile.WriterOptions{
+	opts := datafile.WriterOptions{
 		TargetFileSize: plan.TargetFileBytes, RowLineage: head.Metadata().Version() >= 3, Parallelism: local.Parallelism,
 		TempDir: local.TempDir, MemoryLimit: local.MemoryLimit, Prefix: plan.prefix(),
-	})
+	}
+	switch plan.Strategy {
+	case Sort:
+		opts.Order = plan.Order
+	case ZOrder:
+		if opts.Curve, err = datafile.NewCurve(ctx, head, plan.Order, tasks); err != nil {
+			return nil, err
+		}
+	}
+	w, err := datafile.NewWriter(ctx, head.Metadata(), out.fs, opts)
 	if err != nil {
 		return nil, err
 	}
 	err = writeAll(ctx, head, w, tasks, local)
 	if err == nil {
+		out.copied = w.CarriedBytes()
 		out.out, err = w.Close()
 	}
 	if err != nil {
@@ -154,7 +164,20 @@ func rewrite(ctx context.Context, head *table.Table, plan CompactionPlan, tasks 
 }
 
 func writeAll(ctx context.Context, head *table.Table, w *datafile.Writer, tasks []table.FileScanTask, local Local) error {
-	rows, err := datafile.Scan(ctx, head, datafile.ScanOptions{Columns: columnsOf(head), Files: tasks, Parallelism: local.Parallelism})
+	var rest []table.FileScanTask
+	for _, t := range tasks {
+		taken, err := w.Carry(t)
+		if err != nil {
+			return err
+		}
+		if !taken {
+			rest = append(rest, t)
+		}
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	rows, err := datafile.Scan(ctx, head, datafile.ScanOptions{Columns: columnsOf(head), Files: rest, Parallelism: local.Parallelism})
 	if err != nil {
 		return err
 	}
