@@ -101,15 +101,14 @@ bench-maintain: ## compaction beside delta-rs and Spark (installs them); SCALE=0
 bench-maintain-smoke: ## the same at a hundredth, without Spark: fails when the systems' rows differ
 	@SCALE=0.01 RUNS=1 SYSTEMS=varve,delta-rs BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/maintain-smoke.json $(MAKE) --no-print-directory bench-maintain
 
-bench-lookup: ## lookups by key in 100M rows (1,000 files; some 8 GB of disk) beside DuckDB and PyIceberg; SCALE=0.1 for a tenth
+bench-lookup: ## lookups by key in 100M rows (1,000 files; 3 GB of disk) beside DuckDB, PyIceberg and Spark; STORE=s3 from S3; SCALE=0.1 for a tenth
 	@mkdir -p bench/out bin
 	@go build -o bin/bench-lookup ./bench/lookup
-	@PEERS_PYTHON=$$(testsuite/peers/install)/venv/bin/python $$(bench/install)/venv/bin/python bench/lookup/bench.py $${BENCH_WORK:-.varve/bench} bin/bench-lookup $${BENCH_OUT:-bench/out/lookup.json}
+	@[ "$${STORE:-local}" = local ] || export VARVE_SERVERS=$$(testsuite/servers/install); peers=$$(testsuite/peers/install); \
+	JARS=$$peers/jars $$peers/venv/bin/python bench/lookup/bench.py $${BENCH_WORK:-.varve/bench} bin/bench-lookup $${BENCH_OUT:-bench/out/lookup$${STORE:+-$$STORE}.json}
 
 bench-lookup-smoke: ## the same at a hundredth beside DuckDB alone: fails when the rows differ
-	@mkdir -p bench/out bin
-	@go build -o bin/bench-lookup ./bench/lookup
-	@SCALE=0.01 LOOKUPS=100 SECONDS=2 SYSTEMS=varve,duckdb $$(bench/install)/venv/bin/python bench/lookup/bench.py .varve/bench-smoke bin/bench-lookup bench/out/lookup-smoke.json
+	@SCALE=0.01 LOOKUPS=100 SECONDS=2 PEER_SECONDS=5 SYSTEMS=varve,duckdb BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/lookup-smoke.json $(MAKE) --no-print-directory bench-lookup
 
 bench-planning: ## planning a lookup on the metadata of 1M and 10M data files that do not exist (some 3 GB of disk)
 	@for n in 1000000 10000000; do VARVE_PLANNING_FILES=$$n go test -count=1 -timeout 60m -v -run TestPlanningReadsCandidateManifestsAlone ./tables/planning | grep files; done
