@@ -1,7 +1,7 @@
 """Lookups by key, Varve beside its peers in one run. See `make bench-lookup`.
 
 usage: bench.py WORK VARVE_BENCH_BINARY OUT.json
-environment: SCALE (1: 100M rows in 1,000 files), LOOKUPS (1000 warm; a twentieth cold and of peers), SECONDS (20, of the 500 callers),
+environment: SCALE (1: 100M rows in 1,000 files), LOOKUPS (1000 warm; a twentieth cold and of peers), SECONDS (20 of the 500 callers, none on S3),
 PEER_SECONDS (30, for each of a peer's cases), SYSTEMS (varve,duckdb,pyiceberg,spark), JARS (Iceberg's for Spark),
 STORE (local, or s3: a versitygw that is started for the run, or the one of S3_ENDPOINT and the like, see main.go), ONLY=make to make the
 table and no more.
@@ -21,11 +21,12 @@ import time
 here = os.path.dirname(os.path.abspath(__file__))
 work, varve, out = map(os.path.abspath, sys.argv[1:4])
 scale = float(os.environ.get("SCALE", "1"))
-lookups, seconds = int(os.environ.get("LOOKUPS", "1000")), os.environ.get("SECONDS", "20")
+lookups = int(os.environ.get("LOOKUPS", "1000"))
 peer_seconds = float(os.environ.get("PEER_SECONDS", "30"))
 systems = os.environ.get("SYSTEMS", "varve,duckdb,pyiceberg,spark").split(",")
 files = max(2, round(1000 * scale))
 on_s3 = os.environ.get("STORE", "local") == "s3"
+seconds = os.environ.get("SECONDS", "0" if on_s3 else "20")
 folder = f"{work}/lookup{'-s3' if on_s3 else ''}-{files}"
 results = []
 
@@ -68,9 +69,10 @@ def gateway():
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     access, secret = "varve-access", "varve-secret-of-s3"
+    log = open(f"{folder}/gateway.log", "w")
     server = subprocess.Popen([f"{os.environ['VARVE_SERVERS']}/bin/versitygw", "--region", "us-east-1", "--quiet", "--port", f"127.0.0.1:{port}",
                                "posix", "--sidecar", f"{folder}/sidecar", f"{folder}/buckets"],
-                              env={"ROOT_ACCESS_KEY": access, "ROOT_SECRET_KEY": secret}, stdout=subprocess.DEVNULL)
+                              env={"ROOT_ACCESS_KEY": access, "ROOT_SECRET_KEY": secret}, stdout=log, stderr=log)
     try:
         for _ in range(100):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):

@@ -56,7 +56,8 @@ def spark():
     session = (
         SparkSession.builder.master("local[2]").appName("varve-lookup")
         .config("spark.jars", ",".join(sorted(glob.glob(f"{sys.argv[4]}/*.jar"))))
-        .config("spark.sql.session.timeZone", "UTC").config("spark.ui.enabled", "false").config("spark.driver.memory", "4g")
+        .config("spark.sql.session.timeZone", "UTC").config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false").config("spark.driver.memory", "4g")
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
