@@ -27,7 +27,7 @@ func (t *Table) Expire(ctx context.Context, opts CommitOptions, e maintain.Expir
 	if err != nil {
 		return ExpireResult{}, fmt.Errorf("%s: %w", t.name, err)
 	}
-	opts.Checkpoint = nil
+	opts.Checkpoint, opts.upkeep = nil, true
 	result, err := t.commit(ctx, "expire snapshots of", opts, Result{}, expiry.Change)
 	if err == nil && result.Committed {
 		if sweepErr := expiry.Sweep(ctx, t.tbl); sweepErr != nil { // the snapshots are gone all the same

@@ -32,6 +32,9 @@ type CommitOptions struct {
 	Observe func(commit.Event)
 
 	catchUp bool // a merge keeps what it has done at an older head
+	// upkeep is a change that no other of its kind is beside: a table has one maintenance. What it waited for long, after a
+	// conflict, writers would have changed once more.
+	upkeep bool
 }
 
 // Result is what an operation did.
@@ -287,6 +290,9 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 	}
 	options := t.lake.cfg.Commit
 	options.CatchUp = opts.catchUp
+	if opts.upkeep {
+		options.CatchUp, options.Crowd = true, 2
+	}
 	options.Observe = observers(options.Observe, opts.Observe)
 	out, err := commit.Commit(ctx, t.lake.committer, t.tbl.Identifier(), opts.ID, whole, options)
 	if out.Table != nil {

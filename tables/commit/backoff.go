@@ -26,6 +26,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxDelay <= 0 {
 		o.MaxDelay = 5 * time.Second
 	}
+	if o.Crowd <= 0 {
+		o.Crowd = 16
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -43,8 +46,6 @@ const (
 	slowPlan = 100 * time.Millisecond
 	// maxLate bounds how often in a row a plan is found late and made anew, rather than be sent.
 	maxLate = 10
-	// crowd is how many writers of one table a wait for a conflict to pass is meant for.
-	crowd = 16
 )
 
 // errLate says that the head moved while a plan was being made.
@@ -96,7 +97,7 @@ func (p *protocol) backOff(ctx context.Context, cause error) error {
 func (p *protocol) delay(tries int, took time.Duration, cause error) time.Duration {
 	longest := p.opts.MaxDelay
 	if errors.Is(cause, ErrConflict) {
-		longest = min(longest, crowd*max(took, p.opts.BaseDelay))
+		longest = min(longest, time.Duration(p.opts.Crowd)*max(took, p.opts.BaseDelay))
 	}
 	delay := p.opts.BaseDelay << min(tries-1, 20)
 	if delay <= 0 || delay > longest {

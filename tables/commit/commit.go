@@ -47,6 +47,10 @@ type Options struct {
 	BaseDelay   time.Duration // the backoff's first; 0 means 20 ms
 	MaxDelay    time.Duration // the backoff's greatest; 0 means 5 s
 
+	// Crowd is how many writers of one table a wait for a conflict to pass is meant for, who all do what this one does; 0 means
+	// 16.
+	Crowd int
+
 	// CatchUp is for planners who keep what they have done, and plan the rest: see late.
 	CatchUp bool
 
