@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
 )
 
 // buffer takes rows over into a partition, and writes its row groups that are full.
@@ -73,6 +74,16 @@ func (w *Writer) foresee(rows, bytes int64) int64 {
 		return int64(float64(w.laidBytes.Load()) / float64(laid) * float64(rows))
 	}
 	return bytes / 3
+}
+
+// foreseeLike lets what rows took in another file stand for a first row group. It weighs little beside what is seen later.
+func (w *Writer) foreseeLike(f iceberg.DataFile) {
+	if f == nil || f.Count() == 0 {
+		return
+	}
+	rows := max(f.Count()/8, 1)
+	w.laidRows.Store(rows)
+	w.laidBytes.Store(f.FileSizeBytes() * rows / f.Count())
 }
 
 // rowsAGroup is the number of rows for the next row group of a partition: fewer than usual where rows are wide or files small.

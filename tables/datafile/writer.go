@@ -36,6 +36,8 @@ type WriterOptions struct {
 	Curve *Curve
 	// TempDir is where rows go that MemoryLimit has no room for. Default: os.TempDir().
 	TempDir string
+	// Like is a data file of such rows, if there is one: by it the size of what is written is foreseen until there is some.
+	Like iceberg.DataFile
 }
 
 // Writer writes batches as Parquet data files in the table's current layout.
@@ -99,6 +101,7 @@ func NewWriter(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, o
 	w := &Writer{layout: l, fs: fs, split: split, sort: order, prefix: opts.Prefix, tempDir: opts.TempDir, id: uuid.NewString(), slots: make(chan struct{}, l.parallelism+1), open: make(chan struct{}, maxOpenFiles)}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	w.whole, w.claims = opts.Order != nil || opts.Curve != nil, claims
+	w.foreseeLike(opts.Like)
 	w.newCarrier = func() (*Carrier, error) { return NewCarrier(w.ctx, meta, fs, opts) }
 	return w, nil
 }

@@ -126,8 +126,12 @@ func (o CompactOptions) groups(meta table.Metadata, s *slice) []*group {
 	if clustered {
 		limit = max(limit, maxClusteredBytes)
 	}
+	packed := pack(chosen, limit, o)
+	if !all {
+		packed = together(packed, limit, o)
+	}
 	var out []*group
-	for _, g := range pack(chosen, limit, o) {
+	for _, g := range packed {
 		if g.must = g.must || all; g.must || len(g.tasks) >= o.MinInputFiles {
 			if all {
 				g.depth = depth
@@ -150,24 +154,6 @@ func (o CompactOptions) unclustered(tasks []table.FileScanTask) bool {
 		}
 	}
 	return other*8 >= all
-}
-
-// pack is bin-packing by first fit, the largest file first.
-func pack(tasks []table.FileScanTask, limit int64, o CompactOptions) []*group {
-	slices.SortFunc(tasks, func(a, b table.FileScanTask) int {
-		return cmp.Or(cmp.Compare(b.File.FileSizeBytes(), a.File.FileSizeBytes()), cmp.Compare(a.File.FilePath(), b.File.FilePath()))
-	})
-	var groups []*group
-	for _, t := range tasks {
-		size := t.File.FileSizeBytes()
-		i := slices.IndexFunc(groups, func(g *group) bool { return g.bytes+size <= limit })
-		if i < 0 {
-			i, groups = len(groups), append(groups, &group{})
-		}
-		g := groups[i]
-		g.tasks, g.bytes, g.must = append(g.tasks, t), g.bytes+size, g.must || o.worn(t)
-	}
-	return groups
 }
 
 // explain says in words why a group is rewritten.

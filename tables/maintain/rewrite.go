@@ -1,6 +1,7 @@
 package maintain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,7 +139,7 @@ func rewrite(ctx context.Context, head *table.Table, plan CompactionPlan, tasks 
 	}
 	opts := datafile.WriterOptions{
 		TargetFileSize: plan.TargetFileBytes, RowLineage: head.Metadata().Version() >= 3, Parallelism: local.Parallelism,
-		TempDir: local.TempDir, MemoryLimit: local.MemoryLimit, Prefix: plan.prefix(),
+		TempDir: local.TempDir, MemoryLimit: local.MemoryLimit, Prefix: plan.prefix(), Like: longest(tasks),
 	}
 	switch plan.Strategy {
 	case Sort:
@@ -152,7 +153,7 @@ func rewrite(ctx context.Context, head *table.Table, plan CompactionPlan, tasks 
 	if err != nil {
 		return nil, err
 	}
-	err = writeAll(ctx, head, w, tasks, local)
+	err = writeAll(ctx, head, w, tasks, local, !(len(tasks) > 1 && coarse(tasks, plan.TargetFileBytes)))
 	if err == nil {
 		out.copied = w.CarriedBytes()
 		out.out, err = w.Close()
@@ -163,10 +164,14 @@ func rewrite(ctx context.Context, head *table.Table, plan CompactionPlan, tasks 
 	return out, nil
 }
 
-func writeAll(ctx context.Context, head *table.Table, w *datafile.Writer, tasks []table.FileScanTask, local Local) error {
+func writeAll(ctx context.Context, head *table.Table, w *datafile.Writer, tasks []table.FileScanTask, local Local, carry bool) error {
 	var rest []table.FileScanTask
 	for _, t := range tasks {
-		taken, err := w.Carry(t)
+		taken := false
+		var err error
+		if carry {
+			taken, err = w.Carry(t)
+		}
 		if err != nil {
 			return err
 		}
@@ -188,6 +193,22 @@ func writeAll(ctx context.Context, head *table.Table, w *datafile.Writer, tasks 
 		}
 	}
 	return rows.Err()
+}
+
+// longest is the file with the most rows. Short ones are little but footers.
+func longest(tasks []table.FileScanTask) iceberg.DataFile {
+	return slices.MaxFunc(tasks, func(a, b table.FileScanTask) int { return cmp.Compare(a.File.Count(), b.File.Count()) }).File
+}
+
+// coarse says that files make more than one, and that row groups of theirs are so large that carrying them whole could make as
+// many files again: a target is then met by rows only.
+func coarse(tasks []table.FileScanTask, target int64) bool {
+	bytes, largest := int64(0), int64(0)
+	for _, t := range tasks {
+		size := t.File.FileSizeBytes()
+		bytes, largest = bytes+size, max(largest, size/int64(max(len(t.File.SplitOffsets()), 1)))
+	}
+	return bytes > target && largest > target/8
 }
 
 // columnsOf are all columns, with row lineage where the format has it.
