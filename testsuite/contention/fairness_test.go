@@ -62,7 +62,7 @@ func crowd(t *testing.T, p place, w work, strategy merge.Strategy) (*race, done)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	lake := prepare(t, p, w.Initial)
+	lake := prepare(t, p, w)
 	last := len(w.Writers) - 1
 	var all []*racer
 	for i, changes := range w.Writers {

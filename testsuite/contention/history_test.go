@@ -1,14 +1,6 @@
 package contention
 
-import (
-	"bytes"
-	"compress/gzip"
-	"encoding/json"
-	"fmt"
-	"io"
-	"os"
-	"strings"
-)
+import "fmt"
 
 // idKey is the entry of a snapshot's summary that says which change it is, in every system.
 const idKey = "contention.id"
@@ -32,25 +24,9 @@ type snapshotJSON struct {
 }
 
 func historyOf(location string) (*history, error) {
-	content, err := os.ReadFile(strings.TrimPrefix(strings.TrimPrefix(location, "file://"), "file:"))
+	meta, err := readMetadata(location)
 	if err != nil {
 		return nil, err
-	}
-	if bytes.HasPrefix(content, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(bytes.NewReader(content))
-		if err != nil {
-			return nil, err
-		}
-		if content, err = io.ReadAll(z); err != nil {
-			return nil, err
-		}
-	}
-	var meta struct {
-		Current   int64          `json:"current-snapshot-id"`
-		Snapshots []snapshotJSON `json:"snapshots"`
-	}
-	if err := json.Unmarshal(content, &meta); err != nil {
-		return nil, fmt.Errorf("%s: %w", location, err)
 	}
 	return lineage(meta.Current, meta.Snapshots)
 }

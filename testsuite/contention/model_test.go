@@ -8,10 +8,10 @@ import (
 // model is what the table's rows must be: changes carried out one after another, by nothing but Go's maps.
 type model map[int64][]row
 
-func newModel(initial int64) model {
+func newModel(w work) model {
 	m := model{}
-	for k := range initial {
-		m[k] = []row{{K: k}}
+	for k := range w.Initial {
+		m[k] = []row{{K: k, V: w.initialValue(k)}}
 	}
 	return m
 }
@@ -46,7 +46,7 @@ func (m model) texts() []string {
 
 // replay gives the rows to which the commits come in this order.
 func replay(w work, order []string) ([]string, error) {
-	m, all := newModel(w.Initial), w.all()
+	m, all := newModel(w), w.all()
 	for _, id := range order {
 		c, ok := all[id]
 		if !ok {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	iceberg "github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/tables"
@@ -92,25 +94,42 @@ func (r *racer) report(t *testing.T) []done {
 }
 
 // prepare makes the table with its first rows.
-func prepare(t *testing.T, p place, initial int64) *tables.Lake {
+func prepare(t *testing.T, p place, w work) *tables.Lake {
 	t.Helper()
 	ctx := t.Context()
 	lake, err := p.open(ctx)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, lake.Close()) })
-	tbl, _, err := lake.Ensure(ctx, tables.Definition{Name: table, Schema: columns, PartitionBy: []string{"p"}})
+	def := tables.Definition{Name: table, Schema: columns, PartitionBy: []string{"p"}}
+	if w.Files > 0 {
+		def.PartitionBy = nil
+		def.Properties = map[string]string{
+			iceberg.WriteTargetFileSizeBytesKey: fmt.Sprint(w.Target), iceberg.ParquetRowGroupLimitKey: fmt.Sprint(w.Initial / w.Files),
+		}
+	}
+	tbl, _, err := lake.Ensure(ctx, def)
 	require.NoError(t, err)
-	rows := make(source, initial)
-	for k := range initial {
-		rows[k] = rowOf(k, 0)
+	var staged []*tables.Staged
+	step := w.Initial / max(w.Files, 1)
+	for k := int64(0); k < w.Initial; k += step {
+		staged = append(staged, stageInitial(t, tbl, w, k, k+step))
+	}
+	_, err = tbl.Append(ctx, tables.CommitOptions{ID: commit.ID{Writer: "initial", Token: "initial"}, Summary: map[string]string{idKey: "initial"}}, staged...)
+	require.NoError(t, err)
+	return lake
+}
+
+func stageInitial(t *testing.T, tbl *tables.Table, w work, from, to int64) *tables.Staged {
+	t.Helper()
+	var rows source
+	for k := from; k < to; k++ {
+		rows = append(rows, rowOf(k, w.initialValue(k)))
 	}
 	in, err := rows.appended()
 	require.NoError(t, err)
-	staged, err := tbl.Stage(ctx, in, tables.StageOptions{})
+	staged, err := tbl.Stage(t.Context(), in, tables.StageOptions{TargetFileSize: 1 << 30}) // one file
 	require.NoError(t, err)
-	_, err = tbl.Append(ctx, tables.CommitOptions{ID: commit.ID{Writer: "initial", Token: "initial"}, Summary: map[string]string{idKey: "initial"}}, staged)
-	require.NoError(t, err)
-	return lake
+	return staged
 }
 
 // race is what became of a work.
@@ -119,6 +138,7 @@ type race struct {
 	reports   [][]done // by writer
 	compactor []done
 	wall      time.Duration // from the gate's opening to the last writer's end
+	versions  *versions     // of the table's metadata
 	history   *history
 	rows      []string
 }
@@ -136,7 +156,7 @@ func run(t *testing.T, p place, w work, compaction bool, strategy func(int) merg
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	lake := prepare(t, p, w.Initial)
+	lake := prepare(t, p, w)
 	var all []*racer
 	for i, changes := range w.Writers {
 		all = append(all, start(t, ctx, job{Place: p, Name: writerName(i), Strategy: strategy(i), Changes: changes}))
@@ -146,30 +166,36 @@ func run(t *testing.T, p place, w work, compaction bool, strategy func(int) merg
 		compactor = start(t, ctx, job{Place: p, Name: "compaction", Compact: true})
 		compactor.ready(t)
 	}
-	for _, r := range all {
-		r.ready(t)
-	}
-	began := now()
-	for _, r := range all {
-		r.open(t)
-	}
-	if compactor != nil {
-		compactor.open(t)
-	}
 	out := &race{work: w}
-	for _, r := range all {
-		report := r.report(t)
-		out.reports = append(out.reports, report)
-		for _, d := range report {
-			out.wall = max(out.wall, time.Duration(d.Ended-began))
-		}
-	}
-	if compactor != nil {
-		compactor.stop()
-		out.compactor = compactor.report(t)
-	}
+	out.begin(t, all, compactor)
 	out.look(t, lake)
 	return out
+}
+
+// begin opens the gate for the writers, and for who looks after the table beside them, and waits for their ends.
+func (r *race) begin(t *testing.T, all []*racer, keeper *racer) {
+	t.Helper()
+	for _, w := range all {
+		w.ready(t)
+	}
+	began := now()
+	for _, w := range all {
+		w.open(t)
+	}
+	if keeper != nil {
+		keeper.open(t)
+	}
+	for _, w := range all {
+		report := w.report(t)
+		r.reports = append(r.reports, report)
+		for _, d := range report {
+			r.wall = max(r.wall, time.Duration(d.Ended-began))
+		}
+	}
+	if keeper != nil {
+		keeper.stop()
+		r.compactor = keeper.report(t)
+	}
 }
 
 func writerName(i int) string { return "writer-" + string('a'+rune(i)) }
@@ -179,7 +205,9 @@ func (r *race) look(t *testing.T, lake *tables.Lake) {
 	t.Helper()
 	tbl, err := lake.Table(t.Context(), table)
 	require.NoError(t, err)
-	r.history, err = historyOf(tbl.Iceberg().MetadataLocation())
+	r.versions, err = versionsOf(tbl.Iceberg().MetadataLocation())
+	require.NoError(t, err)
+	r.history, err = r.versions.history()
 	require.NoError(t, err)
 	r.rows, err = texts(t.Context(), tbl)
 	require.NoError(t, err)

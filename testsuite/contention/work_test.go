@@ -139,8 +139,21 @@ func (s *script) deleted() []changed {
 
 // work is what the writers do, each in the order given.
 type work struct {
-	Initial int64      `json:"initial"` // the table begins with the keys below it, v = n = 0
+	Initial int64      `json:"initial"` // the table begins with the keys below it, n = 0, and v = 0 or initialValue
 	Writers [][]change `json:"writers"`
+	// Files, if not 0, lays the first rows into so many files of an unpartitioned table, each of some Target bytes, which are
+	// the table's target too.
+	Files, Target int64 `json:"-"`
+}
+
+// initialValue is what a key begins with, of a work in files: values that do not compress to nothing.
+func (w work) initialValue(key int64) int64 {
+	if w.Files == 0 {
+		return 0
+	}
+	x := uint64(key+1) * 0x9e3779b97f4a7c15
+	x = (x ^ x>>29) * 0xbf58476d1ce4e5b9
+	return int64(x>>32) % modulus
 }
 
 // disjointWork keeps every writer to a partition of its own; the other kind lets them all change the same few keys.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -59,9 +60,13 @@ type job struct {
 	Changes  []change
 	// Restless goes on until told to stop, or until nothing is left to do; others do all.
 	Restless bool
+	// Rest, if not 0, is how long a writer rests on average after each commit.
+	Rest time.Duration
 	// Compact, instead of changes, compacts until told to stop, and once more.
 	Compact bool
-	Out     string // where the report goes
+	// Maintain, instead of changes, is all of a maintenance until told to stop, and once more.
+	Maintain *upkeep
+	Out      string // where the report goes
 }
 
 // done is one commit of a report. Times are of the machine's clock that never goes back, so that processes can be
@@ -79,6 +84,11 @@ type done struct {
 	Groups    int `json:"groups,omitempty"`
 	Redone    int `json:"redone,omitempty"`
 	Compacted int `json:"compacted,omitempty"` // groups
+
+	// Heads are the metadata files that the commit was tried on, the last the one that it came on top of.
+	Heads []string `json:"heads,omitempty"`
+	// Shape is how a maintenance found the table, and left it.
+	Shape *shapes `json:"shape,omitempty"`
 }
 
 func (d done) took() time.Duration { return time.Duration(d.Ended - d.Began) }
@@ -98,6 +108,7 @@ type worker struct {
 	input   *bufio.Reader
 	stopped chan struct{}
 	report  []done
+	heads   []string // of the commit under way
 }
 
 func runJob(ctx context.Context, path string) error {
@@ -117,13 +128,16 @@ func runJob(ctx context.Context, path string) error {
 	if w.tbl, err = lake.Table(ctx, table); err != nil {
 		return err
 	}
-	if w.Compact || w.Restless {
-		w.await(ctx, nil)
+	if w.Compact || w.Restless || w.Maintain != nil {
+		_ = w.await(ctx, w.tbl.Iceberg())
 		go func() { _, _ = io.Copy(io.Discard, w.input); close(w.stopped) }()
 	}
-	if w.Compact {
+	switch {
+	case w.Compact:
 		err = w.compact(ctx)
-	} else {
+	case w.Maintain != nil:
+		err = w.maintain(ctx)
+	default:
 		err = w.write(ctx)
 	}
 	report, jsonErr := json.Marshal(w.report)
@@ -132,7 +146,8 @@ func runJob(ctx context.Context, path string) error {
 
 // await says that this process is ready and waits until all are. A writer does so when it has loaded the head that its
 // first commit is tried on, so that all first commits but one meet a conflict, however fast or slow the machine is.
-func (w *worker) await(context.Context, *iceberg.Table) error {
+func (w *worker) await(_ context.Context, head *iceberg.Table) error {
+	w.heads = append(w.heads, head.MetadataLocation())
 	w.gate.Do(func() {
 		fmt.Println("ready")
 		_, _ = w.input.ReadString('\n')
@@ -156,10 +171,12 @@ func (w *worker) write(ctx context.Context) error {
 			return nil
 		}
 		before := now()
+		w.heads = nil
 		result, err := w.commit(ctx, c)
 		d := done{
 			ID: c.ID, Kind: c.Kind, Began: max(before, w.opened), Ended: now(), Nobody: err == nil && !result.Committed,
 			Attempts: result.Attempts, Tries: max(result.Attempts, result.Conflicts+1), Groups: result.GroupsWritten, Redone: result.GroupsRedone,
+			Heads: w.heads,
 		}
 		if err != nil {
 			d.Error = err.Error()
@@ -168,6 +185,7 @@ func (w *worker) write(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", w.Name, c.ID, err)
 		}
+		time.Sleep(time.Duration(2 * rand.Float64() * float64(w.Rest)))
 	}
 	return nil
 }
