@@ -45,8 +45,7 @@ func runQuery(ctx context.Context, g *global, out io.Writer, query, format strin
 		return err
 	}
 	defer func() { err = errors.Join(err, lake.Close()) }()
-	engine, err := sql.Open(sql.Options{MemoryLimit: env.Limits.Memory, Threads: env.Limits.Parallelism, TempDir: env.Lake.TempDir,
-		Folders: lakesql.Folders(lake)})
+	engine, err := sql.Open(sql.Options{MemoryLimit: env.Limits.Memory, Threads: env.Limits.Parallelism, TempDir: env.Lake.TempDir})
 	if err != nil {
 		return err
 	}

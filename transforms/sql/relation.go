@@ -26,8 +26,7 @@ type relation struct {
 	id      int64 // in the process
 	table   string
 	version Version
-	within  string // the namespace
-	view    string // its name within the namespace
+	view    string // its name within the table's namespace
 	schema  *arrow.Schema
 	rows    int64 // how many it has, -1 if unknown
 
@@ -131,12 +130,6 @@ func (r *relation) selectList() string {
 		list[c] = r.columnName(c) + " AS " + quoteName(field.Name)
 	}
 	return strings.Join(list, ", ")
-}
-
-// makeView makes the view by which the statement reads the relation as a stream.
-func (r *relation) makeView() error {
-	return r.session.conn.exec(fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s AS SELECT %s FROM %s(%d)",
-		quoteName(r.within), quoteName(r.view), r.selectList(), scanFunction, r.id))
 }
 
 // close forgets the relation. No statement may be using it.
