@@ -81,7 +81,7 @@ func (a *Activities) policy(table, pipeline string) (string, *plan.Maintenance, 
 			declared = p.Name.Value
 			m := compile.Maintenance(t)
 			if m != nil && refused {
-				m.Retain = nil
+				m = m.OfQuarantine()
 			}
 			if m != nil {
 				return p.Name.Value, m, nil

@@ -21,8 +21,14 @@ type compaction struct {
 }
 
 func compactOptions(policy plan.Compact) maintain.CompactOptions {
+	share := 0.0
+	if policy.MinFileSize > 0 {
+		share = min(1, float64(policy.MinFileSize)/float64(policy.TargetFileSize))
+	}
 	return maintain.CompactOptions{
-		TargetFileBytes: policy.TargetFileSize, MinInputFiles: policy.MinInputFiles,
+		Strategy: maintain.Strategy(policy.Strategy), Columns: policy.Columns,
+		TargetFileBytes: policy.TargetFileSize, SmallShare: share, MinInputFiles: policy.MinInputFiles,
+		MaxDeleted: policy.DeleteRatio, MaxDeleteFiles: policy.DeleteFiles, MaxDepth: policy.MaxDepth,
 		Budget: maintain.Budget{Bytes: policy.MaxBytes, Time: time.Duration(policy.MaxTime) * time.Second},
 	}
 }
@@ -40,7 +46,7 @@ func (a *Activities) planCompaction(ctx context.Context, p *pulse, in wire.PlanC
 		return out, err
 	}
 	if out.Groups = len(found.Groups); out.Groups == 0 {
-		out.Why = "every file is near its size, or alone in its partition"
+		out.Why = nothingToJoin(in.Policy)
 		return out, nil
 	}
 	for _, g := range found.Groups {
@@ -62,6 +68,14 @@ func (a *Activities) planCompaction(ctx context.Context, p *pulse, in wire.PlanC
 	}
 	fault.Point(fault.CompactPlanned)
 	return out, nil
+}
+
+func nothingToJoin(policy plan.Compact) string {
+	why := "every file is near its size, or alone in its partition"
+	if policy.Layout() != "" {
+		why += ", and none is badly clustered"
+	}
+	return why
 }
 
 // reasonOf is why the groups of a plan are rewritten: the reason of the first, which is the worst.
@@ -173,7 +187,7 @@ func previewCompaction(ctx context.Context, table *tables.Table, policy plan.Com
 	if err != nil {
 		return wire.UpkeepStep{}, err
 	}
-	step := wire.UpkeepStep{What: "nothing to join", Why: "every file is near its size, or alone in its partition", Groups: len(found.Groups), Left: found.LeftGroups}
+	step := wire.UpkeepStep{What: "nothing to join", Why: nothingToJoin(policy), Groups: len(found.Groups), Left: found.LeftGroups}
 	if step.Done = step.Groups > 0; !step.Done {
 		return step, nil
 	}
@@ -183,7 +197,7 @@ func previewCompaction(ctx context.Context, table *tables.Table, policy plan.Com
 		partitions[g.Partition] = true
 	}
 	step.Why = reasonOf(found)
-	step.What = fmt.Sprintf("join %d files of %d partitions, in %d groups", step.Files, len(partitions), step.Groups)
+	step.What = fmt.Sprintf("join %d files of %d partitions, in %d groups%s", step.Files, len(partitions), step.Groups, policy.Layout())
 	return step, nil
 }
 

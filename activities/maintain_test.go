@@ -137,6 +137,43 @@ func TestMaintenanceKeepsTheRows(t *testing.T) {
 	require.Equal(t, wire.StateUnchanged, l.runPipeline("kept")["bronze.events"].State, "and its checkpoint is as it was")
 }
 
+// A policy's strategy and thresholds reach the compaction, and what it says in words is what it does.
+func TestMaintenanceClusters(t *testing.T) {
+	for _, c := range []struct{ strategy, words string }{
+		{"strategy: sort, columns: [v desc, id]", ", sorted by v desc, id"},
+		{"strategy: zorder, columns: [id, v]", ", along a Z-order of id, v"},
+	} {
+		t.Run(c.strategy[10:14], func(t *testing.T) {
+			l := kept(t, "maintenance: {compact: {min_input_files: 2, "+c.strategy+"}}", 3)
+			before := l.rows("bronze.events", "id", "day", "v")
+			preview, err := l.maintain(0, workflows.MaintainInput{Table: "bronze.events", Preview: true})
+			require.NoError(t, err)
+			require.Equal(t, "join 6 files of 2 partitions, in 2 groups"+c.words, steps(preview)["compact"].What)
+			r, err := l.maintain(0, workflows.MaintainInput{Table: "bronze.events"})
+			require.NoError(t, err)
+			require.Equal(t, "joined 6 files into 2"+c.words, steps(r)["compact"].What)
+			require.Equal(t, before, l.rows("bronze.events", "id", "day", "v"))
+			r, err = l.maintain(0, workflows.MaintainInput{Table: "bronze.events"})
+			require.NoError(t, err)
+			require.Equal(t, "bronze.events: nothing to do", r.Summary())
+			require.Contains(t, steps(r)["compact"].Why, "none is badly clustered")
+		})
+	}
+	l := kept(t, "maintenance: {compact: {min_input_files: 2, min_file_size: 1B}}", 3)
+	r, err := l.maintain(0, workflows.MaintainInput{Table: "bronze.events"})
+	require.NoError(t, err)
+	require.False(t, steps(r)["compact"].Done, "no file is small")
+}
+
+// The table of refused rows lacks the columns that its table is sorted by.
+func TestTheQuarantineIsNotClustered(t *testing.T) {
+	l := kept(t, `expect: [{name: small, that: v < 2, otherwise: quarantine}]
+    maintenance: {compact: {min_input_files: 2, strategy: zorder, columns: [id, v]}}`, 3)
+	r, err := l.maintain(0, workflows.MaintainInput{Table: "bronze.events__quarantine"})
+	require.NoError(t, err)
+	require.Equal(t, "joined 3 files into 1", steps(r)["compact"].What)
+}
+
 // Each activity may be run twice, as when its worker was killed before it could say that it was done.
 func TestMaintenanceTwice(t *testing.T) {
 	l := kept(t, keptPolicy, 3)

@@ -1,5 +1,7 @@
 package plan
 
+import "strings"
+
 // Maintenance is what a table's policy asks for; a part that is nil is not done. Times are in seconds, sizes in bytes.
 type Maintenance struct {
 	Every         int64    `json:"every,omitempty"` // between two runs of its schedule
@@ -9,13 +11,45 @@ type Maintenance struct {
 	Retain        *Retain  `json:"retain,omitempty"`
 }
 
-// Compact says when files are joined.
+// Compact says when files are joined, and how.
 type Compact struct {
-	TargetFileSize int64 `json:"target_file_size"`
-	MinInputFiles  int   `json:"min_input_files"`
-	AfterFiles     int   `json:"after_files"`
-	MaxBytes       int64 `json:"max_bytes,omitempty"`
-	MaxTime        int64 `json:"max_time,omitempty"`
+	Strategy       string   `json:"strategy,omitempty"` // binpack if empty | sort | zorder
+	Columns        []string `json:"columns,omitempty"`  // to sort by, or of the Z-order; none is the table's sort order
+	TargetFileSize int64    `json:"target_file_size"`
+	MinFileSize    int64    `json:"min_file_size,omitempty"`
+	MinInputFiles  int      `json:"min_input_files"`
+	DeleteRatio    float64  `json:"delete_ratio,omitempty"`
+	DeleteFiles    int      `json:"delete_files,omitempty"`
+	MaxDepth       float64  `json:"max_depth,omitempty"`
+	AfterFiles     int      `json:"after_files"`
+	MaxBytes       int64    `json:"max_bytes,omitempty"`
+	MaxTime        int64    `json:"max_time,omitempty"`
+}
+
+// Layout says in words how a compaction lays rows, after "files joined"; it is empty where they lie as they come.
+func (c Compact) Layout() string {
+	columns := strings.Join(c.Columns, ", ")
+	switch {
+	case c.Strategy == "zorder":
+		return ", along a Z-order of " + columns
+	case c.Strategy == "sort" && columns == "":
+		return ", sorted by the table's order"
+	case c.Strategy == "sort":
+		return ", sorted by " + columns
+	}
+	return ""
+}
+
+// OfQuarantine is the policy of the table of rows that a table refused. It is the table's, without what goes by columns that
+// only the table has.
+func (m Maintenance) OfQuarantine() *Maintenance {
+	m.Retain = nil
+	if m.Compact != nil {
+		c := *m.Compact
+		c.Strategy, c.Columns, c.MaxDepth = "", nil, 0
+		m.Compact = &c
+	}
+	return &m
 }
 
 // Expire says which snapshots are forgotten.

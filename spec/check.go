@@ -74,6 +74,9 @@ func checkTable(d *decoder, m keys, t *Table) {
 		t.Strict = false
 	}
 	settleWrite(d, m, t)
+	if t.Maintenance != nil {
+		checkClustering(d, m, t)
+	}
 	refuseTwice(d, "partition field", t.PartitionBy)
 	refuseTwice(d, "sort term", t.SortBy)
 	refuseTwice(d, "column", t.Identifier)
@@ -82,6 +85,15 @@ func checkTable(d *decoder, m keys, t *Table) {
 		names[i] = e.Name
 	}
 	refuseTwice(d, "expectation", names)
+}
+
+// checkClustering checks that there is something to sort by.
+func checkClustering(d *decoder, m keys, t *Table) {
+	c := t.Maintenance.Compact
+	if c == nil || !c.ownOrder || len(t.SortBy) > 0 || m.has("sort_by") {
+		return
+	}
+	d.fail(c.Pos, "strategy sort needs columns: the table has no sort_by")
 }
 
 // settleSchemaMode gives the table and its source each the other's mode where only one is given.

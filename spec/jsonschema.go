@@ -80,7 +80,7 @@ func (g schemaMaker) of(k *kind) map[string]any {
 // needsReference tells the schemas that would refuse a text with a reference.
 func needsReference(s map[string]any) bool {
 	_, pattern := s["pattern"]
-	return pattern || s["type"] == "integer" || s["type"] == "boolean"
+	return pattern || s["type"] == "integer" || s["type"] == "number" || s["type"] == "boolean"
 }
 
 func orReference(s map[string]any) map[string]any {
@@ -199,6 +199,9 @@ func plainValue(text string) any {
 	case tagInt:
 		n, _ := strconv.Atoi(text)
 		return n
+	case tagFloat:
+		v, _ := strconv.ParseFloat(text, 64)
+		return v
 	}
 	return text
 }

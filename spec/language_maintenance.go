@@ -14,13 +14,56 @@ var maintenanceLanguage = define("maintenance",
 	rule(atLeastOne, "compact", "expire_snapshots", "remove_orphans")
 
 var compactLanguage = define("compact", "When and how files are joined. A compaction yields to writers: what one of them touched meanwhile is left for the next.",
+	field("strategy", compactStrategies, func(c *Compact) *string { return &c.Strategy }, "How rows are laid into files, within each partition.", initial("binpack")),
+	field("columns", nonEmpty(terms("a list of sort terms", aSort)), func(c *Compact) *[]Text { return &c.Columns },
+		"What `sort` sorts by: columns or transforms of them, then `asc` or `desc`, then `nulls first` or `nulls last`; or the two or more of a `zorder`, which have no direction, the one that most queries filter by first.",
+		auto("`sort_by` of the table, for `sort`"), example("[user_id, days(ts) desc]")),
 	field("target_file_size", aSize, func(c *Compact) *int64 { return &c.TargetFileSize }, "The size aimed at.", initial("512MB")),
+	field("min_file_size", aSize, func(c *Compact) *int64 { return &c.MinFileSize }, "Files below this are small.", auto("three quarters of `target_file_size`"), example("256MB")),
 	field("min_input_files", anInteger(2, 1_000_000), func(c *Compact) *int { return &c.MinInputFiles }, "Fewer files of a partition than these are left alone.", initial("5")),
+	field("delete_ratio", aShare, func(c *Compact) *float64 { return &c.DeleteRatio }, "The share of a file's rows whose deletion makes the file worth a rewrite alone.", initial("0.3")),
+	field("delete_files", anInteger(1, 1_000_000), func(c *Compact) *int { return &c.DeleteFiles }, "The number of delete files of a data file that makes it worth a rewrite alone.", initial("5")),
+	field("max_depth", aNumber(1), func(c *Compact) *float64 { return &c.MaxDepth },
+		"The clustering depth above which `sort` and `zorder` write a whole partition anew, if an eighth of its bytes came since it was last clustered. The depth is in how many files, on average over the files, a value of the columns may lie: 1 where their ranges are apart.",
+		auto("4")),
 	field("after_files", anInteger(1, 1_000_000), func(c *Compact) *int { return &c.AfterFiles },
 		"When a commit of the pipeline has brought the files that were added since the last compaction to so many, maintenance begins at once.", initial("100")),
 	field("max_bytes", aSize, func(c *Compact) *int64 { return &c.MaxBytes }, "How much of the table one run rewrites at most, the worst partitions first.", auto("no bound"), example("100GB")),
 	field("max_time", aDuration(aMinute), func(c *Compact) *time.Duration { return &c.MaxTime }, "How long after its beginning one run begins to rewrite more.", auto("no bound"), example("30m")),
+).at(func(c *Compact) *Pos { return &c.Pos }).
+	checked(checkCompact)
+
+var compactStrategies = enum(
+	value{name: "binpack", doc: "small files are joined, row groups as bytes where nothing has to be decoded; each file is sorted if the table has `sort_by`"},
+	value{name: "sort", doc: "rows are sorted by `columns` over all files of a partition, so that the ranges of the files do not overlap"},
+	value{name: "zorder", doc: "rows are laid along a Z-order curve through `columns`, so that the files' ranges are narrow in each of them"},
 )
+
+// checkCompact finds what does not go together. What `sort` sorts by where it does not say is for checkClustering.
+func checkCompact(d *decoder, m keys, c *Compact) {
+	c.ownOrder = c.Strategy == "sort" && !m.has("columns")
+	clustered := c.Strategy == "sort" || c.Strategy == "zorder"
+	for _, name := range []string{"columns", "max_depth"} {
+		if m.has(name) && !clustered && c.Strategy != "" {
+			d.fail(m.keyPos(d, name), `%q goes only with strategy sort or zorder`, name)
+		}
+	}
+	refuseTwice(d, "column", c.Columns)
+	if c.MinFileSize > c.TargetFileSize && c.TargetFileSize > 0 {
+		d.fail(m.pos(d, "min_file_size"), "min_file_size is above target_file_size: no file would ever be large enough")
+	}
+	if c.Strategy != "zorder" {
+		return
+	}
+	if len(c.Columns) < 2 && !(m.has("columns") && len(c.Columns) == 0) { // an empty list is reported already
+		d.fail(m.pos(d, "columns"), "strategy zorder needs two columns or more: by one, use sort")
+	}
+	for _, column := range c.Columns {
+		if term, order := cutOrder(column.Value); order != "" {
+			d.fail(column.At(len(term)+1), "a Z-order has no direction: expected %s alone, found %q", shorten(term), order)
+		}
+	}
+}
 
 var expireLanguage = define("expire_snapshots", "Which snapshots are forgotten.",
 	field("older_than", aDuration(aMinute), func(e *Expire) *time.Duration { return &e.OlderThan },

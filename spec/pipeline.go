@@ -223,11 +223,20 @@ type Maintenance struct {
 }
 
 type Compact struct {
-	TargetFileSize int64 // bytes
+	Strategy       string // binpack | sort | zorder
+	Columns        []Text // "term [desc] [nulls first|nulls last]"
+	TargetFileSize int64  // bytes
+	MinFileSize    int64  // bytes; 0 is three quarters of TargetFileSize
 	MinInputFiles  int
+	DeleteRatio    float64 // above 0, up to 1
+	DeleteFiles    int
+	MaxDepth       float64 // 0 is not said
 	AfterFiles     int
 	MaxBytes       int64         // 0 is no bound
 	MaxTime        time.Duration // 0 is no bound
+	Pos            Pos
+
+	ownOrder bool // it sorts by the table's sort_by
 }
 
 type Expire struct {

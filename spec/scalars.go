@@ -96,6 +96,25 @@ func anInteger(low, high int) shape[int] {
 	})
 }
 
+// aNumber reads a number of at least low.
+func aNumber(low float64) shape[float64] {
+	return numberLike(fmt.Sprintf("a number of at least %g", low), map[string]any{"type": "number", "minimum": low}, func(v float64) bool { return v >= low })
+}
+
+// aShare reads a number above zero and up to one.
+var aShare = numberLike("a number above 0, up to 1", map[string]any{"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+	func(v float64) bool { return v > 0 && v <= 1 })
+
+func numberLike(label string, schema map[string]any, within func(v float64) bool) shape[float64] {
+	return scalar(&kind{label: label, scalar: schema}, []tag{tagInt, tagFloat}, func(t Text) (float64, *problem) {
+		v, err := strconv.ParseFloat(t.Value, 64)
+		if err != nil || math.IsInf(v, 0) || !within(v) {
+			return 0, &problem{message: fmt.Sprintf("expected %s, found %s", label, shorten(t.Value))}
+		}
+		return v, nil
+	})
+}
+
 // integerBase is 0, which understands 0x and 0o, unless that would take a leading zero for octal.
 func integerBase(s string) int {
 	if strings.HasPrefix(s, "0x") || strings.HasPrefix(s, "0o") {

@@ -134,7 +134,7 @@ func (t Text) as(value string) Text {
 // aSort reads a sort term: a column or transform, then asc or desc, then nulls first or nulls last.
 var aSort = scalar(stringKind("a column, with asc or desc", ""), onlyString, func(t Text) (Text, *problem) {
 	if name, _, found := strings.Cut(t.Value, "("); found && strings.TrimSpace(name) == "zorder" {
-		return t, &problem{message: "zorder is not yet supported"}
+		return t, &problem{message: "zorder is not yet supported in an order of rows", hint: "compaction lays them along one: maintenance: {compact: {strategy: zorder, columns: [a, b]}}"}
 	}
 	term, order := cutOrder(t.Value)
 	parsed, wrong := parseTransform(term)

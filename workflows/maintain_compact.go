@@ -47,7 +47,7 @@ func (u *upkeep) compact(ctx workflow.Context) error {
 			return err
 		}
 	}
-	u.Sum.What = fmt.Sprintf("joined %d files into %d", u.Sum.Files, u.Sum.FilesAdded)
+	u.Sum.What = fmt.Sprintf("joined %d files into %d%s", u.Sum.Files, u.Sum.FilesAdded, u.Surveyed.Policy.Compact.Layout())
 	if !u.Sum.Done && u.Sum.Error == "" {
 		u.Sum.What = "joined no files: others changed them"
 	}

@@ -30,7 +30,12 @@ func policyOf(env environment.Environment, table string) *plan.Maintenance {
 			continue
 		}
 		for _, t := range p.Tables {
-			if m := compile.Maintenance(t); t.Name.Value == base && m != nil {
+			m := compile.Maintenance(t)
+			switch {
+			case t.Name.Value != base || m == nil:
+			case base != table:
+				return m.OfQuarantine()
+			default:
 				return m
 			}
 		}

@@ -87,7 +87,7 @@ func policyText(m *plan.Maintenance) string {
 		parts = append(parts, fmt.Sprintf("rows kept for %s by %s", span(m.Retain.For), m.Retain.Column))
 	}
 	if m.Compact != nil {
-		parts = append(parts, "files joined to "+healthpage.Bytes(m.Compact.TargetFileSize))
+		parts = append(parts, "files joined to "+healthpage.Bytes(m.Compact.TargetFileSize)+m.Compact.Layout())
 	}
 	if m.Expire != nil {
 		parts = append(parts, fmt.Sprintf("snapshots kept for %s, and the last %d", span(m.Expire.OlderThan), m.Expire.KeepLast))

@@ -139,6 +139,7 @@ func (c *compiler) table(ctx context.Context, b *build) error {
 	}
 	c.layout(b)
 	c.retain(b)
+	c.clustering(b)
 	c.write(b)
 	if rejects(b.out) {
 		b.out.Quarantine = b.name() + plan.QuarantineSuffix

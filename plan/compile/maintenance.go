@@ -9,7 +9,7 @@ import (
 	"github.com/varve-lake/varve/spec"
 )
 
-// Maintenance is what a table's file says of its upkeep; nil if it says nothing. Nothing of it needs the table's schema.
+// Maintenance is what a table's file says of its upkeep; nil if it says nothing. It does not look at the table's schema.
 func Maintenance(t *spec.Table) *plan.Maintenance {
 	if t.Maintenance == nil && t.Retain == nil {
 		return nil
@@ -19,7 +19,8 @@ func Maintenance(t *spec.Table) *plan.Maintenance {
 		out.Every = seconds(m.Every)
 		if c := m.Compact; c != nil {
 			out.Compact = &plan.Compact{
-				TargetFileSize: c.TargetFileSize, MinInputFiles: c.MinInputFiles, AfterFiles: c.AfterFiles, MaxBytes: c.MaxBytes, MaxTime: seconds(c.MaxTime),
+				Strategy: c.Strategy, Columns: values(c.Columns), TargetFileSize: c.TargetFileSize, MinFileSize: c.MinFileSize, MinInputFiles: c.MinInputFiles,
+				DeleteRatio: c.DeleteRatio, DeleteFiles: c.DeleteFiles, MaxDepth: c.MaxDepth, AfterFiles: c.AfterFiles, MaxBytes: c.MaxBytes, MaxTime: seconds(c.MaxTime),
 			}
 		}
 		if e := m.ExpireSnapshots; e != nil {
@@ -36,6 +37,16 @@ func Maintenance(t *spec.Table) *plan.Maintenance {
 		out.Retain = &plan.Retain{Column: t.Retain.Column.Value, For: seconds(t.Retain.For)}
 	}
 	return out
+}
+
+// clustering checks that the columns that compaction lays rows by are the table's.
+func (c *compiler) clustering(b *build) {
+	if b.spec.Maintenance == nil || b.spec.Maintenance.Compact == nil {
+		return
+	}
+	for _, text := range b.spec.Maintenance.Compact.Columns {
+		c.term(b, text, readTerm(text.Value))
+	}
 }
 
 // retain checks that the column by which rows are kept is one that tells a time.
