@@ -7,7 +7,7 @@ SOURCES     := $(shell find . -name '*.go' -not -path './.varve/*')
 # Packages that link the Temporal server take minutes to compile under the race detector and have no shared state of ours.
 RACE        := $(shell go list ./... 2>/dev/null | grep -vE '/cmd/|/internal/devserver|/testsuite')
 
-.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-kinds test-kill-all test-simulation test-lossy test-contention test-week test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend test-differential bench-merge-bounded bench-merge-bounded-smoke bench-maintain bench-maintain-smoke bench-lookup bench-lookup-smoke bench-planning generate histories clean
+.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-kinds test-kill-all test-simulation test-lossy test-contention test-week test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend test-differential bench-merge-bounded bench-merge-bounded-smoke bench-maintain bench-maintain-smoke bench-lookup bench-lookup-smoke bench-planning generate histories clean bench-scan
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -104,15 +104,21 @@ bench-maintain: ## compaction beside delta-rs and Spark (installs them); SCALE=0
 bench-maintain-smoke: ## the same at a hundredth, without Spark: fails when the systems' rows differ
 	@SCALE=0.01 RUNS=1 SYSTEMS=varve,delta-rs BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/maintain-smoke.json $(MAKE) --no-print-directory bench-maintain
 
-bench-lookup: ## lookups by key in 100M rows (1,000 files; some 8 GB of disk) beside DuckDB and PyIceberg; SCALE=0.1 for a tenth
+bench-lookup: ## lookups by key in 100M rows (1,000 files; 3 GB of disk) beside DuckDB, PyIceberg and Spark; STORE=s3 from S3; SCALE=0.1 for a tenth
 	@mkdir -p bench/out bin
 	@go build -o bin/bench-lookup ./bench/lookup
-	@PEERS_PYTHON=$$(testsuite/peers/install)/venv/bin/python $$(bench/install)/venv/bin/python bench/lookup/bench.py $${BENCH_WORK:-.varve/bench} bin/bench-lookup $${BENCH_OUT:-bench/out/lookup.json}
+	@[ "$${STORE:-local}" = local ] || export VARVE_SERVERS=$$(testsuite/servers/install); peers=$$(testsuite/peers/install); \
+	JARS=$$peers/jars $$peers/venv/bin/python bench/lookup/bench.py $${BENCH_WORK:-.varve/bench} bin/bench-lookup $${BENCH_OUT:-bench/out/lookup$${STORE:+-$$STORE}.json}
 
 bench-lookup-smoke: ## the same at a hundredth beside DuckDB alone: fails when the rows differ
+	@SCALE=0.01 LOOKUPS=100 SECONDS=2 PEER_SECONDS=5 SYSTEMS=varve,duckdb BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/lookup-smoke.json $(MAKE) --no-print-directory bench-lookup
+
+bench-scan: ## SQL that aggregates all of 10M rows beside DuckDB on the same files: fails when the results differ, or above 1.3 times its time
 	@mkdir -p bench/out bin
 	@go build -o bin/bench-lookup ./bench/lookup
-	@SCALE=0.01 LOOKUPS=100 SECONDS=2 SYSTEMS=varve,duckdb $$(bench/install)/venv/bin/python bench/lookup/bench.py .varve/bench-smoke bin/bench-lookup bench/out/lookup-smoke.json
+	@go build -o bin/bench-scan ./bench/scan
+	@folder=$${BENCH_WORK:-.varve/bench}/lookup-100; echo metadata | bin/bench-lookup $$folder 100 >/dev/null; \
+	$$(testsuite/peers/install)/venv/bin/python bench/scan/bench.py $$folder bin/bench-scan $${BENCH_OUT:-bench/out/scan.json}
 
 bench-planning: ## planning a lookup on the metadata of 1M and 10M data files that do not exist (some 3 GB of disk)
 	@for n in 1000000 10000000; do VARVE_PLANNING_FILES=$$n go test -count=1 -timeout 60m -v -run TestPlanningReadsCandidateManifestsAlone ./tables/planning | grep files; done

@@ -95,8 +95,8 @@ func (t *Table) scan(ctx context.Context, opts ScanOptions) (*ScanReader, error)
 	return out, err
 }
 
-// planFiles finds the files that a scan has to look into.
-func (t *Table) planFiles(ctx context.Context, opts ScanOptions, schema *iceberg.Schema) (*planning.Plan, error) {
+// planFiles finds the files that a scan has to look into, and whether there may be NaNs in the fields floats of them.
+func (t *Table) planFiles(ctx context.Context, opts ScanOptions, schema *iceberg.Schema, floats ...int) (*planning.Plan, error) {
 	snapshot := t.tbl.CurrentSnapshot()
 	if !opts.Version.IsHead() {
 		var err error
@@ -109,7 +109,7 @@ func (t *Table) planFiles(ctx context.Context, opts ScanOptions, schema *iceberg
 		return nil, err
 	}
 	plan, err := planning.Files(ctx, t.tbl.Metadata(), fs, planning.Options{
-		Snapshot: snapshot, Schema: schema, Filter: opts.Filter, Parallelism: opts.Parallelism, Cache: t.lake.cache,
+		Snapshot: snapshot, Schema: schema, Filter: opts.Filter, Parallelism: opts.Parallelism, Cache: t.lake.cache, Floats: floats,
 	})
 	if err == nil && plan.Tasks == nil {
 		plan.Tasks = []table.FileScanTask{} // none, which is not all

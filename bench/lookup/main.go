@@ -102,10 +102,10 @@ func (b *bench) answer(ctx context.Context, words []string) (any, error) {
 		return b.rows(ctx, map[string]any{words[1]: words[2]})
 	case "transaction": // the id of a row: transaction FILE ROW
 		return transaction(number(1), number(2)), nil
-	case "warm": // COLUMN N: N lookups one after the other
-		return b.several(ctx, words[1], number(2), 1, func(int) error { return nil })
-	case "cold": // COLUMN N: each with nothing in memory, in a lake that is opened for it
-		return b.several(ctx, words[1], number(2), 1, func(int) (err error) {
+	case "warm": // COLUMN N SEED: N lookups one after the other
+		return b.several(ctx, words[1], number(2), uint64(number(3)), func(int) error { return nil })
+	case "cold": // COLUMN N SEED: each with nothing in memory, in a lake that is opened for it
+		return b.several(ctx, words[1], number(2), uint64(number(3)), func(int) (err error) {
 			if err = b.open(ctx); err == nil {
 				b.t, err = b.lake.Table(ctx, table)
 			}

@@ -45,7 +45,8 @@ func runQuery(ctx context.Context, g *global, out io.Writer, query, format strin
 		return err
 	}
 	defer func() { err = errors.Join(err, lake.Close()) }()
-	engine, err := sql.Open(sql.Options{MemoryLimit: env.Limits.Memory, Threads: env.Limits.Parallelism, TempDir: env.Lake.TempDir})
+	engine, err := sql.Open(sql.Options{MemoryLimit: env.Limits.Memory, Threads: env.Limits.Parallelism, TempDir: env.Lake.TempDir,
+		Folders: lakesql.Folders(lake)})
 	if err != nil {
 		return err
 	}

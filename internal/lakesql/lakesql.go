@@ -22,6 +22,9 @@ import (
 type Input struct {
 	lake   *tables.Lake
 	pinned map[string]int64 // table: snapshot id; 0 is a table that had no snapshot
+	// directRows is how many rows make it worth while to let DuckDB read files itself: looking into all their footers first costs
+	// more than it saves for a few, and a stream reads single pages.
+	directRows int64
 
 	mu     sync.Mutex
 	loaded map[string]*tables.Table
@@ -29,13 +32,22 @@ type Input struct {
 
 // New makes an Input. pinned may be nil; it names the snapshots to read in place of heads.
 func New(lake *tables.Lake, pinned map[string]int64) *Input {
-	return &Input{lake: lake, pinned: pinned, loaded: map[string]*tables.Table{}}
+	return &Input{lake: lake, pinned: pinned, loaded: map[string]*tables.Table{}, directRows: 1 << 20}
 }
 
 var (
 	_ sql.VersionedInput = (*Input)(nil)
 	_ sql.SizedInput     = (*Input)(nil)
+	_ sql.DirectInput    = (*Input)(nil)
 )
+
+// Folders are those of the lake that DuckDB may read files in, for sql.Options.
+func Folders(lake *tables.Lake) []string {
+	if folder, ok := lake.Folder(); ok {
+		return []string{folder}
+	}
+	return nil
+}
 
 // Rows is what the snapshot's summary says of its rows; what position deletes mark is still in it, which is near enough
 // to order joins by.
@@ -129,6 +141,30 @@ func (in *Input) Scan(ctx context.Context, table string, version sql.Version, co
 		limit = 0 // rows that a left-out filter drops must not count
 	}
 	return t.Scan(ctx, tables.ScanOptions{Version: v, Columns: columns, Filter: filter, Limit: limit})
+}
+
+// Direct gives the table's files where they are plain and many; see tables.Table.DirectFiles.
+func (in *Input) Direct(ctx context.Context, table string, version sql.Version, columns []string, filters []sql.Filter) (*sql.DirectFiles, error) {
+	t, v, err := in.at(ctx, table, version)
+	if err != nil {
+		return nil, err
+	}
+	if n, known := in.Rows(ctx, table, version); !known || n < in.directRows {
+		return nil, nil
+	}
+	if id, ok := in.pinned[table]; ok && id == 0 {
+		return nil, nil
+	}
+	schema, err := t.SchemaAt(v)
+	if err != nil {
+		return nil, err
+	}
+	filter, _ := predicate(filters, schema)
+	files, err := t.DirectFiles(ctx, tables.ScanOptions{Version: v, Columns: columns, Filter: filter}, in.directRows)
+	if files == nil || err != nil {
+		return nil, err
+	}
+	return &sql.DirectFiles{Paths: files.Paths, FieldIDs: files.FieldIDs}, nil
 }
 
 // empty is a table as it was before its first snapshot.

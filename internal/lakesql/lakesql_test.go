@@ -3,6 +3,7 @@ package lakesql_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -67,7 +68,9 @@ func fill(t *testing.T, lake *tables.Lake, rng *rand.Rand) {
 				func() { b.Field(3).(*array.Date32Builder).Append(arrow.Date32(19000 + rng.IntN(9))) },
 				func() { b.Field(4).(*array.Decimal128Builder).Append(decimal128.FromI64(int64(rng.IntN(400) - 100))) },
 				func() { b.Field(5).(*extensions.UUIDBuilder).Append(uuid.UUID{0: byte(rng.IntN(4) * 64)}) },
-				func() { b.Field(6).(*array.Float64Builder).Append(float64(rng.IntN(10)) / 2) },
+				func() {
+					b.Field(6).(*array.Float64Builder).Append([]float64{0, 0.5, 1, 1.5, 2, 2.5, math.Inf(1), math.NaN()}[rng.IntN(8)])
+				},
 				func() { b.Field(7).(*array.BooleanBuilder).Append(rng.IntN(2) == 0) },
 			} {
 				if rng.IntN(6) == 0 {
@@ -167,23 +170,30 @@ func TestPushdownChangesNothing(t *testing.T) {
 	engine, err := sql.Open(sql.Options{TempDir: t.TempDir(), Threads: 2})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Close()) })
-	told := &plain{}
+	told, read := &plain{}, 0
 	for seed := first; seed < first+seeds; seed++ {
 		rng := rand.New(rand.NewPCG(seed, 11))
 		lake, err := tables.OpenLake(t.Context(), tables.Local(t.TempDir()))
 		require.NoError(t, err)
 		fill(t, lake, rng)
+		files := openEngine(t, lakesql.Folders(lake))
 		for range 60 {
 			text, ordered := query(rng)
 			told.Input = lakesql.New(lake, nil)
 			want, got := run(t, engine, told, text), run(t, engine, lakesql.New(lake, nil), text)
+			direct := &watched{Input: lakesql.New(lake, nil).DirectFrom(1)}
+			also := run(t, files, direct, text)
+			read += direct.direct
 			if !ordered {
 				slices.Sort(want)
 				slices.Sort(got)
+				slices.Sort(also)
 			}
 			require.Equal(t, want, got, "VARVE_SEED=%d: %s", seed, text)
+			require.Equal(t, want, also, "files read by DuckDB itself, VARVE_SEED=%d: %s", seed, text)
 		}
 		require.NoError(t, lake.Close())
 	}
 	require.Positive(t, told.filters, "else nothing was tested")
+	require.Positive(t, read, "else nothing was tested")
 }

@@ -19,6 +19,9 @@ const (
 	requestsAtOnce = 4
 	// streamBuffer is what is read at a time of a column of which single pages are wanted.
 	streamBuffer = 64 << 10
+	// localBuffer is the same for files on this machine, where it is for headers of pages alone: pages are longer, and are read
+	// without it.
+	localBuffer = 4 << 10
 )
 
 // join sorts ranges and joins those that lie not further apart than gap.

@@ -136,6 +136,9 @@ func (r *Reader) open(df iceberg.DataFile) error {
 	r.source.data = r.footer.data
 	r.props = parquet.NewReaderProperties(allocator)
 	r.props.BufferSize = streamBuffer
+	if !r.source.remote {
+		r.props.BufferSize = localBuffer
+	}
 	if r.parquet, err = file.NewParquetReader(r.source, file.WithReadProps(r.props), file.WithMetadata(r.footer.meta)); err != nil {
 		return err
 	}

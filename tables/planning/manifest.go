@@ -38,6 +38,7 @@ type column struct {
 	low, high [][]byte
 	nulls     []int64
 	allNull   []bool
+	noNaN     []bool // it is known that there is none
 }
 
 type knownKey struct {
@@ -185,6 +186,19 @@ func (m *manifest) note(df iceberg.DataFile) {
 		total, known := values[id]
 		c.allNull[at] = known && total == n && n > 0
 	}
+	for id, n := range df.NaNValueCounts() {
+		of(id).noNaN[at] = n == 0
+	}
+}
+
+// mayBeNaN says whether one of some columns may have a NaN in a file.
+func (m *manifest) mayBeNaN(file int, fields []int) bool {
+	for _, id := range fields {
+		if c := m.columns[id]; c == nil || !c.noNaN[file] {
+			return true
+		}
+	}
+	return false
 }
 
 func orEmpty(b []byte) []byte {
@@ -197,7 +211,7 @@ func orEmpty(b []byte) []byte {
 func (c *column) extend(n int) {
 	for len(c.nulls) < n {
 		c.low, c.high = append(c.low, nil), append(c.high, nil)
-		c.nulls, c.allNull = append(c.nulls, -1), append(c.allNull, false)
+		c.nulls, c.allNull, c.noNaN = append(c.nulls, -1), append(c.allNull, false), append(c.noNaN, false)
 	}
 }
 

@@ -30,6 +30,8 @@ type Options struct {
 	Filter   iceberg.BooleanExpression
 	// Whole leaves files above the table's read.split.target-size in one task; they are divided at row groups otherwise.
 	Whole bool
+	// Floats are fields of which it is asked whether a file may hold a NaN; see Plan.MayBeNaN.
+	Floats []int
 	// Parallelism is the number of manifests read at once. Default: GOMAXPROCS.
 	Parallelism int
 	Cache       *cache.Cache
@@ -53,6 +55,9 @@ type Counts struct {
 type Plan struct {
 	Tasks  []table.FileScanTask
 	Counts Counts
+	// MayBeNaN says that one of the Floats may have a NaN in one of the files, since that is not known to be otherwise. Bounds and
+	// statistics leave NaNs out.
+	MayBeNaN bool
 }
 
 // planner is what one plan shares.
@@ -64,6 +69,7 @@ type planner struct {
 	partitions map[int32]*partitionFilter
 
 	reads, bytes atomic.Int64
+	nans         atomic.Bool
 }
 
 // Files plans a read of a snapshot. Tasks are in the order of the manifest list and of the manifests.
@@ -144,6 +150,9 @@ func (p *planner) plan(ctx context.Context, data, deletes []iceberg.ManifestFile
 		}
 		for f, k := range keep {
 			if k {
+				if m.mayBeNaN(f, p.opts.Floats) {
+					p.nans.Store(true)
+				}
 				found[i] = append(found[i], candidate{&m.files[f], m.spec})
 			}
 		}
@@ -153,6 +162,7 @@ func (p *planner) plan(ctx context.Context, data, deletes []iceberg.ManifestFile
 		return err
 	}
 	candidates := slices.Concat(found...)
+	out.MayBeNaN = p.nans.Load()
 	for _, c := range counts {
 		out.Counts.Files += c.Files
 		out.Counts.FilesPrunedByPart += c.FilesPrunedByPart

@@ -28,6 +28,9 @@ type Options struct {
 	MemoryLimit int64  // bytes that DuckDB may hold before it spills; 0: 1 GiB
 	TempDir     string // where it spills to, made when needed; "": the system's temporary folder
 	Threads     int    // 0: one for each CPU
+	// Folders are those in which DuckDB may read files by itself, absolute, where a DirectInput names them. Rows are then summed by
+	// several threads, so that sums of doubles may differ in their last digits from one run to the next.
+	Folders []string
 }
 
 // Engine is an embedded DuckDB without a database of its own. It is safe for concurrent use; the memory limit is
@@ -71,7 +74,7 @@ func Open(opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// settings are fixed when the database opens, in this order: once external access is off, no folder can be named.
+// settings are fixed when the database opens; those of external access follow, since once it is off no folder can be named.
 func (e *Engine) settings() [][2]string {
 	return [][2]string{
 		{"memory_limit", strconv.FormatInt(e.opts.MemoryLimit, 10) + "B"},
@@ -81,7 +84,6 @@ func (e *Engine) settings() [][2]string {
 		{"autoload_known_extensions", "false"},
 		{"allow_community_extensions", "false"},
 		{"allow_persistent_secrets", "false"},
-		{"enable_external_access", "false"},
 		{"preserve_insertion_order", "true"},
 		{"arrow_lossless_conversion", "true"},
 	}
@@ -108,7 +110,14 @@ func (e *Engine) start() error {
 	if err := registerScan(conn); err != nil {
 		return err
 	}
-	for _, setting := range []string{"TimeZone = 'UTC'", "errors_as_json = true", "lock_configuration = true"} {
+	folders := make([]string, len(e.opts.Folders))
+	for i, folder := range e.opts.Folders {
+		folders[i] = quoteString(folder)
+	}
+	for _, setting := range []string{
+		"allowed_directories = [" + strings.Join(folders, ", ") + "]", "enable_external_access = false", // in this order
+		"TimeZone = 'UTC'", "errors_as_json = true", "lock_configuration = true",
+	} {
 		if err := conn.exec("SET GLOBAL " + setting); err != nil {
 			return fmt.Errorf("sql engine: set %s: %w", setting, err)
 		}
@@ -189,6 +198,11 @@ func (e *Engine) Analyze(ctx context.Context, query string, in Input) (*Query, e
 func (e *Engine) Run(ctx context.Context, query string, in Input) (array.RecordReader, error) {
 	s, err := e.newSession(ctx, query, in)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.readDirectly(); err != nil {
+		err = s.explain(err)
+		s.close()
 		return nil, err
 	}
 	return newResultReader(s), nil

@@ -52,7 +52,7 @@ func (s *session) pushDown() error {
 			r.filters = commonFilters(p.scans[r])
 		}
 	}
-	if p.complete && len(roots) == 1 {
+	if s.planned = p.complete; s.planned && len(roots) == 1 {
 		p.pushLimit(roots[0])
 	}
 	return nil

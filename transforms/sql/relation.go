@@ -26,7 +26,8 @@ type relation struct {
 	id      int64 // in the process
 	table   string
 	version Version
-	view    string // its name within the table's namespace
+	within  string // the namespace
+	view    string // its name within the namespace
 	schema  *arrow.Schema
 	rows    int64 // how many it has, -1 if unknown
 
@@ -130,6 +131,12 @@ func (r *relation) selectList() string {
 		list[c] = r.columnName(c) + " AS " + quoteName(field.Name)
 	}
 	return strings.Join(list, ", ")
+}
+
+// makeView makes the view by which the statement reads the relation as a stream.
+func (r *relation) makeView() error {
+	return r.session.conn.exec(fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s AS SELECT %s FROM %s(%d)",
+		quoteName(r.within), quoteName(r.view), r.selectList(), scanFunction, r.id))
 }
 
 // close forgets the relation. No statement may be using it.

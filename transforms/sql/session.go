@@ -29,6 +29,7 @@ type session struct {
 	prepared  *prepared
 	schema    *arrow.Schema // of the result, normalised
 	convert   []conversion
+	planned   bool // all that the plan reads is known: see pushDown
 
 	mu       sync.Mutex
 	inputErr error // the first error of the Input while the statement ran
@@ -99,7 +100,7 @@ func (s *session) openRelations() error {
 var reserved = map[string]bool{"temp": true, "system": true, "memory": true, "pg_catalog": true, "information_schema": true}
 
 func (s *session) openRelation(ref reference) error {
-	r := &relation{session: s, number: len(s.relations), table: ref.name(), version: ref.version, view: ref.view, rows: -1}
+	r := &relation{session: s, number: len(s.relations), table: ref.name(), version: ref.version, within: ref.namespace, view: ref.view, rows: -1}
 	var err error
 	if r.schema, err = s.tableSchema(ref); err != nil {
 		at := errorAt(s.stmt.query, ref.offset, Binding, "")
@@ -120,8 +121,7 @@ func (s *session) openRelation(ref reference) error {
 	if err := s.conn.exec("CREATE SCHEMA IF NOT EXISTS " + quoteName(ref.namespace)); err != nil {
 		return err
 	}
-	return s.conn.exec(fmt.Sprintf("CREATE VIEW %s.%s AS SELECT %s FROM %s(%d)",
-		quoteName(ref.namespace), quoteName(ref.view), r.selectList(), scanFunction, r.id))
+	return r.makeView()
 }
 
 func (s *session) tableSchema(ref reference) (*arrow.Schema, error) {
