@@ -22,13 +22,19 @@ func (a *Activities) openBranch(ctx context.Context, _ *pulse, in wire.BranchReq
 func (a *Activities) mergeBranch(ctx context.Context, _ *pulse, in wire.BranchRequest) (wire.BranchMerged, error) {
 	c := a.lake.Catalog()
 	out := wire.BranchMerged{Into: c.Configured()}
-	_, err := c.MergeBranch(ctx, in.Branch, out.Into)
+	merged, err := c.MergeBranch(ctx, in.Branch, out.Into)
+	out.Hash = merged.Hash
 	if errors.Is(err, tables.ErrConflict) { // which stays one
 		return out, userError("%v; what %s has now is not what the branch was made of: build again, on a new branch", err, out.Into)
 	}
 	return out, err
 }
 
+// dropBranch removes a branch that was merged, but not what others have committed to it since.
 func (a *Activities) dropBranch(ctx context.Context, _ *pulse, in wire.BranchRequest) (struct{}, error) {
-	return struct{}{}, a.lake.Catalog().DropBranch(ctx, in.Branch)
+	err := a.lake.Catalog().DropBranch(ctx, in.Branch, in.Hash)
+	if errors.Is(err, tables.ErrConflict) {
+		return struct{}{}, userError("it is kept, since something was committed to it after it was merged: %v", err)
+	}
+	return struct{}{}, err
 }

@@ -31,15 +31,21 @@ func (r *run) publish(ctx workflow.Context, result *RunResult) (failure string) 
 	request := wire.BranchRequest{Branch: r.in.Branch}
 	var merged wire.BranchMerged
 	if err := workflow.ExecuteActivity(short(ctx), wire.ActivityMergeBranch, request).Get(ctx, &merged); err != nil {
-		var told *temporal.ApplicationError
-		if errors.As(err, &told) {
-			return fmt.Sprintf("branch %s was not merged: %s", r.in.Branch, told.Message())
-		}
-		return fmt.Sprintf("branch %s was not merged: %v", r.in.Branch, err)
+		return fmt.Sprintf("branch %s was not merged: %s", r.in.Branch, told(err))
 	}
 	result.Merged = merged.Into
+	request.Hash = merged.Hash
 	if err := workflow.ExecuteActivity(short(ctx), wire.ActivityDropBranch, request).Get(ctx, nil); err != nil {
-		result.Warnings = append(result.Warnings, fmt.Sprintf("branch %s is merged, and could not be removed", r.in.Branch))
+		result.Warnings = append(result.Warnings, fmt.Sprintf("branch %s is merged, and was not removed: %s", r.in.Branch, told(err)))
 	}
 	return ""
+}
+
+// told is what an activity says of its failure, without what Temporal says of the activity.
+func told(err error) string {
+	var said *temporal.ApplicationError
+	if errors.As(err, &said) {
+		return said.Message()
+	}
+	return err.Error()
 }

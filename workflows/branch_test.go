@@ -20,15 +20,23 @@ type branches struct {
 	mu    sync.Mutex
 	calls []string
 	merge error
+	drop  error
 }
 
 func (b *branches) called(name string) func(context.Context, wire.BranchRequest) (wire.BranchMerged, error) {
 	return func(_ context.Context, r wire.BranchRequest) (wire.BranchMerged, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.calls = append(b.calls, name+" "+r.Branch)
+		call := name + " " + r.Branch
+		if r.Hash != "" {
+			call += "@" + r.Hash
+		}
+		b.calls = append(b.calls, call)
 		if name == wire.ActivityMergeBranch {
-			return wire.BranchMerged{Into: "main"}, b.merge
+			return wire.BranchMerged{Into: "main", Hash: "c0ffee"}, b.merge
+		}
+		if name == wire.ActivityDropBranch {
+			return wire.BranchMerged{}, b.drop
 		}
 		return wire.BranchMerged{}, nil
 	}
@@ -61,7 +69,7 @@ func TestARunOnABranchIsMergedWhenAllIsBuilt(t *testing.T) {
 	result, err := execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Branch: "audit", Merge: true})
 	require.NoError(t, err)
 	require.Equal(t, map[string]bool{"audit": true}, seen, "activities of children are told")
-	require.Equal(t, []string{"OpenBranch audit", "MergeBranch audit", "DropBranch audit"}, b.calls)
+	require.Equal(t, []string{"OpenBranch audit", "MergeBranch audit", "DropBranch audit@c0ffee"}, b.calls)
 	require.Equal(t, []string{"audit", "main"}, []string{result.Branch, result.Merged})
 
 	b.calls = nil
@@ -85,7 +93,7 @@ func TestABranchIsNotMergedAfterAFailure(t *testing.T) {
 	b.calls = nil
 	result, err := execute(t, branched(t, f, b), workflows.RunInput{ResumeOf: "flights-1"})
 	require.NoError(t, err)
-	require.Equal(t, []string{"OpenBranch audit", "MergeBranch audit", "DropBranch audit"}, b.calls, "resuming goes on with the branch")
+	require.Equal(t, []string{"OpenBranch audit", "MergeBranch audit", "DropBranch audit@c0ffee"}, b.calls, "resuming goes on with the branch")
 	require.Equal(t, "main", result.Merged)
 }
 
@@ -99,4 +107,12 @@ func TestABranchThatCannotBeMergedIsKeptAndFailsTheRun(t *testing.T) {
 
 	_, err = execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Merge: true})
 	require.ErrorContains(t, err, "merge is for a run on a branch")
+}
+
+func TestABranchToWhichMoreCameIsKeptAndTheRunSaysSo(t *testing.T) {
+	f, b := diamond(), &branches{drop: temporal.NewNonRetryableApplicationError("it is kept", wire.ErrUser, nil)}
+	result, err := execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Branch: "audit", Merge: true})
+	require.NoError(t, err)
+	require.Equal(t, "main", result.Merged)
+	require.Contains(t, result.Warnings, "branch audit is merged, and was not removed: it is kept")
 }

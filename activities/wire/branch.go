@@ -10,11 +10,13 @@ import (
 // BranchRequest asks for something to be done with a branch of the catalog's.
 type BranchRequest struct {
 	Branch string `json:"branch"`
+	Hash   string `json:"hash,omitempty"` // where the branch has to stand
 }
 
 // BranchMerged says where a branch went.
 type BranchMerged struct {
 	Into string `json:"into"`
+	Hash string `json:"hash,omitempty"` // of the branch's commit that was merged
 }
 
 // The branch that a run builds on goes from its workflow to every child and activity in their headers, so that no request

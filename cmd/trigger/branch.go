@@ -95,7 +95,7 @@ func mergeBranch(c *cobra.Command, lake *tables.Lake, name, into string, keep bo
 	if err != nil {
 		return branchFailure(err)
 	}
-	if merged {
+	if merged.Changed {
 		fmt.Fprintf(c.OutOrStdout(), "merged %s into %s\n", name, into)
 	} else {
 		fmt.Fprintf(c.OutOrStdout(), "%s has nothing that %s has not\n", name, into)
@@ -103,7 +103,11 @@ func mergeBranch(c *cobra.Command, lake *tables.Lake, name, into string, keep bo
 	if keep {
 		return nil
 	}
-	return lake.Catalog().DropBranch(c.Context(), name)
+	err = lake.Catalog().DropBranch(c.Context(), name, merged.Hash)
+	if errors.Is(err, tables.ErrConflict) {
+		return fmt.Errorf("branch %s is kept, since something was committed to it after it was merged: merge it again: %w", name, err)
+	}
+	return err
 }
 
 func newBranchDelete(g *global) *cobra.Command {
@@ -121,7 +125,7 @@ func newBranchDelete(g *global) *cobra.Command {
 					return err
 				}
 			}
-			return lake.Catalog().DropBranch(c.Context(), args[0])
+			return lake.Catalog().DropBranch(c.Context(), args[0], "")
 		})
 	}}
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")

@@ -30,6 +30,12 @@ type Revision struct {
 	Dropped    bool
 }
 
+// Merged says what of a branch another one has now.
+type Merged struct {
+	Hash    string // of the branch's commit up to which it was merged: what came to it later was not
+	Changed bool   // there was something to merge
+}
+
 type branchKey struct{}
 
 // OnBranch makes requests go to a branch, or a tag, or the state at a commit as branch@hash, instead of the configured
@@ -84,20 +90,21 @@ func (c *Catalog) CreateBranch(ctx context.Context, name, from string) (bool, er
 	return made, c.classed("create branch "+name, err)
 }
 
-// DropBranch removes a branch. That it is not there is no error.
-func (c *Catalog) DropBranch(ctx context.Context, name string) error {
+// DropBranch removes a branch if it still stands at a hash, such as the one that was merged, and is fault.ErrConflict if
+// others have committed to it since; "" is wherever it stands. That it is not there is no error.
+func (c *Catalog) DropBranch(ctx context.Context, name, hash string) error {
 	if c.api == nil {
 		return ErrNoBranches
 	}
-	return c.classed("delete branch "+name, c.api.drop(ctx, name))
+	return c.classed("delete branch "+name, c.api.drop(ctx, name, hash))
 }
 
 // MergeBranch makes what was committed to a branch since it was made the other one's, in one commit. If both have changed
 // a table it is fault.ErrConflict, and nothing is merged. Merging what is merged already changes nothing, so that it may
-// be asked for again when an answer was lost; then it is false.
-func (c *Catalog) MergeBranch(ctx context.Context, from, into string) (bool, error) {
+// be asked for again when an answer was lost.
+func (c *Catalog) MergeBranch(ctx context.Context, from, into string) (Merged, error) {
 	if c.api == nil {
-		return false, ErrNoBranches
+		return Merged{}, ErrNoBranches
 	}
 	merged, err := c.api.merge(ctx, from, into)
 	return merged, c.classed(fmt.Sprintf("merge branch %s into %s", from, into), err)

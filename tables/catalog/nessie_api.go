@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -88,9 +89,11 @@ func (r nessieReference) json() map[string]string {
 	return map[string]string{"type": r.Type, "name": r.Name, "hash": r.Hash}
 }
 
-func (n *nessieAPI) drop(ctx context.Context, name string) error {
+// drop removes a branch that stands at a hash, which the server checks; without a hash, wherever it stands.
+func (n *nessieAPI) drop(ctx context.Context, name, hash string) error {
 	r, err := n.reference(ctx, name)
 	if err == nil {
+		r.Hash = cmp.Or(hash, r.Hash)
 		err = n.call(ctx, http.MethodDelete, "trees/"+url.PathEscape(r.Name+"@"+r.Hash), url.Values{"type": {r.Type}}, nil, nil)
 	}
 	if fault.Class(err) == fault.ErrAbsent {
@@ -102,32 +105,32 @@ func (n *nessieAPI) drop(ctx context.Context, name string) error {
 // mergeAttempts bounds how often a merge is asked for anew since the branch that it goes into moved on meanwhile.
 const mergeAttempts = 20
 
-func (n *nessieAPI) merge(ctx context.Context, from, into string) (bool, error) {
+func (n *nessieAPI) merge(ctx context.Context, from, into string) (Merged, error) {
 	for attempt := 1; ; attempt++ {
 		source, err := n.reference(ctx, from)
 		if err != nil {
-			return false, err
+			return Merged{}, err
 		}
 		target, err := n.reference(ctx, into)
 		if err != nil {
-			return false, err
+			return Merged{}, err
 		}
 		if fresh, err := n.fresh(ctx, target.Name+"@"+target.Hash); err != nil {
-			return false, err
+			return Merged{}, err
 		} else if fresh { // which has no ancestor in common with anything, so that it is pointed elsewhere instead
 			err = n.call(ctx, http.MethodPut, "trees/"+url.PathEscape(target.Name+"@"+target.Hash), url.Values{"type": {target.Type}}, source.json(), nil)
-			return err == nil && source.Hash != target.Hash, err
+			return Merged{source.Hash, err == nil && source.Hash != target.Hash}, err
 		}
 		var answer struct{ WasApplied, WasSuccessful bool }
 		body := map[string]string{"fromRefName": source.Name, "fromHash": source.Hash}
 		err = n.call(ctx, http.MethodPost, "trees/"+url.PathEscape(target.Name+"@"+target.Hash)+"/history/merge", nil, body, &answer)
 		if err == nil && !answer.WasSuccessful {
-			return false, &fault.Error{Class: fault.ErrConflict, Op: "nessie", Err: fmt.Errorf("the server did not merge")}
+			return Merged{}, &fault.Error{Class: fault.ErrConflict, Op: "nessie", Err: fmt.Errorf("the server did not merge")}
 		}
 		// Others may commit to the target all the time. A conflict is one that stays when nothing has moved.
 		now, moved := n.reference(ctx, into)
 		if fault.Class(err) != fault.ErrConflict || moved != nil || now.Hash == target.Hash || attempt == mergeAttempts {
-			return answer.WasApplied, err
+			return Merged{source.Hash, answer.WasApplied}, err
 		}
 	}
 }

@@ -50,10 +50,10 @@ func testBranch(t *testing.T, s Subject) {
 
 	merged, err := main.Catalog().MergeBranch(ctx, "work/one", "main")
 	require.NoError(t, err)
-	require.True(t, merged)
+	require.True(t, merged.Changed)
 	merged, err = main.Catalog().MergeBranch(ctx, "work/one", "main")
 	require.NoError(t, err)
-	require.False(t, merged, "as after an answer that was lost")
+	require.False(t, merged.Changed, "as after an answer that was lost")
 	tbl, err = main.Table(ctx, "branched.t")
 	require.NoError(t, err)
 	require.Equal(t, texts(row{"a", 1}, row{"b", 2}), contents(t, tbl, tables.Version{}))
@@ -63,8 +63,17 @@ func testBranch(t *testing.T, s Subject) {
 	require.NoError(t, err)
 	require.True(t, again.AlreadyCommitted, "what was committed on the branch is known on main")
 
+	_, err = there.Append(ctx, by("w", 2), stage(t, there, row{"d", 4}))
+	require.NoError(t, err)
+	err = main.Catalog().DropBranch(ctx, "work/one", merged.Hash)
+	require.ErrorIs(t, err, tables.ErrConflict, "what came to the branch after it was merged is not deleted with it")
+	merged, err = main.Catalog().MergeBranch(ctx, "work/one", "main")
+	require.NoError(t, err)
+	require.True(t, merged.Changed)
+	require.Len(t, contents(t, tbl, tables.Version{Ref: "main"}), 3)
+
 	for range 2 {
-		require.NoError(t, main.Catalog().DropBranch(ctx, "work/one"))
+		require.NoError(t, main.Catalog().DropBranch(ctx, "work/one", merged.Hash))
 	}
 	all, err := main.Branches(ctx)
 	require.NoError(t, err)
