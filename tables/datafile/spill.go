@@ -14,8 +14,14 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 )
 
-// spillBatchRows is how many rows of a run are read back at once; while runs are merged each holds as many.
-const spillBatchRows = 8192
+// A run is read back in batches, of which a merge holds one of each run, and twice as much again while it sorts a block of
+// them. Together they may take a mergeShare-th of the memory: so runs of wide rows have short batches, and where there are too
+// many runs some are merged into longer ones first.
+const (
+	spillBatchRows = 8192 // of a batch, at most
+	mergeShare     = 4
+	runsAtOnce     = 16 // that a merge has room for, if a row is not larger than a batch should be
+)
 
 // spill holds rows that memory had no room for, on the local disk, as runs: each is the buffered rows of one partition at one
 // time, sorted where the table is. It is one file without a name, so that nothing is left of it however the process ends.
@@ -26,7 +32,10 @@ type spill struct {
 	runs   map[*partition][]spilledRun
 }
 
-type spilledRun struct{ at, length int64 }
+type spilledRun struct {
+	at, length int64
+	batch      int64 // bytes in memory of its largest batch
+}
 
 func newSpill(dir string) (*spill, error) {
 	file, err := os.CreateTemp(dir, "varve-spill-*")
@@ -73,17 +82,49 @@ func (w *Writer) spillAll() error {
 }
 
 func (w *Writer) spillPartition(p *partition) error {
-	run := spilledRun{at: w.spill.size}
-	out := bufio.NewWriterSize(&offsetWriter{w.spill.file, &w.spill.size}, 1<<20)
-	stream := ipc.NewWriter(out, ipc.WithSchema(w.layout.arrow), ipc.WithLZ4(), ipc.WithAllocator(allocator))
-	err := w.eachInOrder(p, stream.Write)
-	if err := errors.Join(err, stream.Close(), out.Flush()); err != nil {
+	run, err := w.newRun(func(write func(arrow.RecordBatch) error) error { return w.eachInOrder(p, write) })
+	if err != nil {
 		return err
 	}
-	run.length = w.spill.size - run.at
 	w.spill.runs[p] = append(w.spill.runs[p], run)
 	w.buffered -= p.bytes
 	p.discard()
+	return nil
+}
+
+// newRun writes a run of the rows that fill gives, in their order, in batches of a size that merges can bear.
+func (w *Writer) newRun(fill func(write func(arrow.RecordBatch) error) error) (spilledRun, error) {
+	run := spilledRun{at: w.spill.size}
+	out := bufio.NewWriterSize(&offsetWriter{w.spill.file, &w.spill.size}, 1<<20)
+	stream := ipc.NewWriter(out, ipc.WithSchema(w.layout.arrow), ipc.WithLZ4(), ipc.WithAllocator(allocator))
+	err := fill(func(rows arrow.RecordBatch) error {
+		run.batch = max(run.batch, batchBytes(rows))
+		return stream.Write(rows)
+	})
+	if err := errors.Join(err, stream.Close(), out.Flush()); err != nil {
+		return run, err
+	}
+	run.length = w.spill.size - run.at
+	return run, nil
+}
+
+// spillRows is how many rows of such a size a batch of a run has.
+func (w *Writer) spillRows(rows, bytes int64) int64 {
+	room := w.layout.memoryLimit / (mergeShare * runsAtOnce)
+	return max(1, min(spillBatchRows, room*rows/max(bytes, 1)))
+}
+
+// eachPart calls each with rows in batches for a run.
+func (w *Writer) eachPart(rows arrow.RecordBatch, each func(arrow.RecordBatch) error) error {
+	n := w.spillRows(rows.NumRows(), batchBytes(rows))
+	for at := int64(0); at < rows.NumRows(); at += n {
+		part := rows.NewSlice(at, min(at+n, rows.NumRows()))
+		err := each(part)
+		part.Release()
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -91,13 +132,8 @@ func (w *Writer) spillPartition(p *partition) error {
 func (w *Writer) eachInOrder(p *partition, each func(arrow.RecordBatch) error) error {
 	if w.sort == nil {
 		for _, b := range p.batches {
-			for at := int64(0); at < b.NumRows(); at += spillBatchRows {
-				part := b.NewSlice(at, min(at+spillBatchRows, b.NumRows()))
-				err := each(part)
-				part.Release()
-				if err != nil {
-					return err
-				}
+			if err := w.eachPart(b, each); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -108,16 +144,16 @@ func (w *Writer) eachInOrder(p *partition, each func(arrow.RecordBatch) error) e
 	}
 	p.replace(together)
 	order := w.sort.keys(together).order()
-	for at := 0; at < int(together.NumRows()); at += spillBatchRows {
-		end := min(at+spillBatchRows, int(together.NumRows()))
-		part := together.NewSlice(int64(at), int64(end))
-		if order != nil {
-			part.Release()
-			if part, err = gatherBatch(w.ctx, together, order[at:end]); err != nil {
-				return err
-			}
+	if order == nil {
+		return w.eachPart(together, each)
+	}
+	n := int(w.spillRows(p.rows, p.bytes))
+	for at := 0; at < len(order); at += n {
+		part, err := gatherBatch(w.ctx, together, order[at:min(at+n, len(order))])
+		if err != nil {
+			return err
 		}
-		err := each(part)
+		err = w.eachPart(part, each) // rows of one batch may be larger than those of the others
 		part.Release()
 		if err != nil {
 			return err
@@ -140,40 +176,107 @@ func (o *offsetWriter) Write(p []byte) (int, error) {
 
 // unspill writes the files of a partition whose rows are on disk. Nothing of it is in memory.
 func (w *Writer) unspill(p *partition) error {
+	add := func(rows arrow.RecordBatch) error {
+		rows.Retain()
+		return w.hold(p, rows)
+	}
+	runs := w.spill.runs[p]
+	if w.sort != nil {
+		runs, err := w.fewerRuns(runs)
+		if err != nil {
+			return err
+		}
+		if err := w.mergeRuns(runs, add); err != nil {
+			return err
+		}
+		return w.release(p, true)
+	}
+	for _, run := range runs {
+		if err := w.eachOfRun(run, add); err != nil {
+			return err
+		}
+	}
+	return w.release(p, true)
+}
+
+// fewerRuns merges runs into longer ones until memory has room for a batch of each. Neighbours are merged, so that equal rows
+// stay in the order in which they came.
+func (w *Writer) fewerRuns(runs []spilledRun) ([]spilledRun, error) {
+	for {
+		var longer []spilledRun
+		for rest := runs; len(rest) > 0; {
+			n := w.mergeable(rest)
+			if n == len(runs) {
+				return runs, nil
+			}
+			run := rest[0]
+			if n > 1 {
+				var err error
+				if run, err = w.newRun(func(write func(arrow.RecordBatch) error) error {
+					return w.mergeRuns(rest[:n], func(rows arrow.RecordBatch) error { return w.eachPart(rows, write) })
+				}); err != nil {
+					return nil, fmt.Errorf("merge spilled rows: %w", err)
+				}
+			}
+			longer, rest = append(longer, run), rest[n:]
+		}
+		runs = longer
+	}
+}
+
+// mergeable is how many of the first runs can be merged at once: two, whatever they take.
+func (w *Writer) mergeable(runs []spilledRun) int {
+	taken := int64(0)
+	for i, run := range runs {
+		if taken += run.batch; i >= 2 && taken > w.layout.memoryLimit/mergeShare {
+			return i
+		}
+	}
+	return len(runs)
+}
+
+// mergeRuns merges sorted runs.
+func (w *Writer) mergeRuns(runs []spilledRun, each func(arrow.RecordBatch) error) error {
 	var readers []array.RecordReader
 	defer func() {
 		for _, r := range readers {
 			r.Release()
 		}
 	}()
-	for _, run := range w.spill.runs[p] {
-		r, err := ipc.NewReader(bufio.NewReaderSize(io.NewSectionReader(w.spill.file, run.at, run.length), 256<<10), ipc.WithAllocator(allocator), ipc.WithSchema(w.layout.arrow))
+	for _, run := range runs {
+		r, err := w.openRun(run)
 		if err != nil {
-			return fmt.Errorf("read spilled rows: %w", err)
+			return err
 		}
 		readers = append(readers, r)
 	}
-	add := func(rows arrow.RecordBatch) error {
-		rows.Retain()
-		return w.hold(p, rows)
+	return w.sort.merge(w.ctx, readers, each)
+}
+
+func (w *Writer) openRun(run spilledRun) (*ipc.Reader, error) {
+	in := bufio.NewReaderSize(io.NewSectionReader(w.spill.file, run.at, run.length), 64<<10)
+	r, err := ipc.NewReader(in, ipc.WithAllocator(allocator), ipc.WithSchema(w.layout.arrow))
+	if err != nil {
+		return nil, fmt.Errorf("read spilled rows: %w", err)
 	}
-	if w.sort != nil {
-		if err := w.sort.merge(w.ctx, readers, add); err != nil {
+	return r, nil
+}
+
+func (w *Writer) eachOfRun(run spilledRun, each func(arrow.RecordBatch) error) error {
+	r, err := w.openRun(run)
+	if err != nil {
+		return err
+	}
+	defer r.Release()
+	for r.Next() {
+		if err := each(r.RecordBatch()); err != nil {
 			return err
 		}
-		return w.release(p, true)
 	}
-	for _, r := range readers {
-		for r.Next() {
-			if err := add(r.RecordBatch()); err != nil {
-				return err
-			}
-		}
-		if err := r.Err(); err != nil {
-			return fmt.Errorf("read spilled rows: %w", err)
-		}
+	if err := r.Err(); err != nil {
+		return fmt.Errorf("read spilled rows: %w", err)
 	}
-	return w.release(p, true)
+	return nil
 }
 
 // hold takes over rows that come in their final order.

@@ -74,6 +74,7 @@ func Run(t *testing.T, s Subject) {
 		{"sixteen first writers", testFirstWriters},
 		{"an answer that is lost", testLostAnswer},
 		{"rollback and time travel", testRollback},
+		{"one tag by several at once", testTags},
 		{"maintenance", testMaintenance},
 		{"PyIceberg reads the same rows", testPyIceberg},
 		{"absent and dropped", testAbsent},
