@@ -147,7 +147,7 @@ func kindOf(path string) string {
 }
 
 // left says what lies in a lake.
-type left struct{ staged, temporary, all int }
+type left struct{ Staged, Temporary, All int }
 
 func (b *backend) left(t *testing.T, l *lab.Lab) (out left) {
 	t.Helper()
@@ -165,11 +165,11 @@ func (b *backend) left(t *testing.T, l *lab.Lab) (out left) {
 	for _, path := range b.files(t, l, locations) {
 		switch {
 		case temporaryName.MatchString(path):
-			out.temporary++
+			out.Temporary++
 		case strings.Contains(path, "/_staging/"):
-			out.staged++
+			out.Staged++
 		}
-		out.all++
+		out.All++
 	}
 	return out
 }

@@ -19,7 +19,8 @@ import (
 // TestKillMatrix kills the worker, the server, or both, at points and before and after I/Os, on the local default and on S3
 // with Nessie. After the restart rows, snapshots, checkpoints and the staging area are as if nobody had been killed.
 //
-// VARVE_KILL=few is a sample, with VARVE_SEED; kinds takes some of each kind of I/O, and all is every side of every I/O.
+// VARVE_KILL=few is a sample, with VARVE_SEED; kinds takes some of each kind of I/O, and all is every side of every I/O, of
+// which VARVE_KILL_SHARD=k/n takes every n-th, from the k-th on.
 func TestKillMatrix(t *testing.T) {
 	if os.Getenv("VARVE_KILL") == "" {
 		t.Skip("make test-kill sets VARVE_KILL: this takes minutes")
@@ -49,8 +50,9 @@ func matrix(t *testing.T, bin string, on *backend, short string, shared *lab.Wor
 			points[s.op] = true
 		}
 	}
-	files := on.left(t, x.lab).all
+	files := on.left(t, x.lab).All
 	t.Logf("%d sides of I/Os, %d points", total, len(points))
+	report.begin(slice{on.name, shardOf(t).String(), total, len(points)})
 
 	for _, c := range chosen(t, points, passed) {
 		name := fmt.Sprintf("%s-%s-%s", short, c.victim, unfit.ReplaceAllString(c.at, "-"))
@@ -59,9 +61,7 @@ func matrix(t *testing.T, bin string, on *backend, short string, shared *lab.Wor
 			x := &trial{t: t, on: on, name: name, victim: c.victim, at: c.at}
 			end := left{}
 			t.Cleanup(func() {
-				if x.killed {
-					report.add(outcome{on.name, x.victim, x.last, x.left, max(end.all-files, 0), !t.Failed()})
-				}
+				report.add(x.outcome(max(end.All-files, 0), !t.Failed()))
 			})
 			x.start(bin, shared)
 			got := x.complete()
@@ -69,7 +69,7 @@ func matrix(t *testing.T, bin string, on *backend, short string, shared *lab.Wor
 			require.Equal(t, whole.history, masked(got.history, whole.history))
 			require.Equal(t, whole.commits, got.commits, "commits of each table by the catalog's history")
 			end = on.left(t, x.lab)
-			require.Zero(t, end.staged, "nothing is left staged")
+			require.Zero(t, end.Staged, "nothing is left staged")
 			x.worker.Kill()
 			if x.victim != worker {
 				x.server.Kill()
@@ -141,8 +141,11 @@ func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
 		}
 		return out
 	}
-	form := os.Getenv("VARVE_KILL")
-	for _, p := range fault.Points {
+	form, part := os.Getenv("VARVE_KILL"), shardOf(t)
+	for i, p := range fault.Points {
+		if !part.has(int64(i + 1)) {
+			continue
+		}
 		if few := slices.Contains(fewPoints, p); points[p] && (form != "few" || few) {
 			out = append(out, killing{worker, p, false})
 		} else if few {
@@ -164,7 +167,9 @@ func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
 	case "all":
 		for _, victim := range []string{worker, server, both} {
 			for n := int64(1); n <= total; n++ {
-				add(victim, n)
+				if part.has(n) {
+					add(victim, n)
+				}
 			}
 		}
 	case "kinds":
@@ -179,6 +184,42 @@ func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
 		}
 	}
 	return out
+}
+
+// shard is the k-th of n shares of the places; of 1 if n is 0. A place is in it by its own number, so that shares add up to
+// the whole also when one process's trial passes a few more I/Os than another's.
+type shard struct{ k, n int64 }
+
+func (s shard) has(number int64) bool { return s.n == 0 || (number-1)%s.n == s.k-1 }
+
+func (s shard) String() string {
+	if s.n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", s.k, s.n)
+}
+
+func shardOf(t *testing.T) (s shard) {
+	text := os.Getenv("VARVE_KILL_SHARD")
+	if text == "" {
+		return s
+	}
+	require.Equal(t, "all", os.Getenv("VARVE_KILL"), "VARVE_KILL_SHARD is for VARVE_KILL=all")
+	var err error
+	s, err = parseShard(text)
+	require.NoError(t, err)
+	return s
+}
+
+func parseShard(text string) (s shard, err error) {
+	k, n, _ := strings.Cut(text, "/")
+	if s.k, err = strconv.ParseInt(k, 10, 64); err == nil {
+		s.n, err = strconv.ParseInt(n, 10, 64)
+	}
+	if err != nil || s.k < 1 || s.k > s.n {
+		return shard{}, fmt.Errorf("VARVE_KILL_SHARD=%s: want k/n, with k from 1 to n", text)
+	}
+	return s, nil
 }
 
 // kinds are the places in a trace of the sides of I/Os of one kind each, in the order of their first ones.

@@ -30,14 +30,16 @@ func multipart(t *testing.T, bin string, on *backend, shared *lab.Worker) {
 	if os.Getenv("VARVE_KILL") == "few" {
 		chosen = steps[:1]
 	}
-	for _, step := range chosen {
+	part := shardOf(t)
+	for i, step := range chosen {
+		if !part.has(int64(i + 1)) {
+			continue
+		}
 		t.Run("multipart-"+step.name, func(t *testing.T) {
 			t.Parallel()
 			x := &trial{t: t, on: on, name: "multipart-" + step.name, pipeline: "texts", victim: worker, at: step.at}
 			t.Cleanup(func() {
-				if x.killed {
-					report.add(outcome{on.name, x.victim, x.last, x.left, -1, !t.Failed()})
-				}
+				report.add(x.outcome(-1, !t.Failed()))
 			})
 			x.start(bin, shared)
 			want, delivery := texts()
@@ -56,7 +58,7 @@ func multipart(t *testing.T, bin string, on *backend, shared *lab.Worker) {
 				require.True(t, slices.Equal(want, got), "%d rows of %d, or others", len(got), len(want))
 			})
 			require.Equal(t, map[string]int{"bronze.texts": 2}, on.commits(t, x.name), "the table is made and appended to, once each")
-			require.Zero(t, on.left(t, x.lab).staged)
+			require.Zero(t, on.left(t, x.lab).Staged)
 			x.worker.Kill()
 		})
 	}

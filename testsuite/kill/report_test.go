@@ -1,75 +1,127 @@
 package kill
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/varve-lake/varve/internal/fault"
 )
 
-// outcome is a trial in which someone was killed.
-type outcome struct {
-	on, victim string
-	at         side
-	left       left // what lay there when it happened
-	surplus    int  // files that are left at the end and are not there when nobody is killed; below zero: not counted
-	right      bool
-}
+// The page docs/kill-matrix.md ends with what this package writes: what test-kill-kinds came to, and below it what all slices of
+// test-kill-all did so far.
+const (
+	kindsMark = "<!-- what follows is written by make test-kill-kinds -->\n"
+	allMark   = "<!-- what follows is written by make test-kill-all -->\n"
+)
 
-type outcomes struct {
-	mu  sync.Mutex
-	all []outcome
-}
-
-func (o *outcomes) add(one outcome) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.all = append(o.all, one)
-}
-
-var report outcomes
-
-// written begins what this package writes into docs/kill-matrix.md.
-const written = "<!-- what follows is written by make test-kill-kinds -->\n"
-
-// TestMain writes what came of all trials into the page that VARVE_KILL_TABLE names, below the text there.
+// TestMain writes what came of all trials into the page that VARVE_KILL_TABLE names.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path := os.Getenv("VARVE_KILL_TABLE"); path != "" && len(report.all) > 0 {
-		if err := writeTable(path); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
+	if err := finish(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
 	}
 	os.Exit(code)
 }
 
-func writeTable(path string) error {
+func finish() error {
+	path := os.Getenv("VARVE_KILL_TABLE")
+	if report.err != nil || path == "" || len(report.all) == 0 {
+		return report.err
+	}
 	page, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	text, _, found := strings.Cut(string(page), written)
-	if !found {
-		return fmt.Errorf("%s has no line %s", path, written)
+	text, err := report.into(string(page), os.Getenv("VARVE_KILL"), os.Getenv("VARVE_KILL_OUTCOMES"))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return os.WriteFile(path, []byte(text+written+"\n"+report.markdown()), 0o644)
+	return os.WriteFile(path, []byte(text), 0o644)
 }
 
-func (o *outcomes) markdown() string {
+// into puts the outcomes of a form of the test into a page; those of all with what earlier processes came to.
+func (o *outcomes) into(page, form, earlier string) (string, error) {
+	head, rest, found := strings.Cut(page, kindsMark)
+	kinds, every, foundAll := strings.Cut(rest, allMark)
+	if !found || !foundAll {
+		return "", fmt.Errorf("there is no line %s or none %s", kindsMark, allMark)
+	}
+	if form != "all" {
+		kinds = "\n" + o.tables("##") + "\n"
+		return head + kindsMark + kinds + allMark + every, nil
+	}
+	if earlier != "" { // what this process came to is there too
+		var err error
+		if o, err = readOutcomes(earlier); err != nil {
+			return "", err
+		}
+	}
+	return head + kindsMark + kinds + allMark + "\n## Before and after every single I/O\n\n" + o.ran() + "\n" + o.tables("###"), nil
+}
+
+// ran says which places were gone through, of which there are.
+func (o *outcomes) ran() string {
+	var b strings.Builder
+	for _, on := range []string{localName, nessieName} {
+		var shards []string
+		sides, points := int64(0), 0
+		for _, s := range o.slices {
+			if s.On == on {
+				shards, sides, points = append(shards, cmp.Or(s.Shard, "all")), max(sides, s.Sides), max(points, s.Points)
+			}
+		}
+		if len(shards) == 0 {
+			continue
+		}
+		slices.SortFunc(shards, byShard)
+		places, missed, failed := 0, 0, 0
+		for _, one := range o.all {
+			if one.On != on {
+				continue
+			}
+			places++
+			if !one.Killed {
+				missed++
+			}
+			if !one.Right {
+				failed++
+			}
+		}
+		fmt.Fprintf(&b, "- %s: %d places of some %d (%d sides of I/Os by three victims, %d points by the worker's death); at %d of them the run ended before it came by; %d did not end right. Slices: %s.\n",
+			on, places, 3*sides+int64(points), sides, points, missed, failed, strings.Join(slices.Compact(shards), ", "))
+	}
+	if days := slices.Sorted(slices.Values(o.days)); len(days) > 0 {
+		fmt.Fprintf(&b, "\nRun from %s to %s, by `make test-kill-all`", days[0], days[len(days)-1])
+		b.WriteString(" in slices (`VARVE_KILL_SHARD=k/n` takes every n-th place, from the k-th on); a place that was gone through twice counts once, as it went the last time.\n")
+	}
+	return b.String()
+}
+
+func byShard(a, b string) int {
+	var k, n, l, m int
+	_, _ = fmt.Sscanf(a, "%d/%d", &k, &n)
+	_, _ = fmt.Sscanf(b, "%d/%d", &l, &m)
+	return cmp.Or(cmp.Compare(n, m), cmp.Compare(k, l))
+}
+
+// tables are the outcomes in which somebody was killed, below headings of a level.
+func (o *outcomes) tables(level string) string {
 	var b strings.Builder
 	kills := map[string]int{}
 	for _, one := range o.all {
-		kills[one.victim]++
+		if one.Killed {
+			kills[one.Victim]++
+		}
 	}
-	fmt.Fprintf(&b, "%d kills: of the worker %d, of the server %d, of both %d.\n", len(o.all), kills[worker], kills[server], kills[both])
-	o.section(&b, "Points", "point", func(one outcome) bool { return one.at.when == fault.SidePoint })
+	fmt.Fprintf(&b, "%d kills: of the worker %d, of the server %d, of both %d.\n", kills[worker]+kills[server]+kills[both], kills[worker], kills[server], kills[both])
+	o.section(&b, level+" Points", "point", func(one outcome) bool { return one.When == fault.SidePoint })
 	for _, on := range []string{localName, nessieName} {
-		o.section(&b, "I/Os on "+on, "I/O", func(one outcome) bool { return one.on == on && one.at.when != fault.SidePoint })
+		o.section(&b, level+" I/Os on "+on, "I/O", func(one outcome) bool { return one.On == on && one.When != fault.SidePoint })
 	}
 	return b.String()
 }
@@ -79,13 +131,10 @@ func (o *outcomes) section(b *strings.Builder, title, what string, meant func(ou
 	rows := map[string][]outcome{}
 	var order []string
 	for _, one := range o.all {
-		if !meant(one) {
+		if !one.Killed || !meant(one) {
 			continue
 		}
-		row := one.at.String()
-		if one.at.when != fault.SidePoint {
-			row = one.at.when + " " + row
-		}
+		row := one.row()
 		if rows[row] == nil {
 			order = append(order, row)
 		}
@@ -97,15 +146,15 @@ func (o *outcomes) section(b *strings.Builder, title, what string, meant func(ou
 	if len(order) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n## %s\n\n| %s | killed: worker, server, both | staged then | half-written then | unused at the end | right after restart |\n|---|---|---|---|---|---|\n", title, what)
+	fmt.Fprintf(b, "\n%s\n\n| %s | killed: worker, server, both | staged then | half-written then | unused at the end | right after restart |\n|---|---|---|---|---|---|\n", title, what)
 	for _, row := range order {
 		kills := map[string]int{}
 		for _, one := range rows[row] {
-			kills[one.victim]++
+			kills[one.Victim]++
 		}
 		fmt.Fprintf(b, "| %s | %d, %d, %d | %s | %s | %s | %s |\n", row, kills[worker], kills[server], kills[both],
-			span(rows[row], func(x outcome) int { return x.left.staged }), span(rows[row], func(x outcome) int { return x.left.temporary }),
-			span(rows[row], func(x outcome) int { return x.surplus }), rights(rows[row]))
+			span(rows[row], func(x outcome) int { return x.Left.Staged }), span(rows[row], func(x outcome) int { return x.Left.Temporary }),
+			span(rows[row], func(x outcome) int { return x.Surplus }), rights(rows[row]))
 	}
 }
 
@@ -140,8 +189,8 @@ func rights(all []outcome) string {
 	for _, on := range []string{localName, nessieName} {
 		right, n := 0, 0
 		for _, one := range all {
-			if one.on == on {
-				if n++; one.right {
+			if one.On == on {
+				if n++; one.Right {
 					right++
 				}
 			}
