@@ -59,6 +59,9 @@ func (c *Change) files() int {
 	return len(c.AddData) + len(c.RemoveData) + len(c.AddDeletes) + len(c.RemoveDeletes)
 }
 
+// onlyAdds tells a change of which all files are new data files.
+func (c *Change) onlyAdds() bool { return len(c.AddData) > 0 && c.files() == len(c.AddData) }
+
 func (c *Change) empty() bool {
 	return c == nil || c.files() == 0 && len(c.Properties)+len(c.RemoveProperties)+len(c.Updates) == 0 && c.Alter == nil
 }

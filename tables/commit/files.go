@@ -14,16 +14,15 @@ func applyFiles(ctx context.Context, tx *table.Transaction, c *Change, summary i
 	if c.files() == 0 {
 		return nil
 	}
-	onlyAdds := len(c.RemoveData)+len(c.AddDeletes)+len(c.RemoveDeletes) == 0
 	switch c.Operation {
 	case Append:
-		if !onlyAdds {
+		if !c.onlyAdds() {
 			return fmt.Errorf("an append adds data files and nothing else")
 		}
 		return addData(ctx, tx, c.AddData, summary)
 	case Overwrite, RowDelta:
 		switch {
-		case onlyAdds:
+		case c.onlyAdds():
 			return addData(ctx, tx, c.AddData, summary)
 		case len(c.AddDeletes) == 0:
 			return replaceFiles(ctx, tx, c.RemoveData, c.AddData, c.RemoveDeletes, summary)

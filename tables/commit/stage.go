@@ -37,7 +37,13 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *st
 	if err := guardVectors(ctx, head, change); err != nil {
 		return nil, err
 	}
-	handle := table.New(head.Identifier(), head.Metadata(), head.MetadataLocation(),
+	on := head.Metadata()
+	if change.onlyAdds() {
+		if on, err = boundMerging(ctx, head); err != nil {
+			return nil, err
+		}
+	}
+	handle := table.New(head.Identifier(), on, head.MetadataLocation(),
 		func(context.Context) (iceio.IO, error) { return written, nil }, nil)
 	tx := handle.NewTransaction()
 	if err := tx.AssertRefSnapshotID(table.MainBranch); err != nil {
