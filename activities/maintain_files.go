@@ -40,6 +40,7 @@ func (a *Activities) retain(ctx context.Context, p *pulse, in wire.RetainRequest
 	rows.Strategy = merge.CopyOnWrite
 	options := upkeepOptions(in.Upkeep, writerRetain, "retain")
 	options.Summary["varve.where"] = condition
+	options.Summary[maintain.RetentionKey] = "true"
 	result, err := table.Delete(ctx, options, rows)
 	if err != nil {
 		return wire.UpkeepStep{}, err
@@ -99,7 +100,7 @@ func (a *Activities) expire(ctx context.Context, p *pulse, in wire.ExpireRequest
 	if err != nil {
 		return wire.UpkeepStep{}, err
 	}
-	options, why := expireOptions(in.Policy, in.Retained, in.Upkeep.Began, keep, readers)
+	options, why := expireOptions(in.Policy, in.Upkeep.Began, keep, readers)
 	p.at("forgetting snapshots")
 	result, err := table.Expire(ctx, upkeepOptions(in.Upkeep, writerExpire, "expire"), options)
 	if err != nil {
@@ -116,15 +117,10 @@ func (a *Activities) expire(ctx context.Context, p *pulse, in wire.ExpireRequest
 	return step, nil
 }
 
-// expireOptions are those of a policy at a time, with what they mean for people. Snapshots that readers have yet to read stay,
-// unless rows were deleted for their age: then they go, and so do those that keep_last would keep.
-func expireOptions(policy plan.Expire, retained bool, now time.Time, keep []int64, readers []string) (maintain.ExpireOptions, string) {
+// expireOptions are those of a policy at a time, with what they mean for people. Snapshots that readers have yet to read stay.
+func expireOptions(policy plan.Expire, now time.Time, keep []int64, readers []string) (maintain.ExpireOptions, string) {
 	options := maintain.ExpireOptions{
 		OlderThan: time.Duration(policy.OlderThan) * time.Second, KeepLast: policy.KeepLast, Keep: keep, Now: func() time.Time { return now },
-	}
-	if retained {
-		options.KeepLast, options.Keep = 1, nil
-		return options, fmt.Sprintf("older than %s: rows that were deleted for their age go with them", Days(options.OlderThan))
 	}
 	why := fmt.Sprintf("older than %s, but for the last %d", Days(options.OlderThan), policy.KeepLast)
 	if len(readers) > 0 {

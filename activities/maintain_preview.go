@@ -56,7 +56,7 @@ func next(ctx context.Context, table *tables.Table, policy plan.Maintenance, now
 		}
 	}
 	if e := policy.Expire; e != nil {
-		step, err := previewExpiry(table, *e, policy.Retain != nil, now, keep, readers)
+		step, err := previewExpiry(table, *e, now, keep, readers)
 		if err := add(wire.UpkeepExpire, step, err); err != nil {
 			return nil, err
 		}
@@ -84,8 +84,8 @@ func previewRetain(ctx context.Context, table *tables.Table, r plan.Retain, now 
 	return step, nil
 }
 
-func previewExpiry(table *tables.Table, policy plan.Expire, retained bool, now time.Time, keep []int64, readers []string) (wire.UpkeepStep, error) {
-	options, why := expireOptions(policy, retained, now, keep, readers)
+func previewExpiry(table *tables.Table, policy plan.Expire, now time.Time, keep []int64, readers []string) (wire.UpkeepStep, error) {
+	options, why := expireOptions(policy, now, keep, readers)
 	snapshots, refs, err := table.PlanExpiry(options)
 	if err != nil {
 		return declined(err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -288,38 +287,6 @@ func TestExpiryLeavesWhatReadersHaveYetToRead(t *testing.T) {
 	r, err = l.maintain(2*time.Hour, workflows.MaintainInput{Table: "bronze.events"})
 	require.NoError(t, err)
 	require.Equal(t, 3, steps(r)["expire"].Snapshots)
-}
-
-func TestRetention(t *testing.T) {
-	years := int(time.Since(time.Date(2024, 1, 2, 0, 0, 0, 0, time.UTC)).Hours()/24) - 1 // 2024-01-01 and not 2024-01-02, in days
-	l := kept(t, fmt.Sprintf("retain: {column: day, for: %dd}", years+1), 3)
-	require.Len(t, l.rows("bronze.events", "id"), 6)
-	preview, err := l.maintain(0, workflows.MaintainInput{Table: "bronze.events", Preview: true})
-	require.NoError(t, err)
-	require.Equal(t, 3, steps(preview)["retain"].Files)
-	r, err := l.maintain(0, workflows.MaintainInput{Table: "bronze.events"})
-	require.NoError(t, err)
-	require.EqualValues(t, 3, steps(r)["retain"].Rows)
-	require.Equal(t, []string{"1 2024-01-02", "3 2024-01-02", "5 2024-01-02"}, l.rows("bronze.events", "id", "day"))
-	require.Zero(t, steps(r)["expire"].Snapshots, "snapshots have them still")
-
-	// A week later the snapshots that have them are gone, and so are their files.
-	data := func() (n int) {
-		_ = filepath.WalkDir(filepath.Join(l.dir, "lake", "warehouse"), func(path string, d os.DirEntry, err error) error {
-			if err == nil && strings.HasSuffix(path, ".parquet") {
-				n++
-			}
-			return nil
-		})
-		return n
-	}
-	require.Equal(t, 6, data())
-	l.write("pipelines/kept.yaml", fmt.Sprintf(keptPipeline, fmt.Sprintf("retain: {column: day, for: %dd}", years+30)))
-	_, err = l.maintain(8*24*time.Hour, workflows.MaintainInput{Table: "bronze.events"})
-	require.NoError(t, err)
-	require.Equal(t, 3, data())
-	require.Equal(t, 1, l.snapshots("bronze.events"))
-	require.Equal(t, wire.StateUnchanged, l.runPipeline("kept")["bronze.events"].State, "what was deleted is not loaded again")
 }
 
 func TestMaintenanceOfWhatNobodyDeclares(t *testing.T) {

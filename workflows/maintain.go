@@ -132,7 +132,6 @@ func (u *upkeep) keep(ctx workflow.Context) error {
 		if err := u.step(ctx, wire.UpkeepRetain, wire.ActivityRetain, wire.RetainRequest{Upkeep: u.Upkeep, Retain: *r}); err != nil {
 			return err
 		}
-		u.Retained = true
 	}
 	if policy.Compact != nil && !u.did(wire.UpkeepCompact) {
 		if err := u.compact(ctx); err != nil {
@@ -141,7 +140,7 @@ func (u *upkeep) keep(ctx workflow.Context) error {
 	}
 	if e := policy.Expire; e != nil && !u.did(wire.UpkeepExpire) {
 		u.stage = wire.UpkeepExpire
-		request := wire.ExpireRequest{Upkeep: u.Upkeep, Policy: *e, Retained: u.Retained}
+		request := wire.ExpireRequest{Upkeep: u.Upkeep, Policy: *e}
 		if err := u.step(ctx, wire.UpkeepExpire, wire.ActivityExpire, request); err != nil {
 			return err
 		}

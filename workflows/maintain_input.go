@@ -27,7 +27,6 @@ type MaintainState struct {
 	Sum      wire.UpkeepStep        `json:"sum"` // of the compaction's commits so far
 	Next     int                    `json:"next"`
 	Part     int                    `json:"part"`
-	Retained bool                   `json:"retained,omitempty"`
 	Warnings []string               `json:"warnings,omitempty"`
 }
 

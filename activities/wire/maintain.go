@@ -135,8 +135,6 @@ type CommittedCompaction struct {
 type ExpireRequest struct {
 	Upkeep Upkeep      `json:"upkeep"`
 	Policy plan.Expire `json:"policy"`
-	// Retained says that rows past their time were deleted, and must not be kept by keep_last.
-	Retained bool `json:"retained,omitempty"`
 }
 
 // OrphansRequest asks for files that nothing names to be removed.

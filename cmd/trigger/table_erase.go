@@ -13,6 +13,7 @@ import (
 	"github.com/varve-lake/varve/internal/environment"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/maintain"
 	"github.com/varve-lake/varve/tables/merge"
 )
 
@@ -96,7 +97,7 @@ func erase(c *cobra.Command, g *global, env environment.Environment, t *tables.T
 func eraseRows(ctx context.Context, t *tables.Table, rows tables.Rows, where string) (int64, error) {
 	id := commit.ID{Writer: "erase", Token: uuid.NewString()}
 	// The condition itself may name whom it is about, so that the summary, which outlives the rows, does not have it.
-	result, err := t.Delete(ctx, tables.CommitOptions{ID: id, Summary: map[string]string{"varve.erasure": "true"}}, rows)
+	result, err := t.Delete(ctx, tables.CommitOptions{ID: id, Summary: map[string]string{maintain.ErasureKey: "true"}}, rows)
 	return result.Deleted, err
 }
 

@@ -14,8 +14,12 @@ import (
 	"github.com/varve-lake/varve/tables/commit"
 )
 
-// CompactionKey marks, in a snapshot's summary, a compaction.
-const CompactionKey = "varve.compaction"
+// Marks in a snapshot's summary.
+const (
+	CompactionKey = "varve.compaction" // rows were written anew, and none was changed
+	RetentionKey  = "varve.retention"  // rows were deleted for their age
+	ErasureKey    = "varve.erasure"    // rows were deleted to be forgotten
+)
 
 // ErrShared says that a table's files are not its own to remove, since other tables, or other branches of the catalog, may
 // name them. The table property gc.enabled=false says so, as Nessie sets it.
@@ -31,10 +35,12 @@ type ExpireOptions struct {
 	// counts from when a snapshot was made, and takes a head that was current a second ago. Default:
 	// history.expire.max-snapshot-age-ms, 5 days.
 	OlderThan time.Duration
-	// KeepLast is the number of snapshots of each branch that stay at any age. Default:
+	// KeepLast is the number of snapshots of each branch that stay at any age, but for those that hold rows which were then
+	// deleted for their age or to be forgotten. Default:
 	// history.expire.min-snapshots-to-keep, 1.
 	KeepLast int
-	// Keep names snapshots that stay: those that readers hold, and those that builds under way rest on.
+	// Keep names snapshots that stay: those that readers hold, and those that builds under way rest on. Here too those that
+	// hold rows which were then deleted for their age or to be forgotten stay no longer than OlderThan.
 	Keep []int64
 	// Now replaces the clock.
 	Now func() time.Time

@@ -52,13 +52,14 @@ func (e *Expiry) Fates(head *table.Table) map[int64]Fate {
 
 func (r *retention) branchFates(name string, ref table.SnapshotRef, out map[int64]Fate) {
 	age, keep := r.ofBranch(ref)
+	rid := r.beforeRemoval(ref.SnapshotID)
 	kept := 0
 	for s := r.meta.SnapshotByID(ref.SnapshotID); s != nil; s = r.meta.SnapshotByID(*s.ParentSnapshotID) {
 		fate := Fate{r.until(s.SnapshotID, age), itsAge}
 		switch {
 		case s.SnapshotID == ref.SnapshotID:
 			fate = Fate{Why: fmt.Sprintf("it is the head of branch %q", name)}
-		case kept < keep:
+		case kept < keep && !rid[s.SnapshotID]:
 			fate = Fate{Why: fmt.Sprintf("it is one of the last %d of branch %q", keep, name)}
 		}
 		out[s.SnapshotID] = later(out[s.SnapshotID], fate)

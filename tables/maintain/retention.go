@@ -29,10 +29,33 @@ func newRetention(meta table.Metadata, o ExpireOptions) *retention {
 		maxRef:   ms(props.GetInt64(table.MaxRefAgeMsKey, table.MaxRefAgeMsDefault)),
 		left:     lastHeads(meta),
 	}
+	rid := map[int64]bool{}
+	if main := meta.CurrentSnapshot(); main != nil {
+		rid = r.beforeRemoval(main.SnapshotID)
+	}
 	for _, id := range o.Keep {
-		r.stays[id] = true
+		r.stays[id] = !rid[id]
 	}
 	return r
+}
+
+// beforeRemoval are the ancestors of a snapshot from which rows were then removed for their age, or to be forgotten: they
+// are to go when they are old enough, whoever would keep them, or else the rows are not gone.
+func (r *retention) beforeRemoval(head int64) map[int64]bool {
+	out := map[int64]bool{}
+	removed := false
+	for s := r.meta.SnapshotByID(head); s != nil; s = r.meta.SnapshotByID(*s.ParentSnapshotID) {
+		if removed {
+			out[s.SnapshotID] = true
+		}
+		if s.Summary != nil {
+			removed = removed || s.Summary.Properties[RetentionKey] != "" || s.Summary.Properties[ErasureKey] != ""
+		}
+		if s.ParentSnapshotID == nil {
+			break
+		}
+	}
+	return out
 }
 
 // ms is a duration, of at most what one can hold.
@@ -103,10 +126,11 @@ func (r *retention) tooOld(ref table.SnapshotRef) bool {
 // branch keeps what a branch keeps, back from its head.
 func (r *retention) branch(ref table.SnapshotRef, reachable map[int64]bool) {
 	age, keep := r.ofBranch(ref)
+	rid := r.beforeRemoval(ref.SnapshotID)
 	kept := 0
 	for s := r.meta.SnapshotByID(ref.SnapshotID); s != nil; {
 		reachable[s.SnapshotID] = true
-		if kept < keep || r.within(s.SnapshotID, age) {
+		if kept < keep && !rid[s.SnapshotID] || r.within(s.SnapshotID, age) {
 			r.stays[s.SnapshotID] = true
 		}
 		if !part(s) {
