@@ -7,7 +7,7 @@ SOURCES     := $(shell find . -name '*.go' -not -path './.varve/*')
 # Packages that link the Temporal server take minutes to compile under the race detector and have no shared state of ours.
 RACE        := $(shell go list ./... 2>/dev/null | grep -vE '/cmd/|/internal/devserver|/testsuite')
 
-.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-kinds test-kill-all test-simulation test-lossy test-contention test-week test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend test-differential bench-merge-bounded bench-merge-bounded-smoke bench-maintain bench-maintain-smoke bench-lookup bench-lookup-smoke bench-planning generate histories clean bench-scan
+.PHONY: help demo build test vet lint race test-e2e test-interop test-kill test-kill-kinds test-kill-all test-simulation test-lossy test-contention test-week test-catalogs test-stores test-ui bench-merge bench-merge-smoke bench-merge-trend test-differential bench-merge-bounded bench-merge-bounded-smoke bench-maintain bench-maintain-smoke bench-lookup bench-lookup-smoke bench-planning generate histories clean bench-scan bench-longevity bench-longevity-smoke
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -122,6 +122,16 @@ bench-scan: ## SQL that aggregates all of 10M rows beside DuckDB on the same fil
 	@go build -o bin/bench-scan ./bench/scan
 	@folder=$${BENCH_WORK:-.varve/bench}/lookup-100; echo metadata | bin/bench-lookup $$folder 100 >/dev/null; \
 	$$(testsuite/peers/install)/venv/bin/python bench/scan/bench.py $$folder bin/bench-scan $${BENCH_OUT:-bench/out/scan.json}
+
+bench-longevity: ## TPC-H's tables through 20 phases of changes, maintained and left alone, with queries between (LST-Bench's pattern); SCALE=0.1 for a tenth
+	@mkdir -p bench/out bin
+	@go build -o bin/bench-longevity ./bench/longevity
+	@work=$${BENCH_WORK:-.varve/bench}; data=$$work/tpch-$${SCALE:-1}; \
+	if [ ! -e $$data/made ]; then mkdir -p $$data; $$(bench/install)/venv/bin/tpchgen-cli parquet --overwrite -s $${SCALE:-1} --output-dir $$data; touch $$data/made; fi; \
+	bin/bench-longevity $$data $$work/longevity $${BENCH_OUT:-bench/out/longevity.json}
+
+bench-longevity-smoke: ## the same at a hundredth in 3 phases: fails when the copies' answers differ
+	@SCALE=0.01 PHASES=3 EVERY=3 RUNS=1 BENCH_WORK=.varve/bench-smoke BENCH_OUT=bench/out/longevity-smoke.json $(MAKE) --no-print-directory bench-longevity
 
 bench-planning: ## planning a lookup on the metadata of 1M and 10M data files that do not exist (some 3 GB of disk)
 	@for n in 1000000 10000000; do VARVE_PLANNING_FILES=$$n go test -count=1 -timeout 60m -v -run TestPlanningReadsCandidateManifestsAlone ./tables/planning | grep files; done
