@@ -84,6 +84,9 @@ func (b *bench) loadOne(ctx context.Context, data, name, as string) error {
 	if err != nil {
 		return err
 	}
+	if name == "lineitem" {
+		b.rowsOfLineitem = staged.Rows
+	}
 	_, err = t.Append(ctx, tables.CommitOptions{ID: b.id()}, staged)
 	return err
 }

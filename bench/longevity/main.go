@@ -46,6 +46,8 @@ type bench struct {
 	commits int
 	runs    int
 	target  int64
+
+	rowsOfLineitem int64
 }
 
 func number(name string, otherwise int) (int, error) {
@@ -109,15 +111,15 @@ func run(ctx context.Context, data, work, out string) (err error) {
 			break
 		}
 	}
-	return report(out, data, all)
+	return report(out, b.rowsOfLineitem, all)
 }
 
 // report writes the figures, and says in the end by how much queries have become slower.
-func report(out, data string, all []*measured) error {
+func report(out string, rows int64, all []*measured) error {
 	first, last := all[0], all[len(all)-1]
 	fmt.Println(table(all))
 	fmt.Printf("query time after %d phases, of that of the first: %.3f with maintenance, %.3f without\n", last.Phase, last.ratio(maintained)/first.ratio(maintained), last.ratio(left)/first.ratio(left))
-	text, err := json.MarshalIndent(map[string]any{"data": filepath.Base(data), "phases": all}, "", " ")
+	text, err := json.MarshalIndent(map[string]any{"rows": rows, "phases": all}, "", " ")
 	if err != nil {
 		return err
 	}
