@@ -173,6 +173,8 @@ func (l *layout) readSizes(opts WriterOptions) error {
 	if l.parallelism <= 0 {
 		l.parallelism = runtime.GOMAXPROCS(0)
 	}
+	// One row group fills while as many as there are slots are encoded.
+	l.rowGroupBytes = min(l.rowGroupBytes, max(l.memoryLimit/int64(l.parallelism+2), 1<<20))
 	return nil
 }
 
