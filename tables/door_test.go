@@ -29,7 +29,12 @@ import (
 
 func newLake(t *testing.T) *tables.Lake {
 	t.Helper()
-	lake, err := tables.OpenLake(context.Background(), tables.Local(t.TempDir()))
+	return lakeIn(t, t.TempDir())
+}
+
+func lakeIn(t *testing.T, dir string) *tables.Lake {
+	t.Helper()
+	lake, err := tables.OpenLake(context.Background(), tables.Local(dir))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, lake.Close()) })
 	return lake
