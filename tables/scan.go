@@ -107,7 +107,7 @@ func (t *Table) planFiles(ctx context.Context, opts ScanOptions, schema *iceberg
 		return nil, err
 	}
 	plan, err := planning.Files(ctx, t.tbl.Metadata(), fs, planning.Options{
-		Snapshot: snapshot, Schema: schema, Filter: opts.Filter, Parallelism: opts.Parallelism, Cache: t.lake.cache, Floats: floats,
+		Snapshot: snapshot, Schema: schema, Filter: opts.Filter, Parallelism: opts.Parallelism, Cache: t.lake.cache, Floats: floats, Limit: opts.Limit,
 	})
 	if err == nil && plan.Tasks == nil {
 		plan.Tasks = []table.FileScanTask{} // none, which is not all

@@ -27,6 +27,7 @@ import (
 type watched struct {
 	*lakesql.Input
 	direct, scans int
+	last          *tables.ScanReader
 }
 
 func (w *watched) Direct(ctx context.Context, table string, v sql.Version, columns []string, filters []sql.Filter) (*sql.DirectFiles, error) {
@@ -39,7 +40,9 @@ func (w *watched) Direct(ctx context.Context, table string, v sql.Version, colum
 
 func (w *watched) Scan(ctx context.Context, table string, v sql.Version, columns []string, filters []sql.Filter, limit int64) (array.RecordReader, error) {
 	w.scans++
-	return w.Input.Scan(ctx, table, v, columns, filters, limit)
+	rows, err := w.Input.Scan(ctx, table, v, columns, filters, limit)
+	w.last, _ = rows.(*tables.ScanReader)
+	return rows, err
 }
 
 func openEngine(t *testing.T, folders []string) *sql.Engine {
@@ -110,6 +113,9 @@ func TestFilesAreReadDirectlyWhereTheyAreTheRows(t *testing.T) {
 	same(0, "SELECT count(*) AS n FROM a.t WHERE x > 100", "SELECT sum(x) AS x FROM a.t WHERE k > 100")
 	same(1, "SELECT sum(x) AS x FROM a.t WHERE k < 200", "SELECT count(*) AS n FROM a.t WHERE x > 40 AND k < 150")
 	same(0, "SELECT k, p FROM a.t LIMIT 3")
+	in := &watched{Input: lakesql.New(lake, nil)}
+	require.Len(t, run(t, streams, in, "SELECT k, p FROM a.t LIMIT 103"), 103)
+	require.EqualValues(t, 2, in.last.Stats().FilesRead, "of five")
 
 	// A column that was renamed is known by its id, and its name may be given to another.
 	alter := func(change func(*table.UpdateSchema)) {

@@ -40,6 +40,9 @@ type ScanOptions struct {
 	Counters *Counters
 }
 
+// leastBatch is for how few rows a batch is made: where many are deleted, many batches would be.
+const leastBatch = 1024
+
 // scan is what all files of a scan share.
 type scan struct {
 	fs      iceio.IO
@@ -72,6 +75,9 @@ func newScan(ctx context.Context, tbl *table.Table, opts ScanOptions) (array.Rec
 	}
 	if opts.Parallelism <= 0 {
 		opts.Parallelism = runtime.GOMAXPROCS(0)
+	}
+	if opts.Filter == nil && opts.Limit > 0 && opts.Limit < defaultBatchRows && opts.BatchRows == 0 {
+		opts.BatchRows = max(int(opts.Limit), leastBatch) // few more are decoded than are given
 	}
 	s := &scan{
 		fs: fs, meta: tbl.Metadata(), schema: schema, opts: opts,

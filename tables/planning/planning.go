@@ -30,6 +30,9 @@ type Options struct {
 	Filter   iceberg.BooleanExpression
 	// Whole leaves files above the table's read.split.target-size in one task; they are divided at row groups otherwise.
 	Whole bool
+	// Limit is how many rows suffice, zero for all: without a Filter, and where nothing can be deleted from them, files after those
+	// that hold so many are left out, and manifests after theirs are not read.
+	Limit int64
 	// Floats are fields of which it is asked whether a file may hold a NaN; see Plan.MayBeNaN.
 	Floats []int
 	// Parallelism is the number of manifests read at once. Default: GOMAXPROCS.
@@ -91,11 +94,23 @@ func Files(ctx context.Context, meta table.Metadata, fs iceio.IO, opts Options) 
 		return nil, fmt.Errorf("plan snapshot %d: %w", opts.Snapshot.SnapshotID, err)
 	}
 	data, deletes, err := p.choose(manifests, &out.Counts)
+	enough := p.opts.Limit > 0 && p.values == nil && len(deletes) == 0
+	if enough {
+		data = firstRows(data, p.opts.Limit, rowsOf)
+	}
 	if err == nil {
 		err = p.plan(ctx, data, deletes, out)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("plan snapshot %d: %w", opts.Snapshot.SnapshotID, err)
+	}
+	if enough {
+		out.Tasks = firstRows(out.Tasks, p.opts.Limit, func(t table.FileScanTask) int64 {
+			if t.Start != 0 || t.Length < t.File.FileSizeBytes() {
+				return 0 // how many rows a part has is not known
+			}
+			return t.File.Count()
+		})
 	}
 	out.Counts.MetadataReads, out.Counts.MetadataBytes = p.reads.Load(), p.bytes.Load()
 	return out, nil
@@ -133,6 +148,19 @@ func (p *planner) choose(all []iceberg.ManifestFile, counts *Counts) (data, dele
 	}
 	return data, deletes, nil
 }
+
+// firstRows leaves out what comes after the first that have so many rows together.
+func firstRows[T any](all []T, rows int64, of func(T) int64) []T {
+	for i, one := range all {
+		if rows -= of(one); rows <= 0 {
+			return all[:i+1]
+		}
+	}
+	return all
+}
+
+// rowsOf is how many rows the files of a manifest have; 0 where that is not known.
+func rowsOf(m iceberg.ManifestFile) int64 { return max(m.AddedRows(), 0) + max(m.ExistingRows(), 0) }
 
 // candidate is a data file that may hold a row looked for.
 type candidate struct {
