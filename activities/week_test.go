@@ -100,6 +100,7 @@ func newWeek(t *testing.T, p pace) *week {
 	w.write("pipelines/week.yaml", weekPolicy)
 	tbl, _, err := w.a.lake.Ensure(t.Context(), tables.Definition{
 		Name: weekTable, Schema: weekSchema, PartitionBy: []string{"days(ts)"}, FormatVersion: p.version,
+		Properties: map[string]string{"write.metadata.previous-versions-max": "20"}, // of a day, and not of three
 	})
 	require.NoError(t, err)
 	w.folder = strings.TrimPrefix(tbl.Location(), "file://")
