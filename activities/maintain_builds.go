@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -49,29 +50,44 @@ func longestBuild(ctx context.Context) (time.Duration, error) {
 	return now.Sub(oldest), nil
 }
 
+// lag is what readers of a table have yet to read of it.
+type lag struct {
+	keep    []int64 // snapshots that they need
+	readers []string
+	broken  []string // tables of which it is not known what they have read
+}
+
 // unread are the snapshots of a table that came after what its readers have read of it, and that one itself: a build that
-// takes what was added since needs them. Only readers of this lake are known.
-func (a *Activities) unread(ctx context.Context, of *tables.Table) (keep []int64, readers []string, err error) {
+// takes what was added since needs them. Only readers of this lake are known. A table that is dropped meanwhile reads nothing;
+// one that is broken keeps no other from being looked after.
+func (a *Activities) unread(ctx context.Context, of *tables.Table) (lag, error) {
 	names, err := a.lake.Tables(ctx)
 	if err != nil {
-		return nil, nil, err
+		return lag{}, err
 	}
+	var out lag
 	kept := map[int64]bool{}
 	for _, name := range names {
-		t, err := a.lake.Table(ctx, name)
-		if err != nil {
-			return nil, nil, fmt.Errorf("what %s has read: %w", name, err)
-		}
-		marks, err := readMarks(ctx, t)
-		if err != nil {
-			return nil, nil, err
+		marks, err := a.marks(ctx, name)
+		switch {
+		case errors.Is(err, tables.ErrNoSuchTable):
+			continue
+		case err != nil && (ctx.Err() != nil || !broken(err)):
+			return lag{}, fmt.Errorf("what %s has read: %w", name, err)
+		case err != nil:
+			out.broken = append(out.broken, name)
+			continue
 		}
 		for _, m := range marks {
 			if m.Table != of.Name() || m.UUID != of.Iceberg().Metadata().TableUUID().String() || m.Definition != "" {
 				continue
 			}
-			if since := since(of, m.Snapshot); len(since) > 1 {
-				readers = append(readers, name)
+			since, err := since(of, m)
+			if err != nil {
+				return lag{}, err
+			}
+			if len(since) > 1 {
+				out.readers = append(out.readers, name)
 				for _, id := range since {
 					kept[id] = true
 				}
@@ -79,9 +95,23 @@ func (a *Activities) unread(ctx context.Context, of *tables.Table) (keep []int64
 		}
 	}
 	for id := range kept {
-		keep = append(keep, id)
+		out.keep = append(out.keep, id)
 	}
-	return keep, readers, nil
+	return out, nil
+}
+
+// broken tells the errors of a table that another look does not mend: what it names is absent, or is not what it has to be.
+func broken(err error) bool {
+	return !errors.Is(err, tables.ErrPassing) && !errors.Is(err, tables.ErrDenied) && !errors.Is(err, tables.ErrUnknownOutcome)
+}
+
+// marks are what a table says that it has read of others.
+func (a *Activities) marks(ctx context.Context, name string) ([]mark, error) {
+	t, err := a.lake.Table(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return readMarks(ctx, t)
 }
 
 // readMarks are what a table's checkpoints say of the tables that it reads by what was added.
@@ -100,17 +130,21 @@ func readMarks(ctx context.Context, t *tables.Table) ([]mark, error) {
 	return out, nil
 }
 
-// since are the snapshots from the head back to one that was read; nil if that is not among the head's ancestors.
-func since(t *tables.Table, read int64) []int64 {
+// since are the snapshots from the head back to one that was read, or as far back as they are known where the reader can go
+// on from there; nil if that one is not among the head's ancestors.
+func since(t *tables.Table, read mark) ([]int64, error) {
 	var out []int64
 	for s := t.Iceberg().CurrentSnapshot(); s != nil; s = t.Iceberg().SnapshotByID(*s.ParentSnapshotID) {
 		out = append(out, s.SnapshotID)
-		if s.SnapshotID == read {
-			return out
+		if s.SnapshotID == read.Snapshot {
+			return out, nil
 		}
 		if s.ParentSnapshotID == nil {
 			break
 		}
 	}
-	return nil
+	if resumable, err := t.Resumable(read.point()); err != nil || !resumable {
+		return nil, err
+	}
+	return out, nil
 }

@@ -96,11 +96,11 @@ func (a *Activities) expire(ctx context.Context, p *pulse, in wire.ExpireRequest
 	if err != nil {
 		return wire.UpkeepStep{}, err
 	}
-	keep, readers, err := a.unread(ctx, table)
+	lag, err := a.unread(ctx, table)
 	if err != nil {
 		return wire.UpkeepStep{}, err
 	}
-	options, why := expireOptions(in.Policy, in.Upkeep.Began, keep, readers)
+	options, why := expireOptions(in.Policy, in.Upkeep.Began, lag)
 	p.at("forgetting snapshots")
 	result, err := table.Expire(ctx, upkeepOptions(in.Upkeep, writerExpire, "expire"), options)
 	if err != nil {
@@ -118,13 +118,16 @@ func (a *Activities) expire(ctx context.Context, p *pulse, in wire.ExpireRequest
 }
 
 // expireOptions are those of a policy at a time, with what they mean for people. Snapshots that readers have yet to read stay.
-func expireOptions(policy plan.Expire, now time.Time, keep []int64, readers []string) (maintain.ExpireOptions, string) {
+func expireOptions(policy plan.Expire, now time.Time, lag lag) (maintain.ExpireOptions, string) {
 	options := maintain.ExpireOptions{
-		OlderThan: time.Duration(policy.OlderThan) * time.Second, KeepLast: policy.KeepLast, Keep: keep, Now: func() time.Time { return now },
+		OlderThan: time.Duration(policy.OlderThan) * time.Second, KeepLast: policy.KeepLast, Keep: lag.keep, Now: func() time.Time { return now },
 	}
 	why := fmt.Sprintf("older than %s, but for the last %d", Days(options.OlderThan), policy.KeepLast)
-	if len(readers) > 0 {
-		why += "; what is yet to be read by " + joined(readers) + " stays"
+	if len(lag.readers) > 0 {
+		why += "; what is yet to be read by " + joined(lag.readers) + " stays"
+	}
+	if len(lag.broken) > 0 {
+		why += "; what " + joined(lag.broken) + " has read is not known, since it cannot be loaded, and nothing is kept for it"
 	}
 	return options, why
 }

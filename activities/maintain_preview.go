@@ -14,11 +14,11 @@ import (
 // leave for a later one is not counted.
 func (a *Activities) preview(ctx context.Context, p *pulse, table *tables.Table, u wire.Upkeep, policy plan.Maintenance) ([]wire.UpkeepStep, error) {
 	p.at("looking for what is due")
-	keep, readers, err := a.unread(ctx, table)
+	lag, err := a.unread(ctx, table)
 	if err != nil {
 		return nil, err
 	}
-	out, err := next(ctx, table, policy, u.Began, keep, readers)
+	out, err := next(ctx, table, policy, u.Began, lag)
 	if err != nil || policy.RemoveOrphans == nil {
 		return out, err
 	}
@@ -33,10 +33,10 @@ func (a *Activities) preview(ctx context.Context, p *pulse, table *tables.Table,
 // Next says what a policy would do to a table, from its metadata alone: files that nothing names are not looked for, and
 // readers that snapshots are kept for are not asked.
 func Next(ctx context.Context, table *tables.Table, policy plan.Maintenance, now time.Time) ([]wire.UpkeepStep, error) {
-	return next(ctx, table, policy, now, nil, nil)
+	return next(ctx, table, policy, now, lag{})
 }
 
-func next(ctx context.Context, table *tables.Table, policy plan.Maintenance, now time.Time, keep []int64, readers []string) ([]wire.UpkeepStep, error) {
+func next(ctx context.Context, table *tables.Table, policy plan.Maintenance, now time.Time, lag lag) ([]wire.UpkeepStep, error) {
 	var out []wire.UpkeepStep
 	add := func(kind string, step wire.UpkeepStep, err error) error {
 		step.Kind = kind
@@ -56,7 +56,7 @@ func next(ctx context.Context, table *tables.Table, policy plan.Maintenance, now
 		}
 	}
 	if e := policy.Expire; e != nil {
-		step, err := previewExpiry(table, *e, now, keep, readers)
+		step, err := previewExpiry(table, *e, now, lag)
 		if err := add(wire.UpkeepExpire, step, err); err != nil {
 			return nil, err
 		}
@@ -84,8 +84,8 @@ func previewRetain(ctx context.Context, table *tables.Table, r plan.Retain, now 
 	return step, nil
 }
 
-func previewExpiry(table *tables.Table, policy plan.Expire, now time.Time, keep []int64, readers []string) (wire.UpkeepStep, error) {
-	options, why := expireOptions(policy, now, keep, readers)
+func previewExpiry(table *tables.Table, policy plan.Expire, now time.Time, lag lag) (wire.UpkeepStep, error) {
+	options, why := expireOptions(policy, now, lag)
 	snapshots, refs, err := table.PlanExpiry(options)
 	if err != nil {
 		return declined(err)

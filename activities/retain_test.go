@@ -111,3 +111,90 @@ func TestRetentionTakesOnlySnapshotsThatHoldWhatIsPastItsTime(t *testing.T) {
 	require.Equal(t, 3, steps(r)["expire"].Snapshots)
 	require.Equal(t, 3, l.snapshots("bronze.events"), "keep_last")
 }
+
+// readByAppends is a table that reads bronze.events by what is added to it.
+const readByAppends = "\n  silver.events: {from: bronze.events, columns: {id: int, day: date, v: long}, strict: true}"
+
+func (l *lab) tended(later time.Duration) map[string]wire.UpkeepStep {
+	l.t.Helper()
+	r, err := l.maintain(later, workflows.MaintainInput{Table: "bronze.events"})
+	require.NoError(l.t, err)
+	return steps(r)
+}
+
+// parquets counts the data files of a table's folder.
+func (l *lab) parquets(of string) (n int) {
+	_ = filepath.WalkDir(filepath.Join(l.dir, "lake", "warehouse", of), func(path string, d os.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".parquet") {
+			n++
+		}
+		return nil
+	})
+	return n
+}
+
+// Rows past their time are really gone when their snapshots are old, whoever has not read them. The reader goes on with what
+// is left, and takes nothing twice.
+func TestAReaderOfErasedSnapshotsGoesOn(t *testing.T) {
+	l := kept(t, retain+"    maintenance: {expire_snapshots: {older_than: 7d, keep_last: 1}}"+readByAppends, 0)
+	l.deliverAged(0)
+	l.build("silver.events")
+	for i := 1; i < 4; i++ {
+		l.deliverAged(i)
+	}
+	require.EqualValues(t, 4, l.tended(0)[wire.UpkeepRetain].Rows)
+	l.deliverAged(4)
+	l.deliverAged(5)
+	require.Equal(t, 12, l.parquets("bronze.db"))
+	later := l.tended(8 * 24 * time.Hour)
+	require.EqualValues(t, 2, later[wire.UpkeepRetain].Rows)
+	require.Equal(t, 7, later[wire.UpkeepExpire].Snapshots, "those before the last removal")
+	require.Equal(t, 6, l.parquets("bronze.db"))
+
+	// What came after it stays until it is read.
+	l.write("in/006.csv", "id,day,v\n13,2024-01-01,2\n")
+	l.build("bronze.events")
+	later = l.tended(16 * 24 * time.Hour)
+	require.Zero(t, later[wire.UpkeepExpire].Snapshots)
+	require.Contains(t, later[wire.UpkeepExpire].Why, "yet to be read by silver.events stays")
+	require.Equal(t, 2, l.snapshots("bronze.events"))
+	r := l.runPipeline("kept")["silver.events"]
+	require.Equal(t, wire.StateBuilt, r.State)
+	require.Empty(t, r.Warnings)
+	require.Equal(t, []string{"0", "1", "11", "13", "3", "5", "7", "9"}, l.rows("silver.events", "id"))
+	l.deliverAged(7)
+	l.build("silver.events")
+	require.Equal(t, []string{"0", "1", "11", "13", "14", "15", "3", "5", "7", "9"}, l.rows("silver.events", "id"))
+	require.Equal(t, 1, l.tended(24 * 24 * time.Hour)[wire.UpkeepExpire].Snapshots-2, "all but the head, once read")
+}
+
+// Where a compaction has joined what was read with what was not, the reader takes neither, and says so: it must not take a row
+// twice.
+func TestAReaderOfErasedSnapshotsTakesNothingTwice(t *testing.T) {
+	l := kept(t, retain+"    maintenance: {compact: {min_input_files: 2}, expire_snapshots: {older_than: 7d, keep_last: 1}}"+readByAppends, 0)
+	l.deliverAged(0)
+	l.build("silver.events")
+	for i := 1; i < 4; i++ {
+		l.deliverAged(i)
+	}
+	l.tended(0)
+	l.deliverAged(4)
+	l.tended(8 * 24 * time.Hour) // which removes rows again
+	require.Equal(t, 2, l.snapshots("bronze.events"))
+	r := l.runPipeline("kept")["silver.events"]
+	require.Len(t, r.Warnings, 1)
+	require.Contains(t, r.Warnings[0], "of 4 rows, in 1 files that were rewritten since")
+	require.Equal(t, []string{"0", "1", "9"}, l.rows("silver.events", "id"))
+	l.deliverAged(5)
+	l.build("silver.events")
+	require.Equal(t, []string{"0", "1", "10", "11", "9"}, l.rows("silver.events", "id"))
+}
+
+// A table that was dropped meanwhile, or is broken, keeps no other from being looked after.
+func TestABrokenTableStopsNoExpiry(t *testing.T) {
+	l := kept(t, "maintenance: {expire_snapshots: {older_than: 1h, keep_last: 1}}"+readByAppends, 3)
+	require.NoError(t, os.RemoveAll(filepath.Join(l.dir, "lake", "warehouse", "silver.db", "events", "metadata")))
+	expired := l.tended(2 * time.Hour)[wire.UpkeepExpire]
+	require.Equal(t, 2, expired.Snapshots)
+	require.Contains(t, expired.Why, "what silver.events has read is not known")
+}

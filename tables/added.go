@@ -20,6 +20,21 @@ type Added struct {
 	Files    []table.FileScanTask
 	Rows     int64
 	Bytes    int64
+	// Untold are rows, in UntoldFiles files, of which it cannot be told whether they were there at From: the snapshots that told
+	// went with rows that had to be gone. Files has none of them.
+	Untold      int64
+	UntoldFiles int
+}
+
+// ReadPoint is up to where a reader has read a table.
+type ReadPoint struct {
+	Snapshot int64 // 0 is the table's beginning
+	// ManifestList, if known, is the snapshot's. With it a snapshot that the table's metadata has forgotten, as Nessie's forgets
+	// all but the current one, is still known while its manifests are there.
+	ManifestList string
+	// Sequence, if known, is the snapshot's sequence number. With it a reader goes on although the snapshot went with rows past
+	// their time.
+	Sequence int64
 }
 
 // AddedSince lists the data files appended after the snapshot since up to the loaded head. Since 0 is the beginning:
@@ -29,29 +44,28 @@ type Added struct {
 // since, but not with rows that were erased: then it is ErrRewritten. It is ErrExpired if the snapshot, or one that it
 // takes to know, is gone.
 func (t *Table) AddedSince(ctx context.Context, since int64) (*Added, error) {
-	return t.AddedSinceList(ctx, since, "")
+	return t.AddedAfter(ctx, ReadPoint{Snapshot: since})
 }
 
-// AddedSinceList is AddedSince for who also remembers the snapshot's manifest list. With it a snapshot that the table's
-// metadata has forgotten, as Nessie's forgets all but the current one, is still known while its manifests are there.
-func (t *Table) AddedSinceList(ctx context.Context, since int64, manifestList string) (*Added, error) {
+// AddedAfter is AddedSince for who remembers more of the snapshot than its id.
+func (t *Table) AddedAfter(ctx context.Context, since ReadPoint) (*Added, error) {
 	head := t.tbl.CurrentSnapshot()
 	if head == nil {
-		if since != 0 {
-			return nil, fmt.Errorf("read %s since snapshot %d: %w", t.name, since, ErrExpired)
+		if since.Snapshot != 0 {
+			return nil, fmt.Errorf("read %s since snapshot %d: %w", t.name, since.Snapshot, ErrExpired)
 		}
 		return &Added{}, nil
 	}
-	out := &Added{From: since, To: head.SnapshotID}
+	out := &Added{From: since.Snapshot, To: head.SnapshotID}
 	var err error
-	if since == 0 {
+	if since.Snapshot == 0 {
 		out.Files, err = t.tbl.Scan().PlanFiles(ctx)
 		out.Files = datafile.WholeFiles(out.Files)
-	} else if since != head.SnapshotID {
-		out.Files, err = t.appended(ctx, since, manifestList, head)
+	} else if since.Snapshot != head.SnapshotID {
+		err = t.appended(ctx, since, head, out)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s since snapshot %d: %w", t.name, since, err)
+		return nil, fmt.Errorf("read %s since snapshot %d: %w", t.name, since.Snapshot, err)
 	}
 	for _, f := range out.Files {
 		out.Rows += f.File.Count()
@@ -62,54 +76,59 @@ func (t *Table) AddedSinceList(ctx context.Context, since int64, manifestList st
 
 // appended goes from the head back to since, snapshot by snapshot. Files that an append added are read as it added them,
 // though a later compaction replaced them.
-func (t *Table) appended(ctx context.Context, since int64, manifestList string, head *table.Snapshot) ([]table.FileScanTask, error) {
-	from := t.tbl.SnapshotByID(since)
-	if from == nil {
-		if manifestList == "" {
-			return nil, ErrExpired
-		}
-		tasks, err := t.compared(ctx, &table.Snapshot{SnapshotID: since, ManifestList: manifestList}, head)
-		if errors.Is(err, ErrAbsent) {
-			return nil, fmt.Errorf("%w: %w", ErrExpired, err)
-		}
-		return tasks, err
+func (t *Table) appended(ctx context.Context, since ReadPoint, head *table.Snapshot, out *Added) (err error) {
+	from := t.tbl.SnapshotByID(since.Snapshot)
+	if from != nil {
+		since.ManifestList, since.Sequence = from.ManifestList, from.SequenceNumber
 	}
 	var chain []*table.Snapshot // newest first
-	for s := head; s.SnapshotID != since; {
-		if !keepsAppends(s.Summary) {
-			return nil, fmt.Errorf("by snapshot %d: %w", s.SnapshotID, ErrRewritten)
+	for s := head; from != nil && s.SnapshotID != since.Snapshot; {
+		if !maintain.KeepsAppends(s.Summary) {
+			return fmt.Errorf("by snapshot %d: %w", s.SnapshotID, ErrRewritten)
 		}
 		chain = append(chain, s)
 		if s.ParentSnapshotID == nil {
-			return nil, fmt.Errorf("it is not an ancestor of the head: %w", ErrRewritten)
+			return fmt.Errorf("it is not an ancestor of the head: %w", ErrRewritten)
 		}
 		if s = t.tbl.SnapshotByID(*s.ParentSnapshotID); s == nil {
-			return t.compared(ctx, from, head)
+			from = nil
+			break
 		}
 	}
-	var tasks []table.FileScanTask
+	if from != nil {
+		out.Files, err = t.addedByAll(ctx, chain, nil)
+		return err
+	}
+	if resumed, err := t.resume(ctx, since, head, out); resumed || err != nil {
+		return err
+	}
+	if since.ManifestList == "" {
+		return ErrExpired
+	}
+	out.Files, err = t.compared(ctx, &table.Snapshot{SnapshotID: since.Snapshot, ManifestList: since.ManifestList}, head)
+	if errors.Is(err, ErrAbsent) {
+		return fmt.Errorf("%w: %w", ErrExpired, err)
+	}
+	return err
+}
+
+// addedByAll adds to files those that appends among snapshots added, which come newest first.
+func (t *Table) addedByAll(ctx context.Context, chain []*table.Snapshot, files []table.FileScanTask) ([]table.FileScanTask, error) {
 	for _, s := range slices.Backward(chain) {
 		switch {
 		case s.Summary.Operation == table.OpAppend:
-			files, err := t.addedBy(ctx, s)
+			added, err := t.addedBy(ctx, s)
 			if err != nil {
 				return nil, err
 			}
-			tasks = append(tasks, files...)
+			files = append(files, added...)
 		case s.Summary.Properties[maintain.ErasureKey] != "":
-			if err := t.allLive(ctx, s, tasks); err != nil {
+			if err := t.allLive(ctx, s, files); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return tasks, nil
-}
-
-// keepsAppends tells of a snapshot that what was appended before and after it still tells what is new: it appended, or
-// changed no row, or removed rows for being past their age, or for a request to be forgotten.
-func keepsAppends(s *table.Summary) bool {
-	return s != nil && (s.Operation == table.OpAppend || s.Operation == table.OpReplace ||
-		s.Properties[maintain.RetentionKey] != "" || s.Properties[maintain.ErasureKey] != "")
+	return files, nil
 }
 
 // allLive is ErrRewritten if one of the files is not in a snapshot that erased rows: it may have had some of them.

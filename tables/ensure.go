@@ -19,6 +19,7 @@ import (
 
 	"github.com/varve-lake/varve/internal/pause"
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/maintain"
 )
 
 // Definition is what a table shall be.
@@ -72,7 +73,7 @@ var defaults = map[string]string{
 
 // reserved properties are made from other fields of the definition, or are the commit protocol's.
 func reserved(key string) bool {
-	return key == table.PropertyFormatVersion || key == commit.RollbackKey ||
+	return key == table.PropertyFormatVersion || key == commit.RollbackKey || key == maintain.ForgottenKey ||
 		strings.HasPrefix(key, commit.PropertyPrefix) || strings.HasPrefix(key, checkpointPrefix)
 }
 

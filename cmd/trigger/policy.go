@@ -48,9 +48,5 @@ func expiryOf(m *plan.Maintenance) maintain.ExpireOptions {
 	if m == nil || m.Expire == nil {
 		return maintain.ExpireOptions{}
 	}
-	out := maintain.ExpireOptions{OlderThan: time.Duration(m.Expire.OlderThan) * time.Second, KeepLast: m.Expire.KeepLast}
-	if m.Retain != nil {
-		out.KeepLast = 1
-	}
-	return out
+	return maintain.ExpireOptions{OlderThan: time.Duration(m.Expire.OlderThan) * time.Second, KeepLast: m.Expire.KeepLast}
 }

@@ -42,6 +42,8 @@ type ExpireOptions struct {
 	// Keep names snapshots that stay: those that readers hold, and those that builds under way rest on. Here too those that
 	// hold rows which were then deleted for their age or to be forgotten stay no longer than OlderThan.
 	Keep []int64
+	// Removed, when set, is told of each file that Sweep removes.
+	Removed func(file string)
 	// Now replaces the clock.
 	Now func() time.Time
 }
@@ -96,6 +98,13 @@ func (e *Expiry) Change(_ context.Context, head *table.Table, _ int) (*commit.Ch
 	}
 	if len(gone) > 0 {
 		change.Updates = append(change.Updates, table.NewRemoveSnapshotsUpdate(gone, false))
+	}
+	text, err := remember(meta, gone)
+	if err != nil {
+		return nil, err
+	}
+	if text != "" {
+		change.Properties = map[string]string{ForgottenKey: text}
 	}
 	return change, nil
 }

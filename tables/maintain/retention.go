@@ -48,9 +48,7 @@ func (r *retention) beforeRemoval(head int64) map[int64]bool {
 		if removed {
 			out[s.SnapshotID] = true
 		}
-		if s.Summary != nil {
-			removed = removed || s.Summary.Properties[RetentionKey] != "" || s.Summary.Properties[ErasureKey] != ""
-		}
+		removed = removed || removes(s.Summary)
 		if s.ParentSnapshotID == nil {
 			break
 		}

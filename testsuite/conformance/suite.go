@@ -231,7 +231,7 @@ func testAddedSince(t *testing.T, s Subject) {
 	}
 	fresh, err := s.open(t, s.Config).Table(ctx, "since.t")
 	require.NoError(t, err)
-	added, err := fresh.AddedSinceList(ctx, then.SnapshotID, then.ManifestList)
+	added, err := fresh.AddedAfter(ctx, tables.ReadPoint{Snapshot: then.SnapshotID, ManifestList: then.ManifestList})
 	require.NoError(t, err)
 	require.EqualValues(t, 2, added.Rows)
 	require.Len(t, added.Files, 2)

@@ -1,0 +1,73 @@
+package tables
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/maintain"
+)
+
+// Resumable tells whether a reader can go on from a point although its snapshot, or one after it, was forgotten, since rows
+// past their time had to go with it.
+func (t *Table) Resumable(since ReadPoint) (bool, error) {
+	gone, oldest, err := t.forgotten(since)
+	return gone != nil && oldest != nil, err
+}
+
+// forgotten is what the table remembers of the snapshots since a point that are gone, and the oldest ancestor of the head that
+// is left; nil if nothing is known.
+func (t *Table) forgotten(since ReadPoint) (*maintain.Forgotten, *table.Snapshot, error) {
+	meta := t.tbl.Metadata()
+	gone, err := maintain.ForgottenOf(meta)
+	if err != nil || gone == nil || since.Sequence == 0 || since.Sequence < gone.From {
+		return nil, nil, err
+	}
+	for s := meta.CurrentSnapshot(); s != nil && s.ParentSnapshotID != nil && s.SequenceNumber > since.Sequence; {
+		parent := meta.SnapshotByID(*s.ParentSnapshotID)
+		if parent == nil && *s.ParentSnapshotID == gone.Last {
+			return gone, s, nil
+		}
+		s = parent
+	}
+	return nil, nil, nil
+}
+
+// resume goes on from a forgotten snapshot: of the files that are left in the oldest snapshot that is, it takes those that
+// were appended since, and from there on what snapshots added. Rows of files that were written anew since, from such that were
+// there before and such that were not, cannot be told apart: they are left out and counted.
+func (t *Table) resume(ctx context.Context, since ReadPoint, head *table.Snapshot, out *Added) (bool, error) {
+	gone, oldest, err := t.forgotten(since)
+	if gone == nil || err != nil {
+		return false, err
+	}
+	var chain []*table.Snapshot // newest first, after the oldest
+	for s := head; s.SnapshotID != oldest.SnapshotID; s = t.tbl.SnapshotByID(*s.ParentSnapshotID) {
+		chain = append(chain, s)
+	}
+	for _, s := range append(slices.Clone(chain), oldest) {
+		if !maintain.KeepsAppends(s.Summary) {
+			return true, fmt.Errorf("by snapshot %d: %w", s.SnapshotID, ErrRewritten)
+		}
+	}
+	rewrites := slices.Clone(gone.Rewrites)
+	if oldest.Summary.Operation != table.OpAppend {
+		rewrites = append(rewrites, oldest.SequenceNumber)
+	}
+	err = t.entries(ctx, oldest, func(iceberg.ManifestFile) bool { return true }, func(e iceberg.ManifestEntry) {
+		switch at := e.SequenceNum(); {
+		case at <= since.Sequence:
+		case slices.Contains(rewrites, at):
+			out.Untold, out.UntoldFiles = out.Untold+e.DataFile().Count(), out.UntoldFiles+1
+		default:
+			out.Files = append(out.Files, wholeFile(e.DataFile()))
+		}
+	})
+	if err == nil {
+		out.Files, err = t.addedByAll(ctx, chain, out.Files)
+	}
+	return true, err
+}
