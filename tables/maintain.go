@@ -23,6 +23,9 @@ func (t *Table) Expire(ctx context.Context, opts CommitOptions, e maintain.Expir
 	if e.Now == nil {
 		e.Now = t.lake.cfg.Commit.Now
 	}
+	if e.Removed == nil {
+		e.Removed = t.lake.cache.Forget
+	}
 	expiry, err := maintain.NewExpiry(e)
 	if err != nil {
 		return ExpireResult{}, fmt.Errorf("%s: %w", t.name, err)

@@ -65,6 +65,9 @@ func (t *Table) RemoveOrphans(ctx context.Context, plan *maintain.Orphans, progr
 		return maintain.RemovedOrphans{}, err
 	}
 	removed, err := plan.Remove(ctx, now.tbl, progress)
+	for _, o := range plan.Files {
+		t.lake.cache.Forget(o.URI)
+	}
 	if err != nil {
 		return removed, fmt.Errorf("remove orphans of %s: %w", t.name, err)
 	}

@@ -133,7 +133,7 @@ func (c *Cache) Used() int64 {
 }
 
 // Bytes gives the bytes that read gives, from the folder if they are there. They are not kept in memory.
-func (c *Cache) Bytes(key string, read func() ([]byte, error)) ([]byte, error) {
+func (c *Cache) Bytes(key Key, read func() ([]byte, error)) ([]byte, error) {
 	if c == nil || c.disk == nil {
 		return read()
 	}
@@ -145,4 +145,12 @@ func (c *Cache) Bytes(key string, read func() ([]byte, error)) ([]byte, error) {
 		c.disk.Put(key, found)
 	}
 	return found, err
+}
+
+// Forget removes from the folder what it has of a file. It is for files that are removed for good: what other machines keep of
+// them goes by its age.
+func (c *Cache) Forget(file string) {
+	if c != nil && c.disk != nil {
+		c.disk.Forget(file)
+	}
 }

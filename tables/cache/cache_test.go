@@ -86,31 +86,31 @@ func TestValueOutlivesWhoGivesUp(t *testing.T) {
 func TestDiskTakesDamageForAbsence(t *testing.T) {
 	dir := t.TempDir()
 	d := NewDisk(dir, 1<<20)
-	d.Put("a", []byte("content"))
-	got, ok := d.Get("a")
+	d.Put(Key{"a", ""}, []byte("content"))
+	got, ok := d.Get(Key{"a", ""})
 	require.True(t, ok)
 	require.Equal(t, "content", string(got))
-	_, ok = d.Get("b")
+	_, ok = d.Get(Key{"b", ""})
 	require.False(t, ok)
-	d.Put("empty", nil)
-	got, ok = d.Get("empty")
+	d.Put(Key{"empty", ""}, nil)
+	got, ok = d.Get(Key{"empty", ""})
 	require.True(t, ok)
 	require.Empty(t, got)
 
-	whole, err := os.ReadFile(d.path("a"))
+	whole, err := os.ReadFile(d.path(Key{"a", ""}))
 	require.NoError(t, err)
 	for i := range whole { // a bit of it flips, or it was cut
 		for _, damaged := range [][]byte{append(append(append([]byte{}, whole[:i]...), whole[i]^4), whole[i+1:]...), whole[:i]} {
-			require.NoError(t, os.WriteFile(d.path("a"), damaged, 0o600))
-			_, ok := d.Get("a")
+			require.NoError(t, os.WriteFile(d.path(Key{"a", ""}), damaged, 0o600))
+			_, ok := d.Get(Key{"a", ""})
 			require.False(t, ok, "byte %d", i)
-			_, err := os.Stat(d.path("a"))
+			_, err := os.Stat(d.path(Key{"a", ""}))
 			require.ErrorIs(t, err, os.ErrNotExist)
 		}
 	}
 	// The file of another key at its place is another's.
-	require.NoError(t, os.WriteFile(d.path("c"), whole, 0o600))
-	_, ok = d.Get("c")
+	require.NoError(t, os.WriteFile(d.path(Key{"c", ""}), whole, 0o600))
+	_, ok = d.Get(Key{"c", ""})
 	require.False(t, ok)
 }
 
@@ -124,10 +124,10 @@ func TestDiskIsBounded(t *testing.T) {
 			d := NewDisk(dir, limit)
 			for i := range 200 {
 				key := fmt.Sprint(i%60, p%2)
-				if got, ok := d.Get(key); ok && string(got) != key+string(make([]byte, 2000)) {
+				if got, ok := d.Get(Key{key, "part"}); ok && string(got) != key+string(make([]byte, 2000)) {
 					t.Errorf("%s: other bytes", key)
 				}
-				d.Put(key, []byte(key+string(make([]byte, 2000))))
+				d.Put(Key{key, "part"}, []byte(key+string(make([]byte, 2000))))
 			}
 		}()
 	}
@@ -143,11 +143,11 @@ func TestDiskIsBounded(t *testing.T) {
 		}
 		return err
 	}))
-	require.Zero(t, NewDisk(dir, limit).sweep(), "what nobody read for long goes")
+	require.Zero(t, NewDisk(dir, limit).sweep(), "what was written long ago goes")
 
 	unwritable := NewDisk("/dev/null/x", limit)
-	unwritable.Put("a", []byte("b"))
-	_, ok := unwritable.Get("a")
+	unwritable.Put(Key{"a", ""}, []byte("b"))
+	_, ok := unwritable.Get(Key{"a", ""})
 	require.False(t, ok)
 }
 
@@ -156,13 +156,47 @@ func TestBytesComeFromDisk(t *testing.T) {
 	reads := 0
 	read := func() ([]byte, error) { reads++; return []byte("x"), nil }
 	for range 3 {
-		got, err := New(100, NewDisk(dir, 1<<20)).Bytes("k", read)
+		got, err := New(100, NewDisk(dir, 1<<20)).Bytes(Key{"k", "1"}, read)
 		require.NoError(t, err)
 		require.Equal(t, "x", string(got))
 	}
 	require.Equal(t, 1, reads)
 	var none *Cache
-	_, err := none.Bytes("k", read)
+	_, err := none.Bytes(Key{"k", "1"}, read)
 	require.NoError(t, err)
 	require.Equal(t, 2, reads)
+}
+
+// What may name values that were erased since goes in time, though it is read day by day, and nothing is written.
+func TestDiskForgetsInTime(t *testing.T) {
+	dir := t.TempDir()
+	d, now := NewDisk(dir, 1<<20), time.Now()
+	d.now = func() time.Time { return now }
+	d.Put(Key{"f", "1"}, []byte("bounds"))
+	d.Put(Key{"g", "1"}, []byte("bounds"))
+	for range 6 {
+		now = now.Add(24 * time.Hour)
+		_, ok := d.Get(Key{"f", "1"})
+		require.True(t, ok)
+	}
+	now = now.Add(25 * time.Hour)
+	_, ok := d.Get(Key{"other", ""})
+	require.False(t, ok)
+	d.sweeping.Wait()
+	for _, file := range []string{"f", "g"} {
+		_, err := os.Stat(d.path(Key{file, "1"}))
+		require.ErrorIs(t, err, os.ErrNotExist, "%s is swept, whatever is asked for", file)
+	}
+}
+
+func TestDiskForgetsAFile(t *testing.T) {
+	d := NewDisk(t.TempDir(), 1<<20)
+	for _, key := range []Key{{"f", "1"}, {"f", "2"}, {"g", "1"}} {
+		d.Put(key, []byte("x"))
+	}
+	New(100, d).Forget("f")
+	for key, want := range map[Key]bool{{"f", "1"}: false, {"f", "2"}: false, {"g", "1"}: true} {
+		_, ok := d.Get(key)
+		require.Equal(t, want, ok, "%v", key)
+	}
 }

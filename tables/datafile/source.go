@@ -165,10 +165,11 @@ func (s *source) index(off, n int64) ([]byte, error) {
 }
 
 func (s *source) kept(off, n int64) ([]byte, error) {
-	key := fmt.Sprintf("range %s %d %d+%d", s.uri, s.size, off, n)
+	part := fmt.Sprintf("%d %d+%d", s.size, off, n)
+	key := "range " + s.uri + " " + part
 	return cache.Value(s.ctx, s.cache, key, func(context.Context) ([]byte, int64, error) {
 		fromDisk := true
-		out, err := s.cache.Bytes(key, func() ([]byte, error) {
+		out, err := s.cache.Bytes(cache.Key{File: s.uri, Part: part}, func() ([]byte, error) {
 			fromDisk = false
 			p := make([]byte, n)
 			_, err := s.readAt(p, off)

@@ -45,6 +45,9 @@ func (e *Expiry) Sweep(ctx context.Context, after *table.Table) error {
 		}
 		if err := store.Remove(path); err == nil {
 			e.stats.FilesRemoved++
+			if e.opts.Removed != nil {
+				e.opts.Removed(path)
+			}
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			e.stats.FilesLeft = append(e.stats.FilesLeft, path)
 		}

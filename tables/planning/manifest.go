@@ -112,7 +112,7 @@ func (p *planner) read(uri string) ([]byte, error) {
 	}
 	raw, err := []byte(nil), error(nil)
 	if datafile.Remote(uri) {
-		raw, err = p.opts.Cache.Bytes("file "+uri, read)
+		raw, err = p.opts.Cache.Bytes(cache.Key{File: uri}, read)
 	} else {
 		raw, err = read()
 	}
