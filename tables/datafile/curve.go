@@ -46,7 +46,7 @@ func NewCurve(ctx context.Context, tbl *table.Table, columns []table.SortField, 
 	for i, f := range columns {
 		bound, err := bindField(schema, f.SourceIDs, f.Transform)
 		if err != nil {
-			return nil, fmt.Errorf("Z-order: %w", err)
+			return nil, fmt.Errorf("bind a Z-order: %w", err)
 		}
 		c.columns = append(c.columns, curveColumn{field: bound})
 		alone[i] = bound
