@@ -57,6 +57,9 @@ type pace struct {
 // into, and maintained by its policy; some writers die and leave files behind. Its rows stay those of a model, and nothing of
 // what it takes up, on disk or in metadata, grows after the second day.
 func TestAWeek(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hundreds of commits in one goroutine: the race detector has little to find, and long to look")
+	}
 	p := pace{2, time.Hour, 4 * time.Hour, 6 * time.Hour}
 	if often := os.Getenv(weekVariable); often != "" {
 		each, err := time.ParseDuration(often)
