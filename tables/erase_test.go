@@ -142,3 +142,20 @@ func TestFatesOfTheLastSnapshotsOfABranch(t *testing.T) {
 func everyFile() maintain.CompactOptions {
 	return maintain.CompactOptions{MaxDeleted: 0.01, MinInputFiles: 2}
 }
+
+func TestWhatBesideDataFilesMayHoldErasedRowsIsNamed(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	put(t, tbl, token("w", 1), "a 1")
+	beside, err := reload(t, tbl).HeldBeside(ctx)
+	require.NoError(t, err)
+	require.Empty(t, beside, "of a table on this machine, without change data")
+
+	remembers := token("cdc", 1)
+	remembers.Memory = map[string]tables.Checkpoint{"tombstones": {Kind: "tombstones", Body: []byte(`{"files":[]}`)}}
+	put(t, tbl, remembers, "b 2")
+	beside, err = reload(t, tbl).HeldBeside(ctx)
+	require.NoError(t, err)
+	require.Len(t, beside, 1)
+	require.Contains(t, beside[0], "tombstones")
+}

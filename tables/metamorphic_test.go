@@ -168,7 +168,7 @@ func (m *machine) table() *tables.Table {
 func (m *machine) step() {
 	before := moment{m.now.model.clone(), maps.Clone(m.now.lineage)}
 	stays := true // whether a row with the same key is the same row afterwards
-	switch m.IntN(14) {
+	switch m.IntN(16) {
 	case 0, 1:
 		m.append()
 	case 2:
@@ -185,6 +185,10 @@ func (m *machine) step() {
 		m.compact()
 	case 8:
 		m.expire()
+	case 9:
+		m.retain()
+	case 10:
+		m.orphans()
 	default:
 		m.merge()
 	}
@@ -440,6 +444,11 @@ func (m *machine) expire() {
 		return r.Result, err
 	})
 	require.NoError(m.t, err)
+	m.forget()
+}
+
+// forget lets the moments go whose snapshots have gone.
+func (m *machine) forget() {
 	tbl := m.table()
 	for id := range m.past {
 		if _, err := tbl.At(tables.Version{SnapshotID: &id}); errors.Is(err, tables.ErrNoSuchSnapshot) {

@@ -343,3 +343,18 @@ func TestOrphansOfSharedFilesAreDeclined(t *testing.T) {
 	_, err := tbl.PlanOrphans(ctx, maintain.OrphanOptions{})
 	require.True(t, errors.Is(err, maintain.ErrShared), "%v", err)
 }
+
+// A table of another catalog in the same folder, of which the lake knows nothing, is told by its metadata.
+func TestAFolderThatATableOfAnotherCatalogHasTooIsDeclined(t *testing.T) {
+	lake, another := newLake(t), newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	put(t, tbl, token("w", 1), "a 1")
+	ensure(t, another, pairs(t))
+	theirs := inside(t, another, "ns.theirs", tbl.Location())
+	put(t, theirs, token("w", 1), "b 2")
+	folderOf(t, tbl).ageAll()
+	_, err := tbl.PlanOrphans(ctx, maintain.OrphanOptions{})
+	require.ErrorIs(t, err, maintain.ErrShared)
+	require.ErrorContains(t, err, "is of another table")
+	require.Equal(t, []string{"b 2"}, contents(t, theirs, tables.Version{}))
+}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/varve-lake/varve/internal/rowfilter"
+	"github.com/varve-lake/varve/plan"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/merge"
@@ -22,12 +24,16 @@ func newTableDelete(g *global) *cobra.Command {
 		Example: `  trigger table delete silver.flights --where 'day < date("2013-01-15") and carrier in ["9E", "AA"]'`,
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: completeTables(g),
 		RunE: func(c *cobra.Command, args []string) error {
+			env, err := g.loadEnvironment()
+			if err != nil {
+				return err
+			}
 			return withLake(c.Context(), g, func(lake *tables.Lake) error {
 				t, err := lake.Table(c.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				return deleteRows(c, g, t, where, strategy, yes)
+				return deleteRows(c, g, t, policyOf(env, t.Name()), where, strategy, yes)
 			})
 		}}
 	c.Flags().StringVar(&where, "where", "", "the condition, as in pipelines")
@@ -37,7 +43,7 @@ func newTableDelete(g *global) *cobra.Command {
 	return c
 }
 
-func deleteRows(c *cobra.Command, g *global, t *tables.Table, where, strategy string, yes bool) error {
+func deleteRows(c *cobra.Command, g *global, t *tables.Table, policy *plan.Maintenance, where, strategy string, yes bool) error {
 	if strategy != string(merge.CopyOnWrite) && strategy != string(merge.MergeOnRead) {
 		return usageError{fmt.Errorf("--strategy: expected copy-on-write or merge-on-read, found %q", strategy)}
 	}
@@ -53,7 +59,9 @@ func deleteRows(c *cobra.Command, g *global, t *tables.Table, where, strategy st
 	}
 	// A delete by hand is an act of its own: giving the command again looks again.
 	id := commit.ID{Writer: "delete", Token: uuid.NewString()}
-	result, err := t.Delete(c.Context(), tables.CommitOptions{ID: id, Summary: map[string]string{"varve.where": where}}, rows)
+	result, err := t.Delete(c.Context(), tables.CommitOptions{
+		ID: id, Summary: map[string]string{"varve.where": where}, Require: timely(policy, time.Now),
+	}, rows)
 	if err != nil {
 		return err
 	}

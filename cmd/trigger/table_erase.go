@@ -6,11 +6,13 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/varve-lake/varve/internal/environment"
+	"github.com/varve-lake/varve/plan"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/maintain"
@@ -55,6 +57,8 @@ type erased struct {
 	Holders []tables.Holder `json:"holders"`
 	// Branches says that the catalog's other branches, and its history, could not be looked into.
 	Branches string `json:"branches,omitempty"`
+	// Beside says what may hold values of the rows and was not looked into.
+	Beside []string `json:"beside,omitempty"`
 }
 
 func erase(c *cobra.Command, g *global, env environment.Environment, t *tables.Table, where string, yes, check bool) error {
@@ -62,6 +66,7 @@ func erase(c *cobra.Command, g *global, env environment.Environment, t *tables.T
 	if err != nil {
 		return err
 	}
+	policy := policyOf(env, t.Name())
 	out := erased{Table: t.Name(), Where: where, Holders: []tables.Holder{}}
 	if !check {
 		fmt.Fprintf(c.ErrOrStderr(), "%s: erase the rows where %s\n", t.Name(), where)
@@ -70,19 +75,21 @@ func erase(c *cobra.Command, g *global, env environment.Environment, t *tables.T
 				return err
 			}
 		}
-		if out.Deleted, err = eraseRows(c.Context(), t, rows, where); err != nil {
+		if out.Deleted, err = eraseRows(c.Context(), t, rows, policy); err != nil {
 			return err
 		}
 	}
 	if t, err = t.Refresh(c.Context()); err != nil {
 		return err
 	}
-	policy := policyOf(env, t.Name())
 	holders, err := t.Holders(c.Context(), rows, expiryOf(policy))
 	if err != nil {
 		return err
 	}
 	out.Holders = append(out.Holders, holders...)
+	if out.Beside, err = t.HeldBeside(c.Context()); err != nil {
+		return err
+	}
 	if t.HeadOnly() {
 		out.Branches = "the catalog's other branches and its history were not looked into: they may hold such rows until Nessie's garbage collector has taken them"
 	}
@@ -94,10 +101,12 @@ func erase(c *cobra.Command, g *global, env environment.Environment, t *tables.T
 }
 
 // eraseRows deletes by writing files anew. An erasure by hand is an act of its own: giving the command again looks again.
-func eraseRows(ctx context.Context, t *tables.Table, rows tables.Rows, where string) (int64, error) {
+func eraseRows(ctx context.Context, t *tables.Table, rows tables.Rows, policy *plan.Maintenance) (int64, error) {
 	id := commit.ID{Writer: "erase", Token: uuid.NewString()}
 	// The condition itself may name whom it is about, so that the summary, which outlives the rows, does not have it.
-	result, err := t.Delete(ctx, tables.CommitOptions{ID: id, Summary: map[string]string{maintain.ErasureKey: "true"}}, rows)
+	result, err := t.Delete(ctx, tables.CommitOptions{
+		ID: id, Summary: map[string]string{maintain.ErasureKey: "true"}, Require: timely(policy, time.Now),
+	}, rows)
 	return result.Deleted, err
 }
 
@@ -107,6 +116,9 @@ func printErased(out io.Writer, e erased, check, maintained bool) {
 	}
 	if e.Branches != "" {
 		fmt.Fprintln(out, e.Branches)
+	}
+	if len(e.Beside) > 0 {
+		defer fmt.Fprintf(out, "Not looked into, and may hold values of such rows:\n  %s\n", strings.Join(e.Beside, "\n  "))
 	}
 	if len(e.Holders) == 0 {
 		fmt.Fprintf(out, "%s: no file of any snapshot, branch or tag holds such rows\n", e.Table)

@@ -29,6 +29,8 @@ type sweep struct {
 	fields  map[string]bool  // the names of partition fields, which may begin with an underscore
 	options OrphanOptions
 	busy    map[string]bool // staging areas with a young file
+	uuid    string          // the table's
+	another string          // metadata of another table in the table's own folder, which no catalog that is known names
 	out     *Orphans
 }
 
@@ -49,7 +51,7 @@ func newSweep(ctx context.Context, t *table.Table, around Surroundings, o Orphan
 		store: able, places: &places{}, around: around, options: o, foreign: map[place]string{}, fields: map[string]bool{}, busy: map[string]bool{},
 		out: &Orphans{Before: now.Add(-o.OlderThan), head: t.MetadataLocation()},
 	}
-	s.refs = newReferences(s.places)
+	s.refs, s.uuid = newReferences(s.places), t.Metadata().TableUUID().String()
 	s.listed = strings.TrimRight(t.Location(), "/")
 	if local(s.listed) {
 		if s.listed, err = linkless(s.listed); err != nil {
@@ -120,6 +122,15 @@ func (s *sweep) visit(ctx context.Context, uri string, d fs.DirEntry, err error)
 	if kind == "" || s.refs.has(at) {
 		return nil
 	}
+	if kind == KindMetadata && isMetadata(rel) && s.another == "" {
+		of, err := tableOf(s.store, uri)
+		if err != nil {
+			return err
+		}
+		if of != "" && of != s.uuid {
+			s.another = uri
+		}
+	}
 	info, err := d.Info()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -151,7 +162,7 @@ func (s *sweep) discover(rel string) {
 	dir = strings.TrimSuffix(dir, "/")
 	var of string
 	switch {
-	case path.Base(dir) == "metadata" && (strings.HasSuffix(name, ".metadata.json") || strings.HasSuffix(name, ".metadata.json.gz")):
+	case path.Base(dir) == "metadata" && isMetadata(name):
 		if of = path.Dir(dir); of == "." {
 			return // the table's own
 		}
@@ -205,6 +216,9 @@ func hidden(name string) bool { return strings.HasPrefix(name, "_") || strings.H
 func (s *sweep) settle() error {
 	if _, shared := s.foreign[s.root]; shared {
 		return fmt.Errorf("%w: a Delta table has the folder %s too", ErrShared, s.root.path)
+	}
+	if s.another != "" {
+		return fmt.Errorf("%w: %s is of another table, which has the folder too", ErrShared, s.another)
 	}
 	s.out.Keep(func(f Orphan) bool {
 		if f.run != "" && s.busy[f.run] {

@@ -1,0 +1,79 @@
+package tables_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/internal/random"
+	"github.com/varve-lake/varve/tables/maintain"
+	"github.com/varve-lake/varve/tables/merge"
+)
+
+// retain deletes rows as a policy of retention does, and has the snapshots forgotten that have them, which no reader and no
+// number of snapshots to keep may hold; all others stay.
+func (m *machine) retain() {
+	columns := m.now.model.random()
+	source := &random.Source{Columns: columns[:1]}
+	where := random.Condition(m.Rand, map[string][]random.Column{"t": columns})
+	_, err := m.do("retain all but rows where "+where.SQL, func(ctx context.Context, t *tables.Table, opts tables.CommitOptions) (tables.Result, error) {
+		opts.Summary = map[string]string{maintain.RetentionKey: "true"}
+		return t.Delete(ctx, opts, tables.Rows{Where: where, Strategy: merge.CopyOnWrite})
+	})
+	require.NoError(m.t, err)
+	m.now.model = m.now.model.clone()
+	m.now.model.merge(source, merge.Options{On: []string{"k"}, NotMatchedBySource: []merge.Clause{{If: where, Action: merge.Delete}}})
+
+	options := maintain.ExpireOptions{OlderThan: time.Nanosecond, KeepLast: 1000, Now: func() time.Time { return time.Now().Add(time.Hour) }}
+	for _, s := range m.table().Snapshots() {
+		options.Keep = append(options.Keep, s.ID)
+	}
+	m.commits++
+	m.Note("expire what rows were deleted of")
+	_, err = m.table().Expire(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "model", Token: fmt.Sprint(m.commits)}}, options)
+	require.NoError(m.t, err)
+	tbl := m.table().Iceberg()
+	for s := tbl.CurrentSnapshot(); s != nil && s.ParentSnapshotID != nil; s = tbl.SnapshotByID(*s.ParentSnapshotID) {
+		if s.Summary.Properties[maintain.RetentionKey] != "" {
+			require.Nil(m.t, tbl.SnapshotByID(*s.ParentSnapshotID), "a snapshot with rows past their time stays")
+		}
+	}
+	m.forget()
+}
+
+// orphans removes the files that nothing names, all of which are old enough; another writer may commit between the plan and
+// the removal.
+func (m *machine) orphans() {
+	ctx := context.Background()
+	root := localPath(m.t, m.table().Location())
+	planted := filepath.Join(root, "data", "planted.parquet")
+	require.NoError(m.t, os.MkdirAll(filepath.Dir(planted), 0o755))
+	require.NoError(m.t, os.WriteFile(planted, []byte("of nobody"), 0o644))
+	then := time.Now().Add(-48 * time.Hour)
+	require.NoError(m.t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			err = os.Chtimes(path, then, then)
+		}
+		return err
+	}))
+	plan, err := m.table().PlanOrphans(ctx, maintain.OrphanOptions{OlderThan: 2 * time.Hour})
+	require.NoError(m.t, err)
+	m.Note("remove orphans, of which there are %d", len(plan.Files))
+	if m.IntN(2) == 0 {
+		m.overtake()
+	}
+	removed, err := m.table().RemoveOrphans(ctx, plan, nil)
+	require.NoError(m.t, err)
+	require.Empty(m.t, removed.Left)
+	require.NoFileExists(m.t, planted)
+	plan, err = m.table().PlanOrphans(ctx, maintain.OrphanOptions{OlderThan: 2 * time.Hour})
+	require.NoError(m.t, err)
+	require.Empty(m.t, plan.Files, "another look finds nothing")
+}
