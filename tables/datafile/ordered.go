@@ -22,12 +22,14 @@ type orderedOptions struct {
 }
 
 // orderedReader reads files in parallel and hands on their batches one file after the other. At any time there are at most
-// parallelism files open, of each of which a few batches wait.
+// parallelism files open, and a few more whose batches wait: small files, which are read whole before they are asked for, are
+// not read ahead without bounds.
 type orderedReader struct {
 	lifetime
 	opts    orderedOptions
 	cancel  context.CancelFunc
 	streams []*stream
+	held    chan struct{} // by each file that is begun and not handed on to its end
 	running sync.WaitGroup
 	left    int64 // rows to the limit
 
@@ -51,15 +53,18 @@ func readOrdered(ctx context.Context, opts orderedOptions) *orderedReader {
 	}
 	r.streams = streams
 	slots := make(chan struct{}, max(opts.parallelism, 1))
+	r.held = make(chan struct{}, cap(slots)+ahead)
 	r.running.Go(func() {
 		// In order, so that the file the consumer waits for is always among those being read.
 		for i, s := range streams {
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				s.err = context.Cause(ctx)
-				close(s.batches)
-				return // the consumer sees the error and goes no further
+			for _, room := range []chan struct{}{r.held, slots} {
+				select {
+				case room <- struct{}{}:
+				case <-ctx.Done():
+					s.err = context.Cause(ctx)
+					close(s.batches)
+					return // the consumer sees the error and goes no further
+				}
 			}
 			r.running.Go(func() {
 				defer func() { <-slots }()
@@ -97,6 +102,7 @@ func (r *orderedReader) Next() bool {
 				r.err = fmt.Errorf("%s: %w", r.opts.what, err)
 			}
 			r.streams = r.streams[1:]
+			<-r.held
 			continue
 		}
 		if r.opts.limit > 0 {
