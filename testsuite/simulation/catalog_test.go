@@ -100,6 +100,9 @@ type client struct {
 // LoadTable implements table.CatalogIO.
 func (c *client) LoadTable(context.Context, table.Identifier) (*table.Table, error) {
 	f := c.p.io("load", "table", loadFates)
+	if f == stale && c.p.op.kind == "sweep" { // which asks for the catalog's last word
+		f = happens
+	}
 	c.c.mu.Lock()
 	version := len(c.c.versions) - 1
 	c.c.mu.Unlock()

@@ -63,7 +63,7 @@ func (s *sim) checkFiles(meta table.Metadata) {
 	for name, o := range s.store.files {
 		switch {
 		case named[name]:
-		case !strings.HasPrefix(name, location+"/data/") && !strings.HasPrefix(name, location+"/metadata/"):
+		case !strings.HasPrefix(name, location+"/_staging/clock-") && !strings.HasPrefix(name, location+"/data/") && !strings.HasPrefix(name, location+"/metadata/"):
 			s.violate("%s would not be found as an orphan", name)
 		case s.model.rolled: // an attempt that met the rollback cannot be sure that it is not in the table
 		case s.faultless && !s.catalog.currentOnly:

@@ -47,6 +47,8 @@ var (
 
 // process is one life of a program. Once it has died none of its I/O happens any more.
 type process struct {
+	began, ended time.Time // of its life
+
 	sim  *sim
 	id   int
 	name string

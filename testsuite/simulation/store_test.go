@@ -26,6 +26,7 @@ type store struct {
 type object struct {
 	content []byte
 	maker   *process
+	written time.Time
 }
 
 func (s *store) get(name string) *object {
@@ -37,7 +38,7 @@ func (s *store) get(name string) *object {
 func (s *store) put(name string, content []byte, maker *process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.files[name] = &object{content, maker}
+	s.files[name] = &object{content, maker, storeClock()}
 }
 
 func (s *store) remove(name string) bool {
@@ -79,19 +80,20 @@ func (v view) Open(name string) (iceio.File, error) {
 	if o == nil {
 		return nil, fault.New(fault.ErrAbsent, "open "+name, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist})
 	}
-	return &reading{Reader: bytes.NewReader(o.content), name: name}, nil
+	return &reading{Reader: bytes.NewReader(o.content), name: name, written: o.written}, nil
 }
 
 type reading struct {
 	*bytes.Reader
-	name string
+	name    string
+	written time.Time
 }
 
 func (r *reading) Close() error               { return nil }
 func (r *reading) Stat() (fs.FileInfo, error) { return r, nil }
 func (r *reading) Name() string               { return path.Base(r.name) }
 func (r *reading) Mode() fs.FileMode          { return 0o644 }
-func (r *reading) ModTime() time.Time         { return time.Time{} }
+func (r *reading) ModTime() time.Time         { return r.written }
 func (r *reading) IsDir() bool                { return false }
 func (r *reading) Sys() any                   { return nil }
 

@@ -199,7 +199,9 @@ func (p *process) prepared() (committed bool, err error) {
 
 // live is one life of an operation. It tells whether the operation has come to its end.
 func (s *sim) live(op *operation, p *process) bool {
+	p.began = time.Now()
 	committed, err := p.prepared()
+	p.ended = time.Now()
 	switch {
 	case p.died:
 		op.unsure = true
