@@ -40,7 +40,7 @@ func (t *Table) Compact(ctx context.Context, opts CommitOptions, c maintain.Comp
 	if err != nil {
 		return CompactResult{}, fmt.Errorf("%s: %w", t.name, err)
 	}
-	opts.Checkpoint, opts.upkeep = nil, true
+	opts.Checkpoint, opts.upkeep, opts.yields = nil, true, true
 	result, err := t.commit(ctx, "compact", opts, Result{}, compaction.Change)
 	if err != nil && commit.Safe(err) || err == nil && !result.Committed && !result.Sent {
 		compaction.Abort()
@@ -86,7 +86,7 @@ func (t *Table) CompactGroup(ctx context.Context, plan maintain.CompactionPlan, 
 // the call may be made again with the same groups; who gives up instead calls DiscardCompacted if commit.Safe(err).
 func (t *Table) CommitCompaction(ctx context.Context, opts CommitOptions, plan maintain.CompactionPlan, groups []maintain.Compacted) (CompactResult, error) {
 	compaction := maintain.CommitOf(plan, groups)
-	opts.Checkpoint, opts.upkeep = nil, true
+	opts.Checkpoint, opts.upkeep, opts.yields = nil, true, true
 	result, err := t.commit(ctx, "compact", opts, Result{}, compaction.Change)
 	out := CompactResult{Result: result}
 	if !result.AlreadyCommitted {

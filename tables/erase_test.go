@@ -1,13 +1,17 @@
 package tables_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/maintain"
 	"github.com/varve-lake/varve/tables/merge"
 )
@@ -58,6 +62,39 @@ func TestTags(t *testing.T) {
 		require.Equal(t, []string{"b 2"}, contents(t, tbl, tables.Version{}))
 	}
 	require.Len(t, reload(t, tbl).Snapshots(), 1)
+}
+
+// before is a catalog where something comes before the first commit, and after what that was planned on.
+type before struct {
+	commit.Catalog
+	once sync.Once
+	do   func()
+}
+
+func (b *before) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	b.once.Do(b.do)
+	return b.Catalog.CommitTable(ctx, ident, reqs, updates)
+}
+
+// Of two who make one tag at once, of different snapshots, one does, and the other is told.
+func TestTagsAtOnce(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	put(t, tbl, token("w", 1), "a 1")
+	first, ok := tbl.Head()
+	require.True(t, ok)
+	put(t, tbl, token("w", 2), "b 2")
+	second, ok := tbl.Head()
+	require.True(t, ok)
+	require.NotEqual(t, first.ID, second.ID)
+	ident := tbl.Iceberg().Identifier()
+	lake.CommitThrough(&before{Catalog: lake.Catalog(), do: func() {
+		_, _, err := lake.Catalog().CommitTable(ctx, ident, nil, []table.Update{table.NewSetSnapshotRefUpdate("audit", first.ID, table.TagRef, 0, 0, 0)})
+		require.NoError(t, err)
+	}})
+	_, err := tbl.Tag(ctx, token("tag", 1), "audit", tables.Version{SnapshotID: &second.ID}, 0)
+	require.ErrorIs(t, err, tables.ErrTagged)
+	require.Equal(t, first.ID, reload(t, tbl).Iceberg().SnapshotByName("audit").SnapshotID)
 }
 
 // What still holds erased rows is found whatever hides them, with what keeps it and until when.

@@ -31,6 +31,7 @@ func (t *Table) Tag(ctx context.Context, opts CommitOptions, name string, of Ver
 	opts.Checkpoint = nil
 	_, err = t.commit(ctx, "tag", opts, Result{}, func(_ context.Context, head *table.Table, _ int) (*commit.Change, error) {
 		change := &commit.Change{Updates: []table.Update{table.NewSetSnapshotRefUpdate(name, s.SnapshotID, table.TagRef, age, 0, 0)}}
+		var there *int64 // none: of two who make it at once, one does
 		for existing, ref := range head.Metadata().Refs() {
 			if existing != name {
 				continue
@@ -38,9 +39,9 @@ func (t *Table) Tag(ctx context.Context, opts CommitOptions, name string, of Ver
 			if ref.SnapshotRefType != table.TagRef || ref.SnapshotID != s.SnapshotID {
 				return nil, fmt.Errorf("%s: %s %q is at snapshot %d: %w", t.name, ref.SnapshotRefType, name, ref.SnapshotID, ErrTagged)
 			}
-			id := ref.SnapshotID
-			change.Requirements = append(change.Requirements, table.AssertRefSnapshotID(name, &id))
+			there = &ref.SnapshotID
 		}
+		change.Requirements = []table.Requirement{table.AssertRefSnapshotID(name, there)}
 		if head.Metadata().SnapshotByID(s.SnapshotID) == nil {
 			return nil, fmt.Errorf("tag %s at snapshot %d: %w", t.name, s.SnapshotID, ErrNoSuchSnapshot)
 		}

@@ -35,6 +35,7 @@ type CommitOptions struct {
 	// upkeep is a change that no other of its kind is beside: a table has one maintenance. What it waited for long, after a
 	// conflict, writers would have changed once more.
 	upkeep bool
+	yields bool // compaction never asks others to let it through
 }
 
 // Result is what an operation did.
@@ -62,6 +63,7 @@ type Result struct {
 
 	Attempts        int `json:"attempts"`
 	Conflicts       int `json:"conflicts,omitempty"`
+	Claims          int `json:"claims,omitempty"` // of a turn, after conflicts: see commit.ClaimPrefix
 	UnknownOutcomes int `json:"unknown_outcomes,omitempty"`
 	GroupsRedone    int `json:"groups_redone,omitempty"`
 	// GroupsWritten counts the file groups that a merge, or the deletion of rows, changed, as it committed them.
@@ -289,7 +291,7 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 		return change, nil
 	}
 	options := t.lake.cfg.Commit
-	options.CatchUp = opts.catchUp
+	options.CatchUp, options.Yields = opts.catchUp, opts.yields
 	if opts.upkeep {
 		options.CatchUp, options.Crowd = true, 2
 	}
@@ -300,7 +302,7 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 	}
 	result.SnapshotID, result.Committed, result.AlreadyCommitted = out.SnapshotID, out.Committed, out.AlreadyCommitted
 	result.Sent = out.Sent
-	result.Attempts, result.Conflicts, result.UnknownOutcomes = out.Attempts, out.Conflicts, out.UnknownOutcomes
+	result.Attempts, result.Conflicts, result.Claims, result.UnknownOutcomes = out.Attempts, out.Conflicts, out.Claims, out.UnknownOutcomes
 	result.Stages = map[string]time.Duration{"commit": time.Since(began) - planning}
 	if err != nil {
 		return result, fmt.Errorf("%s %s: %w", what, t.name, err)

@@ -71,7 +71,7 @@ func (p *protocol) late(ctx context.Context, head *table.Table, start time.Time)
 	return err
 }
 
-// backOff is step 7: wait for longer and longer, by chance, so that writers who collided do not meet again; and give up
+// backOff is step 8: wait for longer and longer, by chance, so that writers who collided do not meet again; and give up
 // in the end, with the class of the last fault, rather than hold a worker for ever.
 func (p *protocol) backOff(ctx context.Context, cause error) error {
 	if errors.Is(cause, errLate) {
@@ -81,14 +81,23 @@ func (p *protocol) backOff(ctx context.Context, cause error) error {
 	if !errors.Is(cause, ErrConflict) {
 		p.faults++
 	}
-	tries, elapsed := p.tries-p.lateTries, now.Sub(p.began)-p.planning
+	tries, elapsed := p.tries-p.lateTries, now.Sub(p.began)-p.planning-p.queue.gaveWay
 	if tries >= p.opts.MaxAttempts || p.faults >= p.opts.maxFaults || elapsed >= p.opts.MaxElapsed {
 		return fmt.Errorf("given up after %d attempts in %s: %w", tries, elapsed.Round(time.Millisecond), cause)
+	}
+	if p.catchesUp(now.Sub(p.tried), cause) {
+		return ctx.Err()
 	}
 	if err := p.opts.Sleep(ctx, p.delay(tries, now.Sub(p.tried), cause)); err != nil {
 		return errors.Join(err, cause)
 	}
 	return nil
+}
+
+// catchesUp tells whether what came since is better planned at once: after a conflict, if the last attempt took long, or if
+// others make room. What is left to plan is little, and while it waits it grows.
+func (p *protocol) catchesUp(took time.Duration, cause error) bool {
+	return errors.Is(cause, ErrConflict) && (p.queue.open || p.opts.CatchUp && took >= slowPlan)
 }
 
 // delay is how long to wait after an attempt that took some time. After a fault it grows up to MaxDelay, for nobody knows

@@ -53,6 +53,8 @@ type Options struct {
 
 	// CatchUp is for planners who keep what they have done, and plan the rest: see late.
 	CatchUp bool
+	// Yields is for upkeep: it never claims a turn, however often it loses. See ClaimPrefix.
+	Yields bool
 
 	// Observe, when set, is told of every conflict, passing fault and unknown outcome as it happens.
 	Observe func(Event)
@@ -90,6 +92,7 @@ type Outcome struct {
 	Attempts        int // times that something was sent to the catalog
 	Conflicts       int
 	UnknownOutcomes int
+	Claims          int // of a turn, by a writer who kept losing
 }
 
 // Commit plans one change and commits it exactly once: however often it is called with the same id, from however many
@@ -100,7 +103,7 @@ func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, pla
 	if id.Writer == "" || id.Token == "" {
 		return Outcome{}, fmt.Errorf("commit %s: writer and token must be given", strings.Join(ident, "."))
 	}
-	p := &protocol{cat: cat, ident: ident, id: id, plan: plan, opts: opts.withDefaults(), snapshots: map[int64]bool{}}
+	p := &protocol{cat: cat, ident: ident, id: id, plan: plan, opts: opts.withDefaults(), snapshots: map[int64]bool{}, queue: queue{first: map[claim]time.Time{}}}
 	p.began = p.opts.Now()
 	for {
 		done, err := p.attempt(ctx)
@@ -110,6 +113,7 @@ func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, pla
 			}
 		}
 		err = p.settle(ctx, err)
+		p.withdraw(ctx)
 		if p.opts.Ended != nil {
 			p.opts.Ended(ctx, p.ident, p.out)
 		}
@@ -130,11 +134,13 @@ type protocol struct {
 	plan  Planner
 	opts  Options
 	began time.Time
-	tried time.Time // when the attempt began
+	tried time.Time     // when the attempt began
+	took  time.Duration // by the attempt before
 	// planning is how long the planner took, over all attempts.
 	planning time.Duration
 
 	unproven  unproven
+	queue     queue
 	snapshots map[int64]bool // that this call has sent
 	tries     int            // attempts begun, whether or not they came to send something
 	faults    int            // of those, attempts that ended otherwise than by a conflict
@@ -156,29 +162,13 @@ func (p *protocol) name() string { return strings.Join(p.ident, ".") }
 // off from.
 func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	p.tries++
-	p.tried = p.opts.Now()
-
-	// Step 1: load the head. Whatever was known of the table is stale by now: another writer, or this one before it
-	// was killed, may have committed.
-	head, err := p.cat.LoadTable(ctx, p.ident)
-	if err != nil {
-		return !errors.Is(err, ErrPassing), err
+	head, done, err := p.arrive(ctx)
+	if done || err != nil {
+		return done, err
 	}
-	p.out.Table = head
+	defer func() { p.took = p.opts.Now().Sub(p.tried) }()
 
-	// Step 2: look for the token. It is there if an earlier attempt landed although its answer was lost, if the process
-	// was killed after the commit, or if the same activity runs twice. It is looked for in the writer's property, which
-	// outlives later snapshots and their expiry, and then in the snapshots, which outlive later commits of the writer.
-	if snapshot, found := Find(head.Metadata(), p.id); found {
-		p.found(snapshot)
-		return true, nil
-	}
-	p.tidy(ctx, head)
-	if p.id.After != nil && LastToken(head.Metadata(), p.id.Writer) != *p.id.After {
-		return true, fmt.Errorf("commit %s: writer %s: %w", p.name(), p.id.Writer, ErrSuperseded)
-	}
-
-	// Step 3: plan at this very head. A crash in here, or in step 4, leaves files that no snapshot names.
+	// Step 4: plan at this very head. A crash in here, or in step 5, leaves files that no snapshot names.
 	start := p.opts.Now()
 	change, err := p.plan(ctx, p.guarded(head), p.tries)
 	p.planning += p.opts.Now().Sub(start)
@@ -192,14 +182,14 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 		return p.idle()
 	}
 
-	// Step 4: stage the whole change as one update of the metadata, from the one handle that it was planned on, with the
+	// Step 5: stage the whole change as one update of the metadata, from the one handle that it was planned on, with the
 	// head pinned and the token beside the rows. Two writers at once: the catalog lets the first one in.
-	next, err := stage(ctx, head, p.id, change)
+	next, err := stage(ctx, head, p.id, change, p.spentClaims(head.Metadata()))
 	if err != nil {
 		return p.unplanned(ctx, head, fmt.Errorf("stage commit of %s: %w", p.name(), err))
 	}
 
-	// Step 5: send it, once. Below us, a client or a proxy may send it again: then the answer is that of the second copy,
+	// Step 6: send it, once. Below us, a client or a proxy may send it again: then the answer is that of the second copy,
 	// a conflict with the first, and step 2 finds the token.
 	p.out.Attempts++
 	for _, id := range next.snapshots {
@@ -215,6 +205,39 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 		err = &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: errors.New("the answer is of a table without the commit")}
 	}
 	return p.refused(ctx, head, next, change, err)
+}
+
+// arrive goes through the steps before there is something to plan.
+func (p *protocol) arrive(ctx context.Context) (head *table.Table, done bool, err error) {
+	for {
+		p.tried = p.opts.Now()
+
+		// Step 1: load the head. Whatever was known of the table is stale by now: another writer, or this one before it
+		// was killed, may have committed.
+		if head, err = p.cat.LoadTable(ctx, p.ident); err != nil {
+			return nil, !errors.Is(err, ErrPassing), err
+		}
+		p.out.Table = head
+
+		// Step 2: look for the token. It is there if an earlier attempt landed although its answer was lost, if the process
+		// was killed after the commit, or if the same activity runs twice. It is looked for in the writer's property, which
+		// outlives later snapshots and their expiry, and then in the snapshots, which outlive later commits of the writer.
+		if snapshot, found := Find(head.Metadata(), p.id); found {
+			p.found(snapshot)
+			return nil, true, nil
+		}
+		p.tidy(ctx, head)
+		if p.id.After != nil && LastToken(head.Metadata(), p.id.Writer) != *p.id.After {
+			return nil, true, fmt.Errorf("commit %s: writer %s: %w", p.name(), p.id.Writer, ErrSuperseded)
+		}
+
+		// Step 3: let pass who asked before. A writer with much to do, beside others with little who never rest, would
+		// lose to them for ever.
+		again, err := p.takeTurn(ctx, head)
+		if !again || err != nil {
+			return head, err != nil, err
+		}
+	}
 }
 
 // found is a commit of this ID that is in the table. It is this call's if the snapshot is one that it sent, or if nobody
@@ -241,7 +264,7 @@ func (p *protocol) unplanned(ctx context.Context, head *table.Table, err error) 
 	return ctx.Err() != nil, err
 }
 
-// refused is step 6: what became of it?
+// refused is step 7: what became of it?
 func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged, change *Change, err error) (done bool, _ error) {
 	switch {
 	case errors.Is(err, ErrConflict):

@@ -22,7 +22,8 @@ type staged struct {
 
 // stage turns a change into requirements and updates. It sends nothing: TableCommit hands out what the library would have
 // sent, and with it the library's own replaying of conflicts is never entered, whatever the table's retry properties say.
-func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *staged, err error) {
+// spent are properties that go with it.
+func stage(ctx context.Context, head *table.Table, id ID, change *Change, spent []string) (_ *staged, err error) {
 	written, err := record(ctx, head)
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *st
 	if err := tx.AssertRefSnapshotID(table.MainBranch); err != nil {
 		return nil, err
 	}
-	if err := put(ctx, tx, id, change); err != nil {
+	if err := put(ctx, tx, id, change, spent); err != nil {
 		return nil, err
 	}
 	if err := next.seal(tx, change); err != nil {
@@ -59,7 +60,7 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change) (_ *st
 }
 
 // put stages the parts of a change, and the token beside them.
-func put(ctx context.Context, tx *table.Transaction, id ID, change *Change) error {
+func put(ctx context.Context, tx *table.Transaction, id ID, change *Change, spent []string) error {
 	if change.Alter != nil {
 		if err := change.Alter(tx); err != nil {
 			return err
@@ -71,7 +72,7 @@ func put(ctx context.Context, tx *table.Transaction, id ID, change *Change) erro
 	if err := tx.SetProperties(properties); err != nil {
 		return err
 	}
-	if err := tx.RemoveProperties(present(change.RemoveProperties, properties)); err != nil {
+	if err := tx.RemoveProperties(present(slices.Concat(change.RemoveProperties, spent), properties)); err != nil {
 		return err
 	}
 	if err := applyFiles(ctx, tx, change, summaryOf(id, change)); err != nil {

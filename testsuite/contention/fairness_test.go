@@ -2,6 +2,7 @@ package contention
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -30,30 +31,38 @@ func crowdWork(seed uint64, small int, initial int64) work {
 	return w
 }
 
-// TestALargeMergeGetsThrough has a large MERGE commit between small writers who never rest. It gets through within what the
-// protocol allows by default, and so do all of theirs.
+// mostPlans is what the large MERGE may take. The protocol takes five: three that lose, one after the claim that loses to a
+// commit that was under way, and one more. Each time that a claim is waited out, since the machine stood still for longer
+// than it asks, costs one or two.
+const mostPlans = 15
+
+// TestALargeMergeGetsThrough has a large MERGE commit between small writers who never rest. It gets through by right, within
+// a handful of plans, and so do all of theirs.
 func TestALargeMergeGetsThrough(t *testing.T) {
-	if !long(t) {
-		t.Skip("how often it loses is chance: in copy-on-write from nine plans to seventy, and minutes")
+	small, initial, runs := 7, int64(50_000), 1
+	if long(t) {
+		initial, runs = 200_000, 5
 	}
-	small, initial := 7, int64(200_000)
 	for _, strategy := range []merge.Strategy{merge.CopyOnWrite, merge.MergeOnRead} {
-		t.Run(string(strategy), func(t *testing.T) {
-			w := crowdWork(seed(t), small, initial)
-			r, large := crowd(t, sqlite(t), w, strategy)
-			others := 0
-			for _, report := range r.reports[:small] {
-				for _, d := range report {
-					if d.Began < large.Ended && d.Ended > large.Began {
-						others++
+		for run := range runs {
+			t.Run(fmt.Sprintf("%s-%d", strategy, run+1), func(t *testing.T) {
+				w := crowdWork(seed(t), small, initial)
+				r, large := crowd(t, sqlite(t), w, strategy)
+				others := 0
+				for _, report := range r.reports[:small] {
+					for _, d := range report {
+						if d.Began < large.Ended && d.Ended > large.Began {
+							others++
+						}
 					}
 				}
-			}
-			t.Logf("a MERGE of %d rows into %d got through between %d restless writers after %d plans, of which %d were sent, in %s; %d of theirs were under way or done meanwhile; %d of %d file groups were done again",
-				len(w.Writers[small][0].Rows), w.Initial, small, large.Tries, large.Attempts, large.took().Round(10*time.Millisecond), others, large.Redone, large.Groups+large.Redone)
-			t.Log(tableOf("restless writers", figuresOf("varve", r.reports[:small], r.wall)))
-			r.check(t)
-		})
+				t.Logf("a MERGE of %d rows into %d got through between %d restless writers after %d plans, of which %d were sent, and %d claims, in %s; %d of theirs were under way or done meanwhile; %d of %d file groups were done again",
+					len(w.Writers[small][0].Rows), w.Initial, small, large.Tries, large.Attempts, large.Claims, large.took().Round(10*time.Millisecond), others, large.Redone, large.Groups+large.Redone)
+				t.Log(tableOf("restless writers", figuresOf("varve", r.reports[:small], r.wall)))
+				require.LessOrEqual(t, large.Tries, mostPlans)
+				r.check(t)
+			})
+		}
 	}
 }
 

@@ -80,7 +80,8 @@ type done struct {
 	Nobody bool   `json:"nobody,omitempty"` // changed nothing
 
 	Attempts  int `json:"attempts,omitempty"`
-	Tries     int `json:"tries,omitempty"` // attempts, and plans that were given up unsent since the head had moved
+	Tries     int `json:"tries,omitempty"`  // attempts, and plans that were given up unsent since the head had moved
+	Claims    int `json:"claims,omitempty"` // of a turn
 	Groups    int `json:"groups,omitempty"`
 	Redone    int `json:"redone,omitempty"`
 	Compacted int `json:"compacted,omitempty"` // groups
@@ -175,7 +176,7 @@ func (w *worker) write(ctx context.Context) error {
 		result, err := w.commit(ctx, c)
 		d := done{
 			ID: c.ID, Kind: c.Kind, Began: max(before, w.opened), Ended: now(), Nobody: err == nil && !result.Committed,
-			Attempts: result.Attempts, Tries: max(result.Attempts, result.Conflicts+1), Groups: result.GroupsWritten, Redone: result.GroupsRedone,
+			Attempts: result.Attempts, Tries: max(result.Attempts, result.Conflicts+1), Claims: result.Claims, Groups: result.GroupsWritten, Redone: result.GroupsRedone,
 			Heads: w.heads,
 		}
 		if err != nil {

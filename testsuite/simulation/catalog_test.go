@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
 
+	"github.com/apache/iceberg-go"
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 
+	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/fault"
 )
 
@@ -58,8 +63,29 @@ func (c *registry) apply(r *request) error {
 	c.mu.Lock()
 	c.versions = append(c.versions, next)
 	c.mu.Unlock()
-	c.sim.model.landed(r.p, base, next)
+	if !claims(r.updates) {
+		c.sim.model.landed(r.p, base, next)
+	}
 	return nil
+}
+
+// claims tells whether a commit asks for a turn, or takes that back, and does nothing else.
+func claims(updates []table.Update) bool {
+	for _, u := range updates {
+		var keys []string
+		switch fields := reflect.ValueOf(u).Elem(); u.Action() {
+		case table.UpdateSetProperties:
+			keys = slices.Collect(maps.Keys(fields.FieldByName("Updates").Interface().(iceberg.Properties)))
+		case table.UpdateRemoveProperties:
+			keys = fields.FieldByName("Removals").Interface().([]string)
+		default:
+			return false
+		}
+		if slices.ContainsFunc(keys, func(k string) bool { return !strings.HasPrefix(k, commit.ClaimPrefix) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func forgetful(meta table.Metadata) (table.Metadata, error) {

@@ -66,7 +66,7 @@ func (st *stage) LoadTable(context.Context, table.Identifier) (*table.Table, err
 
 // CommitTable implements commit.Catalog.
 func (st *stage) CommitTable(_ context.Context, _ table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
-	if before := st.before; before != nil {
+	if before := st.before; before != nil && !claims(updates) {
 		st.before = nil
 		before()
 	}
