@@ -57,7 +57,9 @@ var errLate = errors.New("the head moved while a plan was being made")
 func (p *protocol) late(ctx context.Context, head *table.Table, start time.Time) error {
 	moved := false
 	if p.opts.CatchUp && p.lateInRow < maxLate && p.opts.Now().Sub(start) >= slowPlan {
-		moved, _ = p.moved(ctx, head)
+		// Of what others change it is the snapshot that counts, which is pinned: claims come all the time.
+		now, err := p.cat.LoadTable(ctx, p.ident)
+		moved = err == nil && current(now) != current(head)
 	}
 	if !moved {
 		p.lateInRow = 0
@@ -69,6 +71,14 @@ func (p *protocol) late(ctx context.Context, head *table.Table, start time.Time)
 	err := fault.New(ErrConflict, "commit "+p.name(), errLate)
 	p.observe(err)
 	return err
+}
+
+// current is the id of a table's current snapshot; 0 if it has none.
+func current(t *table.Table) int64 {
+	if s := t.CurrentSnapshot(); s != nil {
+		return s.SnapshotID
+	}
+	return 0
 }
 
 // backOff is step 8: wait for longer and longer, by chance, so that writers who collided do not meet again; and give up
