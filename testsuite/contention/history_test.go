@@ -23,14 +23,6 @@ type snapshotJSON struct {
 	Summary map[string]string `json:"summary"`
 }
 
-func historyOf(location string) (*history, error) {
-	meta, err := readMetadata(location)
-	if err != nil {
-		return nil, err
-	}
-	return lineage(meta.Current, meta.Snapshots)
-}
-
 func lineage(head int64, all []snapshotJSON) (*history, error) {
 	byID := map[int64]snapshotJSON{}
 	for _, s := range all {
