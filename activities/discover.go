@@ -174,10 +174,6 @@ func (a *Activities) newRows(ctx context.Context, j *job) (*found, error) {
 	if err != nil {
 		return nil, rewritten(err, from.Table)
 	}
-	if added.UntoldFiles > 0 {
-		out.warnings = append(out.warnings, fmt.Sprintf("snapshots of %s that were yet to be read went with rows past their time: of %d rows, in %d files that were rewritten since, "+
-			"it cannot be told which are new, and none is read; `read: full` takes all of it", from.Table, added.Untold, added.UntoldFiles))
-	}
 	out.files, out.bytes = len(added.Files), added.Bytes
 	switch {
 	case from.Read == "full":

@@ -20,10 +20,6 @@ type Added struct {
 	Files    []table.FileScanTask
 	Rows     int64
 	Bytes    int64
-	// Untold are rows, in UntoldFiles files, of which it cannot be told whether they were there at From: the snapshots that told
-	// went with rows that had to be gone. Files has none of them.
-	Untold      int64
-	UntoldFiles int
 }
 
 // ReadPoint is up to where a reader has read a table.

@@ -37,8 +37,8 @@ func (t *Table) forgotten(since ReadPoint) (*maintain.Forgotten, *table.Snapshot
 }
 
 // resume goes on from a forgotten snapshot: of the files that are left in the oldest snapshot that is, it takes those that
-// were appended since, and from there on what snapshots added. Rows of files that were written anew since, from such that were
-// there before and such that were not, cannot be told apart: they are left out and counted.
+// were appended since, and from there on what snapshots added. Of files that were written anew since it cannot be told which
+// rows were there before: then it is ErrExpired, for rows must neither be left out nor come twice.
 func (t *Table) resume(ctx context.Context, since ReadPoint, head *table.Snapshot, out *Added) (bool, error) {
 	gone, oldest, err := t.forgotten(since)
 	if gone == nil || err != nil {
@@ -57,15 +57,23 @@ func (t *Table) resume(ctx context.Context, since ReadPoint, head *table.Snapsho
 	if oldest.Summary.Operation != table.OpAppend {
 		rewrites = append(rewrites, oldest.SequenceNumber)
 	}
+	untold := 0
 	err = t.entries(ctx, oldest, func(iceberg.ManifestFile) bool { return true }, func(e iceberg.ManifestEntry) {
-		switch at := e.SequenceNum(); {
+		at := e.SequenceNum() // which a rewrite may give its files of those that it read
+		if own := e.FileSequenceNum(); own != nil {
+			at = *own
+		}
+		switch {
 		case at <= since.Sequence:
 		case slices.Contains(rewrites, at):
-			out.Untold, out.UntoldFiles = out.Untold+e.DataFile().Count(), out.UntoldFiles+1
+			untold++
 		default:
 			out.Files = append(out.Files, wholeFile(e.DataFile()))
 		}
 	})
+	if err == nil && untold > 0 {
+		err = fmt.Errorf("%d files have rows of before and of after it: %w", untold, ErrExpired)
+	}
 	if err == nil {
 		out.Files, err = t.addedByAll(ctx, chain, out.Files)
 	}
