@@ -35,6 +35,7 @@ func (t *Table) DirectFiles(ctx context.Context, opts ScanOptions, atLeast int64
 }
 
 func (t *Table) directFiles(ctx context.Context, opts ScanOptions, atLeast int64) (*DirectFiles, error) {
+	opts.Limit = 0 // the rows are those of a statement, which counts them itself
 	if len(opts.Columns) == 0 || opts.Files != nil || datafile.Remote(t.Location()) {
 		return nil, nil
 	}

@@ -23,7 +23,7 @@ func (t *Table) Resumable(since ReadPoint) (bool, error) {
 func (t *Table) forgotten(since ReadPoint) (*maintain.Forgotten, *table.Snapshot, error) {
 	meta := t.tbl.Metadata()
 	gone, err := maintain.ForgottenOf(meta)
-	if err != nil || gone == nil || since.Sequence == 0 || since.Sequence < gone.From {
+	if err != nil || gone == nil || !slices.Contains(gone.Ancestors, since.Sequence) {
 		return nil, nil, err
 	}
 	for s := meta.CurrentSnapshot(); s != nil && s.ParentSnapshotID != nil && s.SequenceNumber > since.Sequence; {

@@ -13,7 +13,7 @@ import (
 const (
 	// ForgottenKey is the table property that holds a Forgotten.
 	ForgottenKey = "varve.forgotten"
-	// maxForgotten bounds its list.
+	// maxForgotten bounds its lists.
 	maxForgotten = 500
 )
 
@@ -35,7 +35,10 @@ type Forgotten struct {
 	From int64 `json:"from"`
 	// Last is the newest forgotten ancestor of the head.
 	Last int64 `json:"last"`
-	// Rewrites are the sequence numbers, after From and ascending, of forgotten snapshots that wrote files anew.
+	// Ancestors are the sequence numbers, from From on and ascending, of forgotten ancestors of the head: a reader may have read
+	// a snapshot that is none, since somebody else rolled the table back.
+	Ancestors []int64 `json:"ancestors"`
+	// Rewrites are those after From that wrote files anew.
 	Rewrites []int64 `json:"rewrites,omitempty"`
 	// Rollback is the last one before; after another, nothing here holds.
 	Rollback string `json:"rollback,omitempty"`
@@ -95,16 +98,21 @@ func remember(meta table.Metadata, gone []int64) (string, error) {
 	}
 	out.Last = chain[newest].SnapshotID
 	for _, s := range slices.Backward(chain[newest:]) {
+		if s.SequenceNumber < out.From {
+			continue
+		}
 		switch {
-		case s.SequenceNumber <= out.From, s.Summary != nil && s.Summary.Operation == table.OpAppend:
+		case s.SequenceNumber == out.From, s.Summary != nil && s.Summary.Operation == table.OpAppend:
 		case KeepsAppends(s.Summary):
 			out.Rewrites = append(out.Rewrites, s.SequenceNumber)
 		default: // rows were changed: who has not read that cannot go on by appends
-			out.From, out.Rewrites = s.SequenceNumber, nil
+			out.From, out.Ancestors, out.Rewrites = s.SequenceNumber, nil, nil
 		}
+		out.Ancestors = append(out.Ancestors, s.SequenceNumber)
 	}
-	if over := len(out.Rewrites) - maxForgotten; over > 0 {
-		out.From, out.Rewrites = out.Rewrites[over-1], out.Rewrites[over:]
+	if over := len(out.Ancestors) - maxForgotten; over > 0 {
+		out.From, out.Ancestors = out.Ancestors[over], out.Ancestors[over:]
+		out.Rewrites = slices.DeleteFunc(out.Rewrites, func(n int64) bool { return n <= out.From })
 	}
 	text, err := json.Marshal(out)
 	return string(text), err
