@@ -15,6 +15,7 @@ import (
 const (
 	metricAttempts = "varve_commit_attempts"         // commits sent to the catalog
 	metricConflict = "varve_commit_conflicts"        // of them refused, since the head had moved
+	metricClaims   = "varve_commit_claims"           // turns asked for by commits that kept losing
 	metricUnknown  = "varve_commit_unknown_outcomes" // of them whose answer was lost
 	metricRedone   = "varve_commit_groups_redone"    // file groups of MERGEs done again after a conflict
 )
@@ -38,6 +39,7 @@ func countCommit(ctx context.Context, ident table.Identifier, out commit.Outcome
 	name := strings.Join(ident, ".")
 	count(ctx, metricAttempts, name, out.Attempts)
 	count(ctx, metricConflict, name, out.Conflicts)
+	count(ctx, metricClaims, name, out.Claims)
 	count(ctx, metricUnknown, name, out.UnknownOutcomes)
 }
 

@@ -59,7 +59,7 @@ func TestLakeConflict(t *testing.T) {
 			sums[m[1]] += n
 		}
 		return fmt.Sprint(sums)
-	}, "varve_commit_conflicts_total:1", "varve_commit_unknown_outcomes_total:0", "varve_commit_groups_redone_total:", "varve_commit_attempts_total:")
+	}, "varve_commit_claims_total:0", "varve_commit_conflicts_total:1", "varve_commit_unknown_outcomes_total:0", "varve_commit_groups_redone_total:", "varve_commit_attempts_total:")
 	c, err := client.Dial(client.Options{HostPort: w.Address()})
 	require.NoError(t, err)
 	defer c.Close()
