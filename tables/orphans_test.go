@@ -209,6 +209,7 @@ func TestAFolderOfTwoTablesIsDeclined(t *testing.T) {
 	lake := newLake(t)
 	tbl := ensure(t, lake, pairs(t))
 	put(t, tbl, token("w", 1), "a 1")
+	own := metadataOf(t, tbl)
 	for _, location := range []string{tbl.Location(), strings.Replace(localPath(t, tbl.Location()), "/ns.db", "//ns.db", 1)} {
 		inside(t, lake, "ns.twin", location)
 		_, err := tbl.PlanOrphans(ctx, maintain.OrphanOptions{})
@@ -228,10 +229,26 @@ func TestAFolderOfTwoTablesIsDeclined(t *testing.T) {
 	require.ErrorIs(t, err, maintain.ErrShared, "another table's data lie around it")
 	require.NoError(t, lake.Drop(ctx, "ns.writer", false))
 	_, err = tbl.PlanOrphans(ctx, maintain.OrphanOptions{})
+	require.ErrorIs(t, err, maintain.ErrShared, "what was dropped may be another catalog's table")
+	require.ErrorContains(t, err, "metadata.json is of another table, which has the folder too")
+	for _, path := range metadataOf(t, tbl) {
+		if !slices.Contains(own, path) {
+			require.NoError(t, os.Remove(path))
+		}
+	}
+	_, err = tbl.PlanOrphans(ctx, maintain.OrphanOptions{})
 	require.NoError(t, err)
 	folderOf(t, tbl).plant("_delta_log/00000.json")
 	_, err = tbl.PlanOrphans(ctx, maintain.OrphanOptions{})
 	require.ErrorIs(t, err, maintain.ErrShared, "a Delta table with Iceberg's metadata beside it")
+}
+
+// metadataOf are the metadata files in a table's folder.
+func metadataOf(t *testing.T, tbl *tables.Table) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(localPath(t, tbl.Location()), "metadata", "*.metadata.json"))
+	require.NoError(t, err)
+	return paths
 }
 
 // renamed commits a file under another way to write its name.
