@@ -178,6 +178,7 @@ func TestDiskForgetsInTime(t *testing.T) {
 		now = now.Add(24 * time.Hour)
 		_, ok := d.Get(Key{"f", "1"})
 		require.True(t, ok)
+		d.sweeping.Wait() // it asks for the time too
 	}
 	now = now.Add(25 * time.Hour)
 	_, ok := d.Get(Key{"other", ""})
