@@ -114,7 +114,10 @@ func (p *Peers) warehouse() string { return "file://" + filepath.Join(p.Dir, "wa
 func unsigned(rows []string) []string {
 	out := make([]string, len(rows))
 	for i, r := range rows {
-		out[i] = negativeZero.ReplaceAllString(r, "${1}0${2}")
+		for range 2 { // of two beside each other, the first takes the space between them
+			r = negativeZero.ReplaceAllString(r, "${1}0${2}")
+		}
+		out[i] = r
 	}
 	slices.Sort(out)
 	return out
