@@ -181,7 +181,7 @@ func (p *partitioner) holding(values map[int]any, path string) *partition {
 	if len(p.fields) == 0 {
 		return p.order[0]
 	}
-	key := "carried " + fmt.Sprint(values) // no key of rows begins so: theirs begin with 0 or 1
+	key := "carried " + PartitionKey(0, values) // no key of rows begins so: theirs begin with 0 or 1
 	part := p.groups[key]
 	if part == nil {
 		part = &partition{values: values, path: path}

@@ -38,7 +38,7 @@ type spilledRun struct {
 func newSpill(dir string) (*spill, error) {
 	file, err := os.CreateTemp(dir, "varve-spill-*")
 	if err != nil {
-		return nil, fmt.Errorf("spill rows: %w", err)
+		return nil, fmt.Errorf("spill rows: %v", err) // not wrapped: that a folder is absent must not look like an absent data file
 	}
 	s := &spill{file: file, runs: map[*partition][]spilledRun{}}
 	if os.Remove(file.Name()) != nil {

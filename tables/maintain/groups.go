@@ -78,7 +78,7 @@ func slicesOf(tasks []table.FileScanTask) []*slice {
 	by := map[string]*slice{}
 	var keys []string
 	for _, t := range tasks {
-		key := fmt.Sprint(t.File.SpecID(), t.File.Partition())
+		key := datafile.PartitionKey(int(t.File.SpecID()), t.File.Partition())
 		if by[key] == nil {
 			by[key] = &slice{spec: int(t.File.SpecID())}
 			keys = append(keys, key)
