@@ -170,7 +170,9 @@ func TestWriterSpillFailures(t *testing.T) {
 	meta := newTable(t, ordersSchema(), nil, sortOrder(t, asc(1)), nil)
 	w, err := NewWriter(context.Background(), meta, localFS, WriterOptions{MemoryLimit: 1, TempDir: t.TempDir() + "/not/there"})
 	require.NoError(t, err)
-	require.ErrorIs(t, w.Write(numbers(t, meta, 1, 2)), os.ErrNotExist)
+	err = w.Write(numbers(t, meta, 1, 2))
+	require.ErrorContains(t, err, "spill rows: open")
+	require.NotErrorIs(t, err, os.ErrNotExist, "it is no data file that is absent")
 	require.NoError(t, w.Abort())
 
 	w, err = NewWriter(context.Background(), meta, localFS, WriterOptions{MemoryLimit: 1, TempDir: t.TempDir()})
