@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/datafile"
 )
 
 // Fanout shares a merge out among processes. Its plan is divided by one of them,
@@ -193,7 +195,7 @@ func (b *binding) ordered(tasks []table.FileScanTask) []table.FileScanTask {
 	}
 	places := make([]place, len(tasks))
 	for i, t := range tasks {
-		places[i] = place{task: t, partition: fmt.Sprint(t.File.SpecID(), t.File.Partition())}
+		places[i] = place{task: t, partition: datafile.PartitionKey(int(t.File.SpecID()), t.File.Partition())}
 		for _, k := range b.keys {
 			bounds, _ := k.bounds(t)
 			places[i].keys = append(places[i].keys, bounds)

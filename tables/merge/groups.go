@@ -2,8 +2,9 @@ package merge
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+
+	"github.com/varve-lake/varve/tables/datafile"
 )
 
 const (
@@ -21,9 +22,12 @@ func groupFiles(files []changed, parallelism int) [][]changed {
 		total += f.file.task.File.FileSizeBytes()
 	}
 	limit := min(max(total/int64(4*parallelism), minGroupBytes), maxGroupBytes)
-	partition := func(f changed) string {
-		return fmt.Sprint(f.file.task.File.SpecID(), f.file.task.File.Partition())
+	keys := map[string]string{}
+	for _, f := range files {
+		df := f.file.task.File
+		keys[df.FilePath()] = datafile.PartitionKey(int(df.SpecID()), df.Partition())
 	}
+	partition := func(f changed) string { return keys[f.file.task.File.FilePath()] }
 	slices.SortStableFunc(files, func(a, b changed) int {
 		return cmp.Or(cmp.Compare(partition(a), partition(b)), cmp.Compare(a.file.task.File.FilePath(), b.file.task.File.FilePath()))
 	})
