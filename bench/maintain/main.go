@@ -2,11 +2,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,15 +14,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/varve-lake/varve/activities"
+	"github.com/varve-lake/varve/bench/internal/commands"
 	"github.com/varve-lake/varve/tables"
-	"github.com/varve-lake/varve/tables/catalog"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/maintain"
 )
@@ -55,41 +52,17 @@ type bench struct {
 
 func (b *bench) serve(ctx context.Context) (err error) {
 	debug.SetMemoryLimit((activities.Config{Memory: worker}).Heap())
-	if err := os.MkdirAll(b.work, 0o755); err != nil {
-		return err
-	}
-	b.lake, err = tables.OpenLake(ctx, tables.Config{Catalog: catalog.Config{
-		Type: "sql", URI: "sqlite:///" + filepath.Join(b.work, "catalog.db"), Warehouse: "file://" + filepath.Join(b.work, "warehouse"),
-	}, MemoryLimit: worker / 4, TempDir: b.work})
-	if err != nil {
+	if b.lake, err = commands.OpenLake(ctx, b.work, worker/4); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.lake.Close()) }()
-	in := bufio.NewScanner(os.Stdin)
-	out := json.NewEncoder(os.Stdout)
-	for in.Scan() {
-		words := strings.Fields(in.Text())
-		answer := map[string]any{}
-		switch words[0] {
-		case "prepare":
-			err = b.prepare(ctx)
-		case "compact":
-			answer, err = b.compact(ctx, words[1])
-		case "copy":
-			answer, err = b.copy()
-		case "check":
-			answer, err = b.check(ctx)
-		case "reset":
-			err = b.reset(ctx)
-		}
-		if err == nil {
-			err = out.Encode(answer)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", in.Text(), err)
-		}
-	}
-	return in.Err()
+	return commands.Serve(map[string]commands.Command{
+		"prepare": commands.Done(func() error { return b.prepare(ctx) }),
+		"reset":   commands.Done(func() error { return b.reset(ctx) }),
+		"compact": func(args ...string) (map[string]any, error) { return b.compact(ctx, args[0]) },
+		"copy":    func(...string) (map[string]any, error) { return b.copy() },
+		"check":   func(...string) (map[string]any, error) { return b.check(ctx) },
+	})
 }
 
 func (b *bench) id() commit.ID {
@@ -131,11 +104,7 @@ func (b *bench) stage(ctx context.Context, t **tables.Table, path string) (*tabl
 		if err != nil {
 			return nil, err
 		}
-		fields := schema.Fields()
-		for i := range fields {
-			fields[i].Metadata = arrow.Metadata{}
-		}
-		if *t, _, err = b.lake.Ensure(ctx, tables.Definition{Name: name, Schema: arrow.NewSchema(fields, nil)}); err != nil {
+		if *t, _, err = b.lake.Ensure(ctx, tables.Definition{Name: name, Schema: commands.Plain(schema)}); err != nil {
 			return nil, err
 		}
 	}
@@ -165,7 +134,7 @@ func (b *bench) compact(ctx context.Context, how string) (map[string]any, error)
 		return nil, err
 	}
 	seconds := time.Since(began).Seconds()
-	rss, err := peak()
+	rss, err := commands.Peak()
 	return map[string]any{"seconds": seconds, "peak_rss_mb": rss, "detail": map[string]any{
 		"files_added": r.FilesAdded, "files_removed": r.FilesRemoved, "bytes_read": r.BytesRead, "bytes_written": r.BytesWritten, "bytes_copied": r.BytesCopied,
 	}}, err
@@ -256,19 +225,4 @@ func (b *bench) reset(ctx context.Context) error {
 		OlderThan: time.Nanosecond, KeepLast: 1, Now: func() time.Time { return time.Now().Add(time.Hour) },
 	})
 	return err
-}
-
-// peak is the process's greatest resident memory so far, in MB.
-func peak() (int, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		var kb int
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kb); n == 1 {
-			return kb / 1024, nil
-		}
-	}
-	return 0, errors.New("/proc/self/status has no VmHWM")
 }

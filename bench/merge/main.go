@@ -2,11 +2,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -25,8 +23,8 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/varve-lake/varve/activities"
+	"github.com/varve-lake/varve/bench/internal/commands"
 	"github.com/varve-lake/varve/tables"
-	"github.com/varve-lake/varve/tables/catalog"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/merge"
 	"github.com/varve-lake/varve/transforms/expression"
@@ -91,62 +89,21 @@ func mergeMemory() (int64, error) {
 	return (mb << 20) / 4, nil
 }
 
-// peak is the process's greatest resident memory so far, in MB.
-func peak() (int, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		var kb int
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kb); n == 1 {
-			return kb / 1024, nil
-		}
-	}
-	return 0, errors.New("/proc/self/status has no VmHWM")
-}
-
 func (b *bench) serve(ctx context.Context) (err error) {
-	if err := os.MkdirAll(b.work, 0o755); err != nil {
+	if b.limit, err = mergeMemory(); err != nil {
 		return err
 	}
-	limit, err := mergeMemory()
-	if err != nil {
-		return err
-	}
-	b.limit = limit
-	b.lake, err = tables.OpenLake(ctx, tables.Config{Catalog: catalog.Config{
-		Type: "sql", URI: "sqlite:///" + filepath.Join(b.work, "catalog.db"), Warehouse: "file://" + filepath.Join(b.work, "warehouse"),
-	}, MemoryLimit: limit, TempDir: b.work})
-	if err != nil {
+	if b.lake, err = commands.OpenLake(ctx, b.work, b.limit); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.lake.Close()) }()
-	in := bufio.NewScanner(os.Stdin)
-	out := json.NewEncoder(os.Stdout)
-	for in.Scan() {
-		words := strings.Fields(in.Text())
-		answer := map[string]any{}
-		switch words[0] {
-		case "prepare":
-			err = b.prepare(ctx)
-		case "merge":
-			answer, err = b.merge(ctx, words[1])
-		case "check":
-			answer, err = b.check(ctx)
-		case "reset":
-			err = b.reset(ctx)
-		case "floor":
-			answer, err = b.floor(ctx, words[1])
-		}
-		if err == nil {
-			err = out.Encode(answer)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", in.Text(), err)
-		}
-	}
-	return in.Err()
+	return commands.Serve(map[string]commands.Command{
+		"prepare": commands.Done(func() error { return b.prepare(ctx) }),
+		"reset":   commands.Done(func() error { return b.reset(ctx) }),
+		"merge":   func(args ...string) (map[string]any, error) { return b.merge(ctx, args[0]) },
+		"check":   func(...string) (map[string]any, error) { return b.check(ctx) },
+		"floor":   func(args ...string) (map[string]any, error) { return b.floor(ctx, args[0]) },
+	})
 }
 
 // parquetRows is a source of rows in one Parquet file.
@@ -197,12 +154,7 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fields := source.schema.Fields()
-	for i := range fields {
-		fields[i].Metadata = arrow.Metadata{}
-	}
-	schema := arrow.NewSchema(fields, nil)
-	t, _, err := b.lake.Ensure(ctx, tables.Definition{Name: table, Schema: schema, PartitionBy: []string{"days(ts)"}})
+	t, _, err := b.lake.Ensure(ctx, tables.Definition{Name: table, Schema: commands.Plain(source.schema), PartitionBy: []string{"days(ts)"}})
 	if err != nil {
 		return err
 	}
@@ -251,7 +203,7 @@ func (b *bench) merge(ctx context.Context, name string) (map[string]any, error) 
 		return nil, err
 	}
 	seconds := time.Since(began).Seconds()
-	rss, err := peak()
+	rss, err := commands.Peak()
 	if err != nil {
 		return nil, err
 	}

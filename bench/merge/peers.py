@@ -1,22 +1,18 @@
 """The peers' side of the MERGE benchmark. Each is a class with prepare(), merge(source) -> seconds, check() and reset();
 only merge is timed. One peer runs per process: its peak memory is the process's own."""
 import glob
-import hashlib
-import json
 import os
-import resource
 import shutil
 import sys
 import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from peer import serve, spark_session
 
 COLUMNS = ["transaction_id", "user_id", "amount", "currency", "status", "ts", "updated_at"]
 # A sum over columns is enough to tell a lost, doubled or stale row: updates change all of them.
 CHECK = ("count(*), sum(user_id), sum(amount), count_if(status = 'settled'), count_if(currency = 'EUR'), "
          "min(transaction_id), max(transaction_id)")
-
-
-def checksum(row) -> str:
-    return hashlib.md5("|".join(str(v) for v in row).encode()).hexdigest()[:16]
 
 
 class DuckDB:
@@ -122,14 +118,8 @@ class Delta:
 
 class Spark:
     def __init__(self, data, work, strategy):
-        from pyspark.sql import SparkSession
-        jars = ",".join(glob.glob(os.environ["VARVE_BENCH_JARS"] + "/*.jar"))
         self.strategy, self.data, self.work = strategy, data, work
-        self.spark = (SparkSession.builder.master("local[2]").config("spark.jars", jars)
-                      .config("spark.sql.extensions", "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions")
-                      .config("spark.sql.catalog.b", "org.apache.iceberg.spark.SparkCatalog").config("spark.sql.catalog.b.type", "hadoop")
-                      .config("spark.sql.catalog.b.warehouse", work).config("spark.driver.memory", "4g").config("spark.sql.session.timeZone", "UTC")
-                      .config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false").config("spark.sql.shuffle.partitions", "8").config("spark.log.level", "ERROR").getOrCreate())
+        self.spark = spark_session(work)
 
     def prepare(self):
         mode = {"cow": "copy-on-write", "mor": "merge-on-read"}[self.strategy]
@@ -154,39 +144,6 @@ class Spark:
         return tuple(self.spark.sql(f"SELECT {CHECK} FROM b.d.t").collect()[0])
 
 
-def peak_mb(peer):
-    if isinstance(peer, Spark):  # the JVM is a child; its high-water mark is in /proc
-        jvm = peer.spark.sparkContext._gateway.jvm.java.lang.ProcessHandle.current().pid()
-        for line in open(f"/proc/{jvm}/status"):
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) // 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-def main():
-    """Serves commands on standard input, a line each: prepare | merge SOURCE | check | reset; answers a JSON line."""
-    system, strategy, data, work = sys.argv[1:5]
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print does not mix with the answers
-    peer = {"duckdb": DuckDB, "duckdb-days": DuckDBDays, "delta-rs": Delta, "spark": Spark}[system](data, work, strategy)
-    remembered = f"{work}.base"  # what reset goes back to, for the process that comes after the one that prepared
-    if os.path.exists(remembered):
-        peer.base = json.load(open(remembered))
-    for line in sys.stdin:
-        command, *args = line.split()
-        answer = {}
-        if command == "prepare":
-            peer.prepare()
-            json.dump(getattr(peer, "base", None), open(remembered, "w"))
-        elif command == "merge":
-            answer = {"seconds": peer.merge(*args), "peak_rss_mb": peak_mb(peer)}
-        elif command == "check":
-            row = peer.check()
-            answer = {"rows": row[0], "checksum": checksum(row)}
-        elif command == "reset":
-            peer.reset()
-        print(json.dumps(answer), file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    system, strategy, data, work = sys.argv[1:5]
+    serve(lambda: {"duckdb": DuckDB, "duckdb-days": DuckDBDays, "delta-rs": Delta, "spark": Spark}[system](data, work, strategy), "merge", work)
