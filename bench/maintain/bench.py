@@ -10,6 +10,9 @@ import subprocess
 import sys
 
 here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(here))
+from cpu import cpu
+
 work, varve, out = map(os.path.abspath, sys.argv[1:4])
 scale, runs = os.environ.get("SCALE", "1"), int(os.environ.get("RUNS", "3"))
 systems = os.environ.get("SYSTEMS", "varve,delta-rs,spark").split(",")
@@ -57,27 +60,33 @@ class Peer:
             sys.exit(f"{self.system} ended at {' '.join(command)}")
         return json.loads(line)
 
+    def compact(self, case):
+        before = cpu(self.process.pid)
+        answer = self.ask("compact", case)
+        return answer | {"cpu_s": cpu(self.process.pid) - before}
+
 
 peers = [Peer(s) for s in systems]
 results = []
 for case in cases:
     able = [p for p in peers if not (p.system == "delta-rs" and case == "sort")]
-    seconds, copies, last = {}, [], {}
+    seconds, busy, copies, last = {}, {}, [], {}
     for p in able:
         p.again()
     for run in range(runs + 1):  # the first warms up and is checked
         for p in able:
-            answer = p.ask("compact", case)
+            answer = p.compact(case)
             last.setdefault(p.system, {}).update(peak_rss_mb=answer["peak_rss_mb"], detail=answer.get("detail"))
             if run > 0:
                 seconds.setdefault(p.system, []).append(round(answer["seconds"], 3))
+                busy.setdefault(p.system, []).append(round(answer["cpu_s"], 2))
             else:
                 last[p.system] |= p.ask("check")
             p.ask("reset")
             if p.system == "varve" and case == "binpack" and run > 0:
                 copies.append(p.ask("copy")["seconds"])
     for p in able:
-        results.append({"case": f"compact/{case}", "system": p.system, "median_s": statistics.median(seconds[p.system]), "runs": seconds[p.system], **last[p.system]})
+        results.append({"case": f"compact/{case}", "system": p.system, "median_s": statistics.median(seconds[p.system]), "runs": seconds[p.system], "cpu_s": statistics.median(busy[p.system]), **last[p.system]})
         if p.system == "varve" and copies:
             results[-1]["copy_s"] = round(statistics.median(copies), 3)
 for p in peers:
@@ -85,11 +94,11 @@ for p in peers:
 
 os.makedirs(os.path.dirname(out), exist_ok=True)
 json.dump(results, open(out, "w"), indent=1)
-print(f"{'case':18} {'system':9} {'median s':>9} {'x varve':>8} {'peak MB':>8} {'rows':>11}  checksum")
+print(f"{'case':18} {'system':9} {'median s':>9} {'x varve':>8} {'cpu s':>7} {'peak MB':>8} {'rows':>11}  checksum")
 for r in results:
     base = next((b for b in results if b["case"] == r["case"] and b["system"] == "varve"), None)
     ratio = f"{r['median_s'] / base['median_s']:8.1f}" if base else "       -"
-    print(f"{r['case']:18} {r['system']:9} {r['median_s']:9.2f} {ratio} {r['peak_rss_mb']:8} {r['rows']:11,}  {r['checksum']}")
+    print(f"{r['case']:18} {r['system']:9} {r['median_s']:9.2f} {ratio} {r['cpu_s']:7.1f} {r['peak_rss_mb']:8} {r['rows']:11,}  {r['checksum']}")
     if "copy_s" in r:
         print(f"{'':18} {'(copy)':9} {r['copy_s']:9.2f} {r['copy_s'] / r['median_s']:8.1f}")
 if len({(r["checksum"], r["rows"]) for r in results}) > 1:

@@ -13,6 +13,9 @@ import subprocess
 import sys
 
 here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(here))
+from cpu import cpu
+
 work, varve, out = map(os.path.abspath, sys.argv[1:4])
 scale, runs = os.environ.get("SCALE", "1"), int(os.environ.get("RUNS", "5"))
 systems = os.environ.get("SYSTEMS", "varve,delta-rs,duckdb,duckdb-days,spark").split(",")
@@ -22,20 +25,6 @@ data = f"{work}/data-{scale}"
 if not os.path.exists(f"{data}/scattered.parquet"):
     print(f"generating the workload at scale {scale}", file=sys.stderr)
     subprocess.run([sys.executable, f"{here}/workload.py", data, scale], check=True)
-
-
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-def cpu(pid):
-    """User and system seconds of a process and the processes below it (Spark's JVM is one)."""
-    with open(f"/proc/{pid}/stat") as f:
-        fields = f.read().rpartition(")")[2].split()
-    spent = (int(fields[11]) + int(fields[12])) / TICK
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children") as f:
-            spent += sum(cpu(int(child)) for child in f.read().split())
-    return spent
 
 
 class Peer:
