@@ -11,8 +11,8 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
+	"github.com/varve-lake/varve/tables/internal/rows"
 	"github.com/varve-lake/varve/tables/merge/internal/keys"
-	"github.com/varve-lake/varve/tables/merge/internal/rows"
 )
 
 // The scopes of expressions: "s.x" is the source row's x, "t.x" the target row's.

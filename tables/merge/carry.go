@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/varve-lake/varve/tables/datafile"
-	"github.com/varve-lake/varve/tables/merge/internal/rows"
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // carrying is one file being written anew by its row groups: those without a

@@ -24,7 +24,7 @@ import (
 	"github.com/varve-lake/varve/tables/catalog"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/datafile"
-	"github.com/varve-lake/varve/tables/merge/internal/rows"
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // carryWorld is two tables with one history, except that the bytes of the second one's files never fit: its row groups count

@@ -8,7 +8,7 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
-	"github.com/varve-lake/varve/tables/merge/internal/rows"
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // copyOnWrite writes a file's rows again, changed.

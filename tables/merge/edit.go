@@ -9,7 +9,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/varve-lake/varve/tables/datafile"
-	"github.com/varve-lake/varve/tables/merge/internal/rows"
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // editResult is a row group's new version.

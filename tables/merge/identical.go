@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/varve-lake/varve/tables/merge/internal/rows"
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // drop leaves out the updates that would change no value of their row. They

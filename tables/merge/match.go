@@ -10,8 +10,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/internal/rows"
 	"github.com/varve-lake/varve/tables/merge/internal/keys"
-	"github.com/varve-lake/varve/tables/merge/internal/rows"
 )
 
 // noSource stands for the source row of a change that has none.

@@ -7,7 +7,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/varve-lake/varve/tables/datafile"
-	"github.com/varve-lake/varve/tables/merge/internal/rows"
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // mergeOnRead marks changed rows as deleted and writes their new versions.

@@ -21,8 +21,11 @@ const Null Ref = math.MaxUint64
 // At is the Ref of a row of a chunk.
 func At(chunk, row int) Ref { return Ref(chunk)<<32 | Ref(uint32(row)) }
 
-func (r Ref) chunk() int { return int(r >> 32) }
-func (r Ref) row() int   { return int(uint32(r)) }
+// Chunk is the chunk's number.
+func (r Ref) Chunk() int { return int(r >> 32) }
+
+// Row is the row in the chunk.
+func (r Ref) Row() int { return int(uint32(r)) }
 
 // Gather makes one array out of the values that refs name. All chunks have the
 // same type; there is at least one. The result shares no memory with them.
@@ -107,7 +110,7 @@ func gatherValidity(chunks []arrow.Array, refs []Ref) (*memory.Buffer, int) {
 	bits, nulls := out.Bytes(), 0
 	clear(bits)
 	for i, r := range refs {
-		if r == Null || chunks[r.chunk()].IsNull(r.row()) {
+		if r == Null || chunks[r.Chunk()].IsNull(r.Row()) {
 			nulls++
 		} else {
 			bitutil.SetBit(bits, i)
@@ -135,7 +138,7 @@ func gatherBooleans(chunks []arrow.Array, refs []Ref) arrow.Array {
 	bits := values.Bytes()
 	clear(bits)
 	for i, r := range refs {
-		if r != Null && chunks[r.chunk()].(*array.Boolean).Value(r.row()) {
+		if r != Null && chunks[r.Chunk()].(*array.Boolean).Value(r.Row()) {
 			bitutil.SetBit(bits, i)
 		}
 	}
@@ -170,7 +173,7 @@ func gatherFixed(t arrow.FixedWidthDataType, chunks []arrow.Array, refs []Ref) a
 				clear(to[i*width : (i+1)*width])
 				continue
 			}
-			copy(to[i*width:(i+1)*width], from[r.chunk()][r.row()*width:])
+			copy(to[i*width:(i+1)*width], from[r.Chunk()][r.Row()*width:])
 		}
 	}
 	valid, nulls := gatherValidity(chunks, refs)
@@ -188,7 +191,7 @@ func gatherWords[T uint32 | uint64](cast func([]byte) []T, from [][]byte, to []b
 			out[i] = 0
 			continue
 		}
-		out[i] = words[r.chunk()][r.row()]
+		out[i] = words[r.Chunk()][r.Row()]
 	}
 }
 
@@ -221,8 +224,8 @@ func gatherText(chunks []arrow.Array, refs []Ref) (arrow.Array, error) {
 	ends[0] = 0
 	for i, r := range refs {
 		if r != Null {
-			o := offsets[r.chunk()]
-			total += int64(o[r.row()+1] - o[r.row()])
+			o := offsets[r.Chunk()]
+			total += int64(o[r.Row()+1] - o[r.Row()])
 		}
 		if total > math.MaxInt32 {
 			return nil, errTooLarge(chunks[0].DataType(), len(refs))
@@ -233,8 +236,8 @@ func gatherText(chunks []arrow.Array, refs []Ref) (arrow.Array, error) {
 	to := values.Bytes()
 	for i, r := range refs {
 		if r != Null {
-			o := offsets[r.chunk()]
-			copy(to[ends[i]:ends[i+1]], data[r.chunk()][o[r.row()]:o[r.row()+1]])
+			o := offsets[r.Chunk()]
+			copy(to[ends[i]:ends[i+1]], data[r.Chunk()][o[r.Row()]:o[r.Row()+1]])
 		}
 	}
 	valid, nulls := gatherValidity(chunks, refs)
@@ -273,10 +276,10 @@ func gatherLists(t arrow.DataType, chunks []arrow.Array, refs []Ref) (arrow.Arra
 	ends[0] = 0
 	var elements []Ref
 	for i, r := range refs {
-		if r != Null && chunks[r.chunk()].IsValid(r.row()) {
-			from, to := chunks[r.chunk()].(array.ListLike).ValueOffsets(r.row())
+		if r != Null && chunks[r.Chunk()].IsValid(r.Row()) {
+			from, to := chunks[r.Chunk()].(array.ListLike).ValueOffsets(r.Row())
 			for e := from; e < to; e++ {
-				elements = append(elements, At(r.chunk(), int(e)))
+				elements = append(elements, At(r.Chunk(), int(e)))
 			}
 		}
 		if len(elements) > math.MaxInt32 {
