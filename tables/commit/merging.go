@@ -40,7 +40,7 @@ func boundMerging(ctx context.Context, head *table.Table) (table.Metadata, error
 	least := props.GetInt(table.ManifestMinMergeCountKey, table.ManifestMinMergeCountDefault)
 	bySpec := dataManifests(manifests)
 	target := whole
-	for target >= leastManifest && rewritten(bySpec, target, least) > maxRewritten {
+	for target >= leastManifest && rewritten(bySpec, int32(meta.DefaultPartitionSpec()), target, least) > maxRewritten {
 		target /= 2
 	}
 	if target == whole {
@@ -79,9 +79,9 @@ func dataManifests(all []iceberg.ManifestFile) map[int32][]size {
 }
 
 // rewritten is how many entries of manifests an append merges, by the library's rule: from the oldest on, as many manifests as
-// are together no larger than the target; those with the new one not before there are so many.
-func rewritten(bySpec map[int32][]size, target int64, least int) (entries int64) {
-	for _, sizes := range bySpec {
+// are together no larger than the target; those with the new one, which is of the current spec, not before there are so many.
+func rewritten(bySpec map[int32][]size, current int32, target int64, least int) (entries int64) {
+	for spec, sizes := range bySpec {
 		n, together := 0, size{} // the run at hand
 		for _, m := range slices.Backward(sizes) {
 			if n > 0 && together.bytes+m.bytes > target {
@@ -92,7 +92,7 @@ func rewritten(bySpec map[int32][]size, target int64, least int) (entries int64)
 			}
 			n, together = n+1, size{together.bytes + m.bytes, together.entries + m.entries}
 		}
-		if n+1 >= least || n > 1 && len(bySpec) > 1 { // of another spec than the new one's, all runs are merged
+		if n+1 >= least || n > 1 && (spec != current || len(bySpec) > 1) { // of another spec than the new one's, all runs are merged
 			entries += together.entries
 		}
 	}

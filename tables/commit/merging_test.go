@@ -100,3 +100,27 @@ func TestAppendLeavesLargeManifests(t *testing.T) {
 	require.NotContains(t, meta.Properties(), table.ManifestTargetSizeBytesKey, "what bounds a commit is not the table's")
 	t.Logf("append to %d files: %v", files, took[:5])
 }
+
+// The library does not spare manifests of another partition spec than the new one's, however few they are.
+func TestAppendAfterAChangeOfSpecLeavesManifests(t *testing.T) {
+	const files = 60_000
+	w := largeWorld(t, files, "")
+	txn := w.load().NewTransaction()
+	require.NoError(t, txn.SetProperties(iceberg.Properties{table.ManifestTargetSizeBytesKey: fmt.Sprint(1 << 30)}))
+	require.NoError(t, txn.UpdateSpec(true).RemoveField("ts_day").AddField("ts", iceberg.MonthTransform{}, "ts_month").Commit())
+	_, err := txn.Commit(context.Background())
+	require.NoError(t, err)
+	tbl := w.load()
+	month := tbl.Metadata().PartitionSpec()
+	require.NotEqual(t, immense.Spec.ID(), month.ID())
+	f, err := iceberg.NewDataFileBuilder(month, iceberg.EntryContentData, tbl.Location()+"/data/new.parquet", iceberg.ParquetFile,
+		map[int]any{month.Field(0).FieldID: int32(3)}, nil, nil, 1, 100)
+	require.NoError(t, err)
+	_, err = commit.Commit(context.Background(), w.cat, w.ident, commit.ID{Writer: "w", Token: "1"},
+		func(context.Context, *table.Table, int) (*commit.Change, error) {
+			return &commit.Change{Operation: commit.Append, AddData: []iceberg.DataFile{f.Build()}}, nil
+		}, commit.Options{})
+	require.NoError(t, err)
+	kept, _ := w.kept()
+	require.Equal(t, files/immense.ManifestFiles, kept)
+}
