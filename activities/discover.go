@@ -281,13 +281,13 @@ func (m marks) byTable() map[string]mark {
 	return out
 }
 
-// sameRows tells whether a table has the rows that it had at a snapshot: nothing but compactions came since.
+// sameRows tells whether a table has the rows that it had at a snapshot: nothing but maintenance came since that changes none.
 func sameRows(t *tables.Table, snapshot int64) bool {
 	s := t.Iceberg().CurrentSnapshot()
 	if s == nil {
 		return snapshot == 0
 	}
-	for s != nil && s.SnapshotID != snapshot && s.ParentSnapshotID != nil && s.Summary != nil && s.Summary.Properties[maintain.CompactionKey] != "" {
+	for s != nil && s.SnapshotID != snapshot && s.ParentSnapshotID != nil && maintain.KeepsRows(s.Summary) {
 		s = t.Iceberg().SnapshotByID(*s.ParentSnapshotID)
 	}
 	return s != nil && s.SnapshotID == snapshot

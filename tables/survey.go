@@ -74,8 +74,11 @@ func (t *Table) PlanExpiry(e maintain.ExpireOptions) (snapshots []int64, refs []
 // the table's snapshots go: without the newest commit, and with it.
 func (t *Table) AddedSinceCompaction() (before, now int) {
 	for s := t.tbl.CurrentSnapshot(); s != nil && s.Summary != nil && s.Summary.Properties[maintain.CompactionKey] == ""; {
-		added := 0
-		for _, key := range []string{"added-data-files", "added-delete-files"} {
+		added, keys := 0, []string{"added-data-files", "added-delete-files"}
+		if maintain.KeepsRows(s.Summary) {
+			keys = nil // what it added, it added in place of others
+		}
+		for _, key := range keys {
 			n, _ := strconv.Atoi(s.Summary.Properties[key]) // another engine may not count
 			added += n
 		}

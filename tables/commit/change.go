@@ -21,6 +21,8 @@ const (
 	RowDelta Operation = "row-delta"
 	// Rewrite replaces files by others with the same rows: compaction.
 	Rewrite Operation = "rewrite"
+	// Relist replaces manifests by others that list the same files.
+	Relist Operation = "relist"
 )
 
 // Change is what a planner wants of the table at a given head.
@@ -35,6 +37,11 @@ type Change struct {
 	RemoveDeletes []iceberg.DataFile
 	// DataSequence, with Rewrite, is the data sequence number that the added files keep.
 	DataSequence *int64
+	// DeleteSequences, with Rewrite, are the data sequence numbers of added delete files, by the path of the data file that each is
+	// about: those of deletes that it takes the place of. One that is not named gets the highest of all that are removed.
+	DeleteSequences map[string]int64
+	// Manifests, with Relist, are those that come and go.
+	Manifests *Manifests
 
 	// Summary goes into the snapshot's summary.
 	Summary map[string]string
@@ -56,7 +63,7 @@ type Change struct {
 type Planner func(ctx context.Context, head *table.Table, attempt int) (*Change, error)
 
 func (c *Change) files() int {
-	return len(c.AddData) + len(c.RemoveData) + len(c.AddDeletes) + len(c.RemoveDeletes)
+	return len(c.AddData) + len(c.RemoveData) + len(c.AddDeletes) + len(c.RemoveDeletes) + len(c.Manifests.paths())
 }
 
 // onlyAdds tells a change of which all files are new data files.

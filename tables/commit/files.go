@@ -31,6 +31,8 @@ func applyFiles(ctx context.Context, tx *table.Transaction, c *Change, summary i
 		}
 	case Rewrite:
 		return rewriteFiles(ctx, tx, c, summary)
+	case Relist:
+		return nil // see relist
 	}
 	return fmt.Errorf("operation %q with files", c.Operation)
 }
@@ -99,7 +101,11 @@ func rewriteFiles(ctx context.Context, tx *table.Transaction, c *Change, summary
 		rewrite.AddDataFile(f)
 	}
 	for _, f := range c.AddDeletes {
-		rewrite.AddDeleteFile(f)
+		if at, known := c.DeleteSequences[ReferencedFile(f)]; known {
+			rewrite.AddDeleteFileWithDataSequenceNumber(f, at)
+		} else {
+			rewrite.AddDeleteFile(f)
+		}
 	}
 	if c.DataSequence != nil {
 		rewrite.DataSequenceNumber(*c.DataSequence)

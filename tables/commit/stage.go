@@ -53,7 +53,14 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change, spent 
 	if err := put(ctx, tx, id, change, spent); err != nil {
 		return nil, err
 	}
-	if err := next.seal(tx, change); err != nil {
+	var relisted []table.Update
+	if change.Operation == Relist && change.Manifests != nil {
+		if relisted, err = relist(ctx, head, written, change.Manifests, summaryOf(id, change)); err != nil {
+			return nil, fmt.Errorf("%s: %w", change.Operation, err)
+		}
+		next.snapshots = []int64{change.Manifests.Snapshot}
+	}
+	if err := next.seal(tx, change, relisted); err != nil {
 		return nil, err
 	}
 	return next, nil
@@ -81,13 +88,13 @@ func put(ctx context.Context, tx *table.Transaction, id ID, change *Change, spen
 	return nil
 }
 
-// seal takes over what the library would send, and puts what it has written in order.
-func (s *staged) seal(tx *table.Transaction, change *Change) error {
+// seal takes over what the library would send, with what it has no call for, and puts what was written in order.
+func (s *staged) seal(tx *table.Transaction, change *Change, more []table.Update) error {
 	now, err := tx.StagedTable()
 	if err != nil {
 		return err
 	}
-	s.snapshots = madeBy(now.Metadata(), s.base)
+	s.snapshots = append(s.snapshots, madeBy(now.Metadata(), s.base)...)
 	out, err := tx.TableCommit()
 	if err != nil {
 		return err
@@ -103,7 +110,7 @@ func (s *staged) seal(tx *table.Transaction, change *Change) error {
 		_ = s.written.Remove(name)
 	}
 	s.requirements = append(slices.Clone(out.Requirements), change.Requirements...)
-	s.updates = append(slices.Clone(out.Updates), change.Updates...)
+	s.updates = slices.Concat(out.Updates, more, change.Updates)
 	return nil
 }
 

@@ -36,6 +36,9 @@ func (u *unproven) add(s *staged, c *Change) {
 			out.files[f.FilePath()] = true
 		}
 	}
+	for _, path := range c.Manifests.paths() {
+		out.files[path] = true
+	}
 	u.sent = append(u.sent, out)
 }
 

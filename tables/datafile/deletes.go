@@ -22,6 +22,25 @@ func Deletes(ctx context.Context, fs iceio.IO, task table.FileScanTask) (*roarin
 	return newDeleteFiles(fs, nil).positions(ctx, task)
 }
 
+// DeletesOfAll calls each with what Deletes gives of each of the tasks. A position-delete file that several of them name is read
+// once, and held until the end.
+func DeletesOfAll(ctx context.Context, fs iceio.IO, tasks []table.FileScanTask, each func(table.FileScanTask, *roaring64.Bitmap) error) error {
+	files := newDeleteFiles(fs, tasks)
+	for _, t := range tasks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		positions, err := files.positions(ctx, t)
+		if err != nil {
+			return err
+		}
+		if err := each(t, positions); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // deleteFiles reads the position deletes of many tasks, each file once however many data files it deletes from.
 type deleteFiles struct {
 	fs iceio.IO

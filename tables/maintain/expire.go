@@ -16,10 +16,20 @@ import (
 
 // Marks in a snapshot's summary.
 const (
-	CompactionKey = "varve.compaction" // rows were written anew, and none was changed
-	RetentionKey  = "varve.retention"  // rows were deleted for their age
-	ErasureKey    = "varve.erasure"    // rows were deleted to be forgotten
+	CompactionKey = "varve.compaction"          // rows were written anew, and none was changed
+	DeletesKey    = "varve.merged-deletes"      // position deletes were put together, and none was changed
+	DanglingKey   = "varve.dangling-deletes"    // deletes went that deleted nothing
+	ManifestsKey  = "varve.rewritten-manifests" // manifests were written anew, of the same files
+	RetentionKey  = "varve.retention"           // rows were deleted for their age
+	ErasureKey    = "varve.erasure"             // rows were deleted to be forgotten
 )
+
+// KeepsRows tells of a snapshot that it is maintenance of this package's that changed no row.
+func KeepsRows(s *table.Summary) bool {
+	return s != nil && s.Operation == table.OpReplace && slices.ContainsFunc([]string{CompactionKey, DeletesKey, DanglingKey, ManifestsKey}, func(key string) bool {
+		return s.Properties[key] != ""
+	})
+}
 
 // ErrShared says that a table's files are not its own to remove, since other tables, or other branches of the catalog, may
 // name them. The table property gc.enabled=false says so, as Nessie sets it.
