@@ -23,6 +23,10 @@ const (
 	writerCompact = "maintenance"
 	writerExpire  = "maintenance.expire"
 	writerRetain  = "maintenance.retain"
+
+	writerDeletes   = "maintenance.deletes"
+	writerDangling  = "maintenance.dangling"
+	writerManifests = "maintenance.manifests"
 )
 
 // survey finds the policy of a table, and in a preview what it would do now.

@@ -55,6 +55,12 @@ func next(ctx context.Context, table *tables.Table, policy plan.Maintenance, now
 			return nil, err
 		}
 	}
+	for _, minor := range minorPreviews(ctx, table, policy) {
+		step, err := minor.preview()
+		if err := add(minor.kind, step, err); err != nil {
+			return nil, err
+		}
+	}
 	if e := policy.Expire; e != nil {
 		step, err := previewExpiry(table, *e, now, lag)
 		if err := add(wire.UpkeepExpire, step, err); err != nil {

@@ -4,11 +4,30 @@ import "strings"
 
 // Maintenance is what a table's policy asks for; a part that is nil is not done. Times are in seconds, sizes in bytes.
 type Maintenance struct {
-	Every         int64    `json:"every,omitempty"` // between two runs of its schedule
-	Compact       *Compact `json:"compact,omitempty"`
-	Expire        *Expire  `json:"expire_snapshots,omitempty"`
-	RemoveOrphans *Orphans `json:"remove_orphans,omitempty"`
-	Retain        *Retain  `json:"retain,omitempty"`
+	Every          int64         `json:"every,omitempty"` // between two runs of its schedule
+	Compact        *Compact      `json:"compact,omitempty"`
+	MergeDeletes   *MergeDeletes `json:"merge_deletes,omitempty"`
+	RemoveDangling *Dangling     `json:"remove_dangling_deletes,omitempty"`
+	Manifests      *Manifests    `json:"rewrite_manifests,omitempty"`
+	Expire         *Expire       `json:"expire_snapshots,omitempty"`
+	RemoveOrphans  *Orphans      `json:"remove_orphans,omitempty"`
+	Retain         *Retain       `json:"retain,omitempty"`
+}
+
+// MergeDeletes says when position deletes are put together.
+type MergeDeletes struct {
+	MinInputFiles int `json:"min_input_files"`
+}
+
+// Dangling says when delete files that delete nothing are removed.
+type Dangling struct {
+	MinFiles int `json:"min_files"`
+}
+
+// Manifests says when manifests are written anew, and how large.
+type Manifests struct {
+	TargetSize        int64 `json:"target_size"`
+	MinInputManifests int   `json:"min_input_manifests"`
 }
 
 // Compact says when files are joined, and how.

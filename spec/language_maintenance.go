@@ -6,12 +6,18 @@ var maintenanceLanguage = define("maintenance",
 	"What keeps a table fast and small. It runs as a workflow of its own, one at a time for each table: by a schedule that `trigger apply` makes, after commits that cross a threshold, and by hand with `trigger table maintain`, which shows first what it would do and why.",
 	field("every", aDuration(aMinute), func(m *Maintenance) *time.Duration { return &m.Every }, "How often it runs.", initial("1h")),
 	field("compact", optional(compactLanguage.shape()), func(m *Maintenance) **Compact { return &m.Compact }, "Small files are joined, and files with many deleted rows are written anew.", example("{target_file_size: 512MB, min_input_files: 5}")),
+	field("merge_deletes", optional(mergeDeletesLanguage.shape()), func(m *Maintenance) **MergeDeletes { return &m.MergeDeletes },
+		"Position deletes of one data file are put together, without rewriting the data file. Deletion vectors of format version 3 are one for each data file already.", example("{min_input_files: 3}")),
+	field("remove_dangling_deletes", optional(danglingLanguage.shape()), func(m *Maintenance) **RemoveDangling { return &m.RemoveDangling },
+		"Delete files that apply to no data file any more, as other engines leave them, are taken out of the table.", example("{min_files: 5}")),
+	field("rewrite_manifests", optional(manifestsLanguage.shape()), func(m *Maintenance) **RewriteManifests { return &m.RewriteManifests },
+		"Manifests are joined, and laid by partition, so that a read of some partitions opens few of them.", example("{target_size: 8MB, min_input_manifests: 10}")),
 	field("expire_snapshots", optional(expireLanguage.shape()), func(m *Maintenance) **Expire { return &m.ExpireSnapshots },
 		"Old snapshots are forgotten, of each branch by itself, and their files removed. What a branch or tag says of its own age goes before this.", example("{older_than: 7d, keep_last: 20}")),
 	field("remove_orphans", optional(orphansLanguage.shape()), func(m *Maintenance) **Orphans { return &m.RemoveOrphans },
 		"Files under the table's location that nothing names are removed.", example("{older_than: 3d}")),
 ).at(func(m *Maintenance) *Pos { return &m.Pos }).
-	rule(atLeastOne, "compact", "expire_snapshots", "remove_orphans")
+	rule(atLeastOne, "compact", "merge_deletes", "remove_dangling_deletes", "rewrite_manifests", "expire_snapshots", "remove_orphans")
 
 var compactLanguage = define("compact", "When and how files are joined. A compaction yields to writers: what one of them touched meanwhile is left for the next.",
 	field("strategy", compactStrategies, func(c *Compact) *string { return &c.Strategy }, "How rows are laid into files, within each partition.", initial("binpack")),
@@ -64,6 +70,20 @@ func checkCompact(d *decoder, m keys, c *Compact) {
 		}
 	}
 }
+
+var mergeDeletesLanguage = define("merge_deletes", "When position deletes are put together. It runs after `compact`, for the files that are not worth a rewrite.",
+	field("min_input_files", anInteger(2, 1_000_000), func(m *MergeDeletes) *int { return &m.MinInputFiles }, "How many position-delete files of one data file are worth it.", initial("3")),
+)
+
+var danglingLanguage = define("remove_dangling_deletes", "When delete files are removed that delete nothing: position deletes and deletion vectors of data files that are gone, position deletes beside a deletion vector, and equality deletes than which no data file is older.",
+	field("min_files", anInteger(1, 1_000_000), func(r *RemoveDangling) *int { return &r.MinFiles }, "How many are worth it.", initial("5")),
+)
+
+var manifestsLanguage = define("rewrite_manifests", "When manifests are written anew, and how.",
+	field("target_size", aSize, func(r *RewriteManifests) *int64 { return &r.TargetSize }, "The size aimed at.", initial("8MB")),
+	field("min_input_manifests", anInteger(2, 1_000_000), func(r *RewriteManifests) *int { return &r.MinInputManifests },
+		"How many manifests of a partitioning that are smaller than half of `target_size`, or were not laid by partition yet, are worth it.", initial("10")),
+)
 
 var expireLanguage = define("expire_snapshots", "Which snapshots are forgotten.",
 	field("older_than", aDuration(aMinute), func(e *Expire) *time.Duration { return &e.OlderThan },

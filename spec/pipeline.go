@@ -215,11 +215,14 @@ type CDC struct {
 
 // Maintenance is the table's policy.
 type Maintenance struct {
-	Every           time.Duration
-	Compact         *Compact
-	ExpireSnapshots *Expire
-	RemoveOrphans   *Orphans
-	Pos             Pos
+	Every            time.Duration
+	Compact          *Compact
+	MergeDeletes     *MergeDeletes
+	RemoveDangling   *RemoveDangling
+	RewriteManifests *RewriteManifests
+	ExpireSnapshots  *Expire
+	RemoveOrphans    *Orphans
+	Pos              Pos
 }
 
 type Compact struct {
@@ -237,6 +240,15 @@ type Compact struct {
 	Pos            Pos
 
 	ownOrder bool // it sorts by the table's sort_by
+}
+
+type MergeDeletes struct{ MinInputFiles int }
+
+type RemoveDangling struct{ MinFiles int }
+
+type RewriteManifests struct {
+	TargetSize        int64 // bytes
+	MinInputManifests int
 }
 
 type Expire struct {

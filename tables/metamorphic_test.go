@@ -88,6 +88,7 @@ type machine struct {
 	now     moment
 	past    map[int64]*moment // by snapshot
 	version int
+	done    upkeepDone // by steps
 	// reserved are rows on their way, whose keys another writer must not take.
 	reserved [][]any
 }
@@ -168,7 +169,7 @@ func (m *machine) table() *tables.Table {
 func (m *machine) step() {
 	before := moment{m.now.model.clone(), maps.Clone(m.now.lineage)}
 	stays := true // whether a row with the same key is the same row afterwards
-	switch m.IntN(16) {
+	switch m.IntN(17) {
 	case 0, 1:
 		m.append()
 	case 2:
@@ -189,6 +190,8 @@ func (m *machine) step() {
 		m.retain()
 	case 10:
 		m.orphans()
+	case 11:
+		m.minor(1 + m.IntN(3))
 	default:
 		m.merge()
 	}

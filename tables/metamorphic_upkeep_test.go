@@ -77,3 +77,33 @@ func (m *machine) orphans() {
 	require.NoError(m.t, err)
 	require.Empty(m.t, plan.Files, "another look finds nothing")
 }
+
+// minor puts deletes together, lays manifests by partition, or looks for deletes that dangle, of which there are none. No row and
+// no file of rows changes; another writer may come between.
+func (m *machine) minor(which int) {
+	do := func(what string, op func(ctx context.Context, t *tables.Table, opts tables.CommitOptions) (tables.Result, error)) {
+		_, err := m.do(what, op)
+		require.NoError(m.t, err)
+	}
+	switch which {
+	case 1:
+		do("merge deletes", func(ctx context.Context, t *tables.Table, opts tables.CommitOptions) (tables.Result, error) {
+			r, err := t.MergeDeletes(ctx, opts, maintain.MergeDeletesOptions{MinInputFiles: 2})
+			m.done.merged += int64(r.Removed)
+			return r.Result, err
+		})
+	case 2:
+		o := maintain.ManifestOptions{MinInputManifests: 2, TargetBytes: int64(1+m.IntN(4)) << 12}
+		do(fmt.Sprintf("rewrite manifests, of %d bytes", o.TargetBytes), func(ctx context.Context, t *tables.Table, opts tables.CommitOptions) (tables.Result, error) {
+			r, err := t.RewriteManifests(ctx, opts, o)
+			m.done.manifests += int64(r.Removed)
+			return r.Result, err
+		})
+	default:
+		do("remove dangling deletes", func(ctx context.Context, t *tables.Table, opts tables.CommitOptions) (tables.Result, error) {
+			r, err := t.RemoveDanglingDeletes(ctx, opts, maintain.DanglingOptions{})
+			require.Zero(m.t, r.Files(), "this library leaves none")
+			return r.Result, err
+		})
+	}
+}

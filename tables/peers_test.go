@@ -31,9 +31,10 @@ func TestPeersReadTheModelsTables(t *testing.T) {
 		all, sparks = append(all, table), append(sparks, table)
 	})
 	random.Seeds(t, 40, func(t *testing.T, run *random.Run) { all = append(all, leave(t, run, fmt.Sprint("ns.t", run.Seed))) })
-	t.Logf("%d bytes of row groups were joined as bytes, %d rows written anew, %d snapshots expired, %d orphans removed", done.copied, done.rows, done.snapshots, done.orphans)
+	t.Logf("%d bytes of row groups were joined as bytes, %d rows written anew, %d snapshots expired, %d orphans removed; %d delete files merged, %d manifests rewritten, %d dangling deletes removed",
+		done.copied, done.rows, done.snapshots, done.orphans, done.merged, done.manifests, done.dangling)
 	if len(all) >= len(lastUpkeep) { // and not one seed, replayed
-		require.True(t, done.copied > 0 && done.rows > 0 && done.snapshots > 0 && done.orphans > 0, "maintenance had something to do: %+v", done)
+		require.True(t, done.copied > 0 && done.rows > 0 && done.snapshots > 0 && done.orphans > 0 && done.merged > 0 && done.manifests > 0 && done.dangling > 0, "maintenance had something to do: %+v", done)
 	}
 	t.Run("spark", func(t *testing.T) { p.Read(t, "spark", sparks) })
 	for _, peer := range []string{"pyiceberg", "duckdb"} {

@@ -4,21 +4,28 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/internal/random"
 	"github.com/varve-lake/varve/tables/maintain"
 	"github.com/varve-lake/varve/tables/merge"
 )
 
 // upkeepDone counts what maintenance came to, so that it is seen to have had something to do.
-type upkeepDone struct{ copied, rows, snapshots, orphans int64 }
+type upkeepDone struct{ copied, rows, snapshots, orphans, merged, manifests, dangling int64 }
 
 // lastUpkeep are the kinds of maintenance that a table is left by.
 var lastUpkeep = []struct {
@@ -37,6 +44,9 @@ var lastUpkeep = []struct {
 	{"expire snapshots, then delete, merge-on-read", func(m *machine, d *upkeepDone) { m.expireAll(d); m.merge() }},
 	{"erase: delete rows, and expire what held them", func(m *machine, d *upkeepDone) { m.erase(); m.expireAll(d) }},
 	{"remove orphans", (*machine).removeOrphans},
+	{"merge deletes", (*machine).mergeDeletes},
+	{"rewrite manifests", (*machine).rewriteManifests},
+	{"remove dangling deletes", (*machine).removeDangling},
 }
 
 func (m *machine) maintainLast(d *upkeepDone) {
@@ -104,4 +114,78 @@ func (m *machine) removeOrphans(d *upkeepDone) {
 	require.NoError(m.t, err)
 	require.NotZero(m.t, removed.Files)
 	d.orphans += int64(removed.Files)
+}
+
+// mergeDeletes puts together what some deletes, merge-on-read, leave.
+func (m *machine) mergeDeletes(d *upkeepDone) {
+	m.append()
+	for range 3 {
+		m.deleteOne()
+	}
+	m.minor(1)
+	d.merged += m.done.merged
+}
+
+// deleteOne deletes one row by its key, merge-on-read.
+func (m *machine) deleteOne() {
+	keys := slices.Sorted(maps.Keys(m.now.model.rows))
+	if len(keys) == 0 {
+		return
+	}
+	source := &random.Source{Columns: m.now.model.random()[:1], Rows: [][]any{{keys[m.IntN(len(keys))]}}, Batch: 1}
+	o := merge.Options{On: []string{"k"}, Strategy: merge.MergeOnRead, TempDir: m.t.TempDir(), Matched: []merge.Clause{{Action: merge.Delete}}}
+	m.run("delete one row", source, o)
+}
+
+func (m *machine) rewriteManifests(d *upkeepDone) {
+	for range 3 {
+		m.append()
+		m.deleteOne()
+	}
+	m.minor(2)
+	d.manifests += m.done.manifests
+}
+
+// removeDangling has another engine drop a data file that has deletes, and leave these.
+func (m *machine) removeDangling(d *upkeepDone) {
+	m.append()
+	m.deleteOne()
+	tbl := m.table()
+	tasks, err := tbl.Iceberg().Scan().PlanFiles(context.Background())
+	require.NoError(m.t, err)
+	var gone []iceberg.DataFile
+	for _, task := range datafile.WholeFiles(tasks) {
+		if len(task.DeleteFiles)+len(task.DeletionVectorFiles) > 0 && gone == nil {
+			gone = append(gone, task.File)
+			m.dropRowsOf(task)
+		}
+	}
+	if gone == nil {
+		return
+	}
+	m.commits++
+	_, err = commit.Commit(context.Background(), m.others.Catalog(), tbl.Iceberg().Identifier(), commit.ID{Writer: "other", Token: fmt.Sprint(m.commits)},
+		func(context.Context, *table.Table, int) (*commit.Change, error) {
+			return &commit.Change{Operation: commit.Overwrite, RemoveData: gone}, nil
+		}, commit.Options{})
+	require.NoError(m.t, err)
+	r, err := m.table().RemoveDanglingDeletes(context.Background(), tables.CommitOptions{ID: commit.ID{Writer: "model", Token: "dangling"}}, maintain.DanglingOptions{})
+	require.NoError(m.t, err)
+	require.NotZero(m.t, r.Files())
+	d.dangling += int64(r.Files())
+}
+
+// dropRowsOf takes the live rows of a file out of the model.
+func (m *machine) dropRowsOf(task table.FileScanTask) {
+	rows, err := datafile.Scan(context.Background(), m.table().Iceberg(), datafile.ScanOptions{Columns: []string{"k"}, Files: []table.FileScanTask{task}})
+	require.NoError(m.t, err)
+	defer rows.Release()
+	m.now.model = m.now.model.clone()
+	for rows.Next() {
+		keys := rows.RecordBatch().Column(0).(*array.Int64)
+		for i := range keys.Len() {
+			delete(m.now.model.rows, keys.Value(i))
+		}
+	}
+	require.NoError(m.t, rows.Err())
 }

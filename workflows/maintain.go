@@ -21,8 +21,8 @@ type upkeep struct {
 	parts  []string // rewritten, and no commit was asked to use them
 }
 
-// MaintainTable keeps a table as its policy says: rows past their time are deleted, files joined, old snapshots forgotten
-// and files that nothing names removed, in this order, so that what one leaves behind the next can take. A step that fails
+// MaintainTable keeps a table as its policy says: rows past their time are deleted, files joined, deletes and manifests put in
+// order, old snapshots forgotten and files that nothing names removed, in this order, so that what one leaves behind the next can take. A step that fails
 // keeps none of the others from being done; the workflow fails in the end.
 //
 // At most one is at work on a table, the one whose id is wire.MaintenanceID: any other, such as one that a schedule
@@ -138,6 +138,9 @@ func (u *upkeep) keep(ctx workflow.Context) error {
 			return err
 		}
 	}
+	if err := u.minor(ctx); err != nil {
+		return err
+	}
 	if e := policy.Expire; e != nil && !u.did(wire.UpkeepExpire) {
 		u.stage = wire.UpkeepExpire
 		request := wire.ExpireRequest{Upkeep: u.Upkeep, Policy: *e}
@@ -148,6 +151,28 @@ func (u *upkeep) keep(ctx workflow.Context) error {
 	if o := policy.RemoveOrphans; o != nil && !u.did(wire.UpkeepOrphans) {
 		u.stage = wire.UpkeepOrphans
 		return u.step(ctx, wire.UpkeepOrphans, wire.ActivityOrphans, wire.OrphansRequest{Upkeep: u.Upkeep, Policy: *o})
+	}
+	return nil
+}
+
+// minor does what changes neither rows nor data files: after compaction, which takes the deletes of what it rewrites.
+func (u *upkeep) minor(ctx workflow.Context) error {
+	policy := u.Surveyed.Policy
+	if d := policy.MergeDeletes; d != nil && !u.did(wire.UpkeepDeletes) {
+		u.stage = wire.UpkeepDeletes
+		if err := u.step(ctx, wire.UpkeepDeletes, wire.ActivityMergeDeletes, wire.MergeDeletesRequest{Upkeep: u.Upkeep, Policy: *d}); err != nil {
+			return err
+		}
+	}
+	if d := policy.RemoveDangling; d != nil && !u.did(wire.UpkeepDangling) {
+		u.stage = wire.UpkeepDangling
+		if err := u.step(ctx, wire.UpkeepDangling, wire.ActivityDanglingDeletes, wire.DanglingRequest{Upkeep: u.Upkeep, Policy: *d}); err != nil {
+			return err
+		}
+	}
+	if m := policy.Manifests; m != nil && !u.did(wire.UpkeepManifests) {
+		u.stage = wire.UpkeepManifests
+		return u.step(ctx, wire.UpkeepManifests, wire.ActivityManifests, wire.ManifestsRequest{Upkeep: u.Upkeep, Policy: *m})
 	}
 	return nil
 }

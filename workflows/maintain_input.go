@@ -79,7 +79,7 @@ func (r *MaintainResult) failure() string {
 // MaintainProgress answers QueryProgress of a MaintainTable workflow.
 type MaintainProgress struct {
 	Table      string            `json:"table"`
-	Stage      string            `json:"stage"` // surveying | retain | compact | expire | orphans | cleaning up | finished
+	Stage      string            `json:"stage"` // surveying | a kind of upkeep, as "retain" | cleaning up | finished
 	Groups     int               `json:"groups,omitempty"`
 	GroupsDone int               `json:"groups_done,omitempty"`
 	Steps      []wire.UpkeepStep `json:"steps,omitempty"`

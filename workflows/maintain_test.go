@@ -43,6 +43,7 @@ func everything() plan.Maintenance {
 	return plan.Maintenance{
 		Every: 3600, Compact: &plan.Compact{MinInputFiles: 5}, Expire: &plan.Expire{OlderThan: 3600, KeepLast: 1},
 		RemoveOrphans: &plan.Orphans{OlderThan: 7200}, Retain: &plan.Retain{Column: "ts", For: 3600},
+		MergeDeletes: &plan.MergeDeletes{MinInputFiles: 3}, RemoveDangling: &plan.Dangling{MinFiles: 5}, Manifests: &plan.Manifests{MinInputManifests: 10},
 	}
 }
 
@@ -134,7 +135,8 @@ func (k *keeper) register(r interface {
 	for name, fn := range map[string]any{
 		wire.ActivitySurvey: k.survey, wire.ActivityPlanCompaction: k.planCompaction, wire.ActivityCompactGroup: k.compactGroup,
 		wire.ActivityCommitCompaction: k.commitCompaction, wire.ActivityEndMaintenance: k.end, wire.ActivityRetain: k.simple(wire.ActivityRetain),
-		wire.ActivityExpire: k.simple(wire.ActivityExpire), wire.ActivityOrphans: k.simple(wire.ActivityOrphans),
+		wire.ActivityMergeDeletes: k.simple(wire.ActivityMergeDeletes), wire.ActivityDanglingDeletes: k.simple(wire.ActivityDanglingDeletes),
+		wire.ActivityManifests: k.simple(wire.ActivityManifests), wire.ActivityExpire: k.simple(wire.ActivityExpire), wire.ActivityOrphans: k.simple(wire.ActivityOrphans),
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
@@ -172,6 +174,9 @@ func maintained(t *testing.T, k *keeper) (workflows.MaintainResult, error) {
 	return out, err
 }
 
+// inOrder are the steps of a policy that asks for everything.
+var inOrder = []string{"retain", "compact", "merge-deletes", "dangling-deletes", "manifests", "expire", "orphans"}
+
 func kinds(r workflows.MaintainResult) []string {
 	var out []string
 	for _, s := range r.Steps {
@@ -184,9 +189,9 @@ func TestMaintenanceGoesInOrder(t *testing.T) {
 	k := newKeeper(3)
 	r, err := maintained(t, k)
 	require.NoError(t, err)
-	require.Equal(t, []string{"retain", "compact", "expire", "orphans"}, kinds(r))
+	require.Equal(t, inOrder, kinds(r))
 	require.Equal(t, []string{"SurveyTable", "RetainRows", "PlanCompaction"}, k.calls[:3])
-	require.Equal(t, []string{"CommitCompaction", "ExpireSnapshots", "RemoveOrphans", "EndMaintenance"}, k.calls[6:])
+	require.Equal(t, []string{"CommitCompaction", "MergeDeletes", "RemoveDanglingDeletes", "RewriteManifests", "ExpireSnapshots", "RemoveOrphans", "EndMaintenance"}, k.calls[6:])
 	require.Equal(t, "joined 30 files into 3", r.Steps[1].What)
 	require.Empty(t, k.discard)
 	require.Equal(t, "t0", k.commits[0].After)
@@ -205,7 +210,7 @@ func TestNothingToJoinStagesNothing(t *testing.T) {
 	k := newKeeper(0)
 	r, err := maintained(t, k)
 	require.NoError(t, err)
-	require.Equal(t, []string{"retain", "compact", "expire", "orphans"}, kinds(r))
+	require.Equal(t, inOrder, kinds(r))
 	require.False(t, r.Steps[1].Done)
 	require.Zero(t, k.count(wire.ActivityEndMaintenance))
 }
@@ -222,12 +227,13 @@ func TestAPreviewChangesNothing(t *testing.T) {
 }
 
 func TestAFailedStepKeepsNoneOfTheOthersFromBeingDone(t *testing.T) {
-	for _, name := range []string{wire.ActivityRetain, wire.ActivityPlanCompaction, wire.ActivityCommitCompaction, wire.ActivityExpire, wire.ActivityOrphans} {
+	for _, name := range []string{wire.ActivityRetain, wire.ActivityPlanCompaction, wire.ActivityCommitCompaction,
+		wire.ActivityMergeDeletes, wire.ActivityDanglingDeletes, wire.ActivityManifests, wire.ActivityExpire, wire.ActivityOrphans} {
 		k := newKeeper(3)
 		k.fails[name] = temporal.NewApplicationError("no", wire.ErrUser)
 		r, err := maintained(t, k)
 		require.ErrorContains(t, err, "no", name)
-		require.Equal(t, []string{"retain", "compact", "expire", "orphans"}, kinds(r), name)
+		require.Equal(t, inOrder, kinds(r), name)
 		failed := 0
 		for _, s := range r.Steps {
 			if s.Error != "" {
@@ -326,7 +332,7 @@ func TestTheBudgetOfTimeEndsACompaction(t *testing.T) {
 	require.NoError(t, env.GetWorkflowResult(&r))
 	require.Len(t, k.commits, 3, "after 4, 8 and 12 minutes")
 	require.Equal(t, 320-3*32, r.Steps[1].Left)
-	require.Equal(t, []string{"retain", "compact", "expire", "orphans"}, kinds(r))
+	require.Equal(t, inOrder, kinds(r))
 }
 
 func TestASupersededCommitEndsACompaction(t *testing.T) {
@@ -341,7 +347,7 @@ func TestASupersededCommitEndsACompaction(t *testing.T) {
 	require.ErrorContains(t, err, "rolled back")
 	require.Len(t, k.commits, 1)
 	require.Len(t, k.rewrote, 64)
-	require.Equal(t, []string{"retain", "compact", "expire", "orphans"}, kinds(r))
+	require.Equal(t, inOrder, kinds(r))
 }
 
 func TestAMaintenanceOfAnotherIdStartsTheOne(t *testing.T) {

@@ -13,6 +13,9 @@ const (
 	ActivityPlanCompaction   = "PlanCompaction"
 	ActivityCompactGroup     = "CompactGroup"
 	ActivityCommitCompaction = "CommitCompaction"
+	ActivityMergeDeletes     = "MergeDeletes"
+	ActivityDanglingDeletes  = "RemoveDanglingDeletes"
+	ActivityManifests        = "RewriteManifests"
 	ActivityExpire           = "ExpireSnapshots"
 	ActivityOrphans          = "RemoveOrphans"
 	ActivityEndMaintenance   = "EndMaintenance"
@@ -26,10 +29,13 @@ func MaintenanceID(table string) string { return "maintain/" + table }
 
 // The kinds of upkeep, in the order in which they are done.
 const (
-	UpkeepRetain  = "retain"
-	UpkeepCompact = "compact"
-	UpkeepExpire  = "expire"
-	UpkeepOrphans = "orphans"
+	UpkeepRetain    = "retain"
+	UpkeepCompact   = "compact"
+	UpkeepDeletes   = "merge-deletes"
+	UpkeepDangling  = "dangling-deletes"
+	UpkeepManifests = "manifests"
+	UpkeepExpire    = "expire"
+	UpkeepOrphans   = "orphans"
 )
 
 // Upkeep is the identity of one maintenance of one table. It is the same for each attempt and every run of a
@@ -129,6 +135,24 @@ type CommitCompactionRequest struct {
 type CommittedCompaction struct {
 	Step  UpkeepStep `json:"step"`
 	After string     `json:"after"` // last token of the table's maintenance, for the next commit
+}
+
+// MergeDeletesRequest asks for the position deletes of data files to be put together.
+type MergeDeletesRequest struct {
+	Upkeep Upkeep            `json:"upkeep"`
+	Policy plan.MergeDeletes `json:"policy"`
+}
+
+// DanglingRequest asks for delete files that delete nothing to be removed.
+type DanglingRequest struct {
+	Upkeep Upkeep        `json:"upkeep"`
+	Policy plan.Dangling `json:"policy"`
+}
+
+// ManifestsRequest asks for manifests to be laid by partition.
+type ManifestsRequest struct {
+	Upkeep Upkeep         `json:"upkeep"`
+	Policy plan.Manifests `json:"policy"`
 }
 
 // ExpireRequest asks for old snapshots to be forgotten.

@@ -89,6 +89,15 @@ func policyText(m *plan.Maintenance) string {
 	if m.Compact != nil {
 		parts = append(parts, "files joined to "+healthpage.Bytes(m.Compact.TargetFileSize)+m.Compact.Layout())
 	}
+	if m.MergeDeletes != nil {
+		parts = append(parts, fmt.Sprintf("deletes merged from %d of a file on", m.MergeDeletes.MinInputFiles))
+	}
+	if m.RemoveDangling != nil {
+		parts = append(parts, fmt.Sprintf("dangling deletes removed from %d on", m.RemoveDangling.MinFiles))
+	}
+	if m.Manifests != nil {
+		parts = append(parts, "manifests laid by partition, of "+healthpage.Bytes(m.Manifests.TargetSize))
+	}
 	if m.Expire != nil {
 		parts = append(parts, fmt.Sprintf("snapshots kept for %s, and the last %d", span(m.Expire.OlderThan), m.Expire.KeepLast))
 	}

@@ -23,8 +23,8 @@ func newTableMaintain(g *global) *cobra.Command {
 	var plan, yes bool
 	c := &cobra.Command{Use: "maintain TABLE", Short: "Do what a table's policy says now: join files, expire snapshots, remove orphans",
 		Long: "maintain says what the table's policy (maintenance and retain of its pipeline) would do and why, and does it when told to:\n" +
-			"rows past their time are deleted, files joined, old snapshots forgotten and files that nothing names removed, by a\n" +
-			"workflow. If the table's maintenance is under way, that one is followed.",
+			"rows past their time are deleted, files joined, deletes and manifests put in order, old snapshots forgotten and files\n" +
+			"that nothing names removed, by a workflow. If the table's maintenance is under way, that one is followed.",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: completeTables(g),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := connect(c.Context(), g)

@@ -10,6 +10,11 @@ const (
 	CompactStored     = "compact.stored"     // a group's result is staged, the workflow does not know
 	CompactCommitting = "compact.committing" // what was rewritten is known, nothing is committed
 	CompactDone       = "compact.done"       // groups are committed, the workflow does not know
+	DeletesBefore     = "deletes.before"     // data files have several files of position deletes
+	DeletesDone       = "deletes.done"       // they have one, the workflow does not know
+	DanglingDone      = "dangling.done"      // deletes of files that are gone are out of the table, the workflow does not know
+	ManifestsBefore   = "manifests.before"   // manifests are as commits left them
+	ManifestsDone     = "manifests.done"     // they are laid by partition, the workflow does not know
 	ExpireBefore      = "expire.before"      // old snapshots are there
 	ExpireDone        = "expire.done"        // they and their files are gone, the workflow does not know
 	OrphansBefore     = "orphans.before"     // nothing is listed
@@ -20,5 +25,6 @@ const (
 // MaintenancePoints lists them.
 var MaintenancePoints = []string{
 	RetainBefore, RetainDone, CompactPlanned, CompactBefore, CompactWritten, CompactStored, CompactCommitting, CompactDone,
+	DeletesBefore, DeletesDone, DanglingDone, ManifestsBefore, ManifestsDone,
 	ExpireBefore, ExpireDone, OrphansBefore, OrphansFound, OrphansDone,
 }

@@ -23,6 +23,15 @@ func Maintenance(t *spec.Table) *plan.Maintenance {
 				DeleteRatio: c.DeleteRatio, DeleteFiles: c.DeleteFiles, MaxDepth: c.MaxDepth, AfterFiles: c.AfterFiles, MaxBytes: c.MaxBytes, MaxTime: seconds(c.MaxTime),
 			}
 		}
+		if d := m.MergeDeletes; d != nil {
+			out.MergeDeletes = &plan.MergeDeletes{MinInputFiles: d.MinInputFiles}
+		}
+		if d := m.RemoveDangling; d != nil {
+			out.RemoveDangling = &plan.Dangling{MinFiles: d.MinFiles}
+		}
+		if r := m.RewriteManifests; r != nil {
+			out.Manifests = &plan.Manifests{TargetSize: r.TargetSize, MinInputManifests: r.MinInputManifests}
+		}
 		if e := m.ExpireSnapshots; e != nil {
 			out.Expire = &plan.Expire{OlderThan: seconds(e.OlderThan), KeepLast: e.KeepLast}
 		}
