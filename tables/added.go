@@ -158,26 +158,7 @@ func (t *Table) addedBy(ctx context.Context, s *table.Snapshot) ([]table.FileSca
 
 // entries goes through the data files of a snapshot, in the manifests that are meant.
 func (t *Table) entries(ctx context.Context, s *table.Snapshot, meant func(iceberg.ManifestFile) bool, each func(iceberg.ManifestEntry)) error {
-	fs, err := t.tbl.FS(ctx)
-	if err != nil {
-		return err
-	}
-	manifests, err := s.Manifests(fs)
-	if err != nil {
-		return fmt.Errorf("manifests of snapshot %d: %w", s.SnapshotID, err)
-	}
-	for _, m := range manifests {
-		if m.ManifestContent() != iceberg.ManifestContentData || !meant(m) {
-			continue
-		}
-		for entry, err := range m.Entries(fs, true) {
-			if err != nil {
-				return fmt.Errorf("manifest %s: %w", m.FilePath(), err)
-			}
-			each(entry)
-		}
-	}
-	return nil
+	return t.liveEntries(ctx, s, func(m iceberg.ManifestFile) bool { return m.ManifestContent() == iceberg.ManifestContentData && meant(m) }, each)
 }
 
 // compared is for a chain with a gap, since a snapshot in between has expired: if nothing but data files came, it does not

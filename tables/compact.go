@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/apache/iceberg-go/table"
 
@@ -63,17 +62,18 @@ func (t *Table) PlanCompaction(ctx context.Context, c maintain.CompactOptions) (
 }
 
 // CompactGroup rewrites the files of one group of a plan, and commits nothing; the plan may come without its groups. Called
-// twice it writes twice. ErrMoved says that the table has another schema or layout by now, or lacks files of the group. What
-// is never given to CommitCompaction, DiscardCompacted removes; of a process that dies in here, files stay as orphans.
+// twice it writes twice. ErrMoved says that the table has another schema or layout by now, or has lost files of the group to
+// others; a file that it still names and that is not there is another error, which names it. What is never given to
+// CommitCompaction, DiscardCompacted removes; of a process that dies in here, files stay as orphans.
 func (t *Table) CompactGroup(ctx context.Context, plan maintain.CompactionPlan, group maintain.CompactionGroup) (maintain.Compacted, error) {
 	done, err := maintain.CompactGroup(ctx, t.tbl, plan, group, maintain.Local{
 		Parallelism: t.lake.cfg.Parallelism, MemoryLimit: firstOf(plan.MemoryLimit, t.lake.cfg.MemoryLimit), TempDir: t.lake.cfg.TempDir,
 	})
-	if err == nil {
-		return done, nil
-	}
-	if errors.Is(err, maintain.ErrMoved) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrAbsent) {
+	switch {
+	case errors.Is(err, maintain.ErrMoved):
 		err = fmt.Errorf("%w: %w", ErrMoved, err)
+	case isAbsent(err):
+		err = t.absent(ctx, err, plan.Schema, plan.Version, group.Files)
 	}
 	return done, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"strconv"
 	"strings"
@@ -150,7 +149,8 @@ func (t *Table) MergeInGroups(ctx context.Context, opts CommitOptions, m merge.O
 
 // MatchGroup looks through one group of a division that MergeInGroups has made, and writes what changes in it. The same
 // group may be looked through more than once: what MergeInGroups is told of is committed. ErrMoved says that the table has
-// another schema or layout by now, or lacks files of the group: MergeInGroups then divides anew.
+// another schema or layout by now, or has lost files of the group to others: MergeInGroups then divides anew. A file that the
+// table still names and that is not there is another error, which names it.
 func (t *Table) MatchGroup(ctx context.Context, m merge.Options, source merge.Source, fan merge.Fanout, d merge.Division, g merge.Group) (*merge.Found, error) {
 	plan, err := t.mergePlan("", m, source, fan)
 	if err != nil {
@@ -160,8 +160,11 @@ func (t *Table) MatchGroup(ctx context.Context, m merge.Options, source merge.So
 	if err == nil {
 		return found, plan.Close()
 	}
-	if merge.Moved(err) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrAbsent) {
+	switch {
+	case merge.Moved(err):
 		err = fmt.Errorf("%w: %w", ErrMoved, err)
+	case isAbsent(err):
+		err = t.absent(ctx, err, d.Shape.Schema, d.Shape.Version, g.Files)
 	}
 	return nil, err
 }

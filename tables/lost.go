@@ -1,0 +1,138 @@
+package tables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/datafile"
+)
+
+func isAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrAbsent) }
+
+// absent says what it means that work on some files of the table met one that is not there. If the table as it is now does not
+// name it any more, then others have replaced it, and expiry has removed it: ErrMoved. If the table does, then the file is lost, and
+// the error names it. If the files of the work are all there, it was something else that is not, and the error stays what it is.
+// schema and version are those of the table when the files were described.
+func (t *Table) absent(ctx context.Context, err error, schema, version int, files []datafile.TaskForm) error {
+	missing, lookErr := t.missing(ctx, schema, version, files)
+	if lookErr != nil || len(missing) == 0 {
+		return errors.Join(err, lookErr)
+	}
+	now, lookErr := t.Refresh(ctx)
+	if lookErr != nil {
+		return errors.Join(err, lookErr)
+	}
+	lost, lookErr := now.names(ctx, missing)
+	switch {
+	case lookErr != nil:
+		return errors.Join(err, lookErr)
+	case lost != "":
+		return fmt.Errorf("%s has lost a file: snapshot %d names %s, which is not there: %w", t.name, now.tbl.CurrentSnapshot().SnapshotID, lost, err)
+	}
+	return fmt.Errorf("%w: %w", ErrMoved, err)
+}
+
+// missing are those of the files, with their deletes, that are not there.
+func (t *Table) missing(ctx context.Context, schema, version int, files []datafile.TaskForm) (map[string]bool, error) {
+	decoder, err := datafile.NewDecoder(t.tbl.Metadata(), schema, version)
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := decoder.Tasks(files)
+	if err != nil {
+		return nil, err
+	}
+	store, err := t.FS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out, seen := map[string]bool{}, map[string]bool{}
+	for _, task := range tasks {
+		for _, f := range append(append(append([]iceberg.DataFile{task.File}, task.DeleteFiles...), task.EqualityDeleteFiles...), task.DeletionVectorFiles...) {
+			path := f.FilePath()
+			if seen[path] {
+				continue
+			}
+			seen[path] = true
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			there, err := isThere(store, path)
+			if err != nil {
+				return nil, err
+			}
+			if !there {
+				out[path] = true
+			}
+		}
+	}
+	return out, nil
+}
+
+func isThere(store iceio.IO, path string) (bool, error) {
+	f, err := store.Open(path)
+	if isAbsent(err) {
+		return false, nil
+	}
+	if err == nil {
+		_, err = f.Stat() // some stores find out only then
+		if closed := f.Close(); err == nil {
+			err = closed
+		}
+	}
+	if isAbsent(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for %s: %w", path, err)
+	}
+	return true, nil
+}
+
+// names finds one of some files that the table's head names; "" if it names none.
+func (t *Table) names(ctx context.Context, files map[string]bool) (string, error) {
+	s := t.tbl.CurrentSnapshot()
+	if s == nil {
+		return "", nil
+	}
+	found := ""
+	err := t.liveEntries(ctx, s, func(iceberg.ManifestFile) bool { return true }, func(e iceberg.ManifestEntry) {
+		if path := e.DataFile().FilePath(); found == "" && files[path] {
+			found = path
+		}
+	})
+	return found, err
+}
+
+// liveEntries goes through the live data and delete files of a snapshot, in the manifests that are meant.
+func (t *Table) liveEntries(ctx context.Context, s *table.Snapshot, meant func(iceberg.ManifestFile) bool, each func(iceberg.ManifestEntry)) error {
+	fs, err := t.tbl.FS(ctx)
+	if err != nil {
+		return err
+	}
+	manifests, err := s.Manifests(fs)
+	if err != nil {
+		return fmt.Errorf("manifests of snapshot %d: %w", s.SnapshotID, err)
+	}
+	for _, m := range manifests {
+		if !meant(m) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for entry, err := range m.Entries(fs, true) {
+			if err != nil {
+				return fmt.Errorf("manifest %s: %w", m.FilePath(), err)
+			}
+			each(entry)
+		}
+	}
+	return nil
+}
