@@ -2,6 +2,7 @@ package tables_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -30,18 +31,22 @@ func groups(t *testing.T, tbl *tables.Table, source merge.Source) []group {
 	require.NoError(t, err)
 	require.Len(t, plan.Groups, 1)
 	m := merge.Options{On: []string{"id"}, Matched: []merge.Clause{{Action: merge.Update, All: true}}}
-	fan := merge.Fanout{Above: 1}
+	fan := merge.Fanout{Above: 1, GroupBytes: 1, GroupFiles: 1}
 	_, division, err := tbl.MergeInGroups(ctx, token("w", "merge"), m, &rowSource{t: t, schema: schemaOf(t, []string{"id string", "v long"}), lines: []string{"b 20", "d 40"}}, fan)
 	require.NoError(t, err)
-	require.Len(t, division.Groups, 1)
+	require.Len(t, division.Groups, 2)
 	return []group{
 		{"compaction", func(_ *testing.T, tbl *tables.Table) error {
 			_, err := tbl.CompactGroup(ctx, plan.WithoutGroups(), plan.Groups[0])
 			return err
 		}},
 		{"merge", func(_ *testing.T, tbl *tables.Table) error {
-			_, err := tbl.MatchGroup(ctx, m, source, merge.Fanout{}, *division, division.Groups[0])
-			return err
+			var errs []error
+			for _, g := range division.Groups {
+				_, err := tbl.MatchGroup(ctx, m, source, merge.Fanout{}, *division, g)
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
 		}},
 	}
 }

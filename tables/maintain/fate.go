@@ -34,17 +34,10 @@ func (e *Expiry) Fates(head *table.Table) map[int64]Fate {
 		if ref.SnapshotRefType != table.TagRef {
 			continue
 		}
-		s, age := meta.SnapshotByID(ref.SnapshotID), r.maxRef
-		if ref.MaxRefAgeMs != nil && *ref.MaxRefAgeMs > 0 {
-			age = ms(*ref.MaxRefAgeMs)
-		}
-		if s == nil {
+		if meta.SnapshotByID(ref.SnapshotID) == nil {
 			continue
 		}
-		kept := Fate{Why: fmt.Sprintf("tag %q", name)}
-		if age < math.MaxInt64/2 {
-			kept.Until = time.UnixMilli(s.TimestampMs).Add(age).UTC()
-		}
+		kept := Fate{r.end(ref), fmt.Sprintf("tag %q", name)}
 		out[ref.SnapshotID] = later(out[ref.SnapshotID], kept)
 	}
 	return out
@@ -52,15 +45,19 @@ func (e *Expiry) Fates(head *table.Table) map[int64]Fate {
 
 func (r *retention) branchFates(name string, ref table.SnapshotRef, out map[int64]Fate) {
 	age, keep := r.ofBranch(ref)
-	rid := r.beforeRemoval(ref.SnapshotID)
+	rid := r.toGo(ref.SnapshotID)
+	var end time.Time // of the branch, after which its snapshots have their age alone
+	if name != table.MainBranch {
+		end = r.end(ref)
+	}
 	kept := 0
 	for s := r.meta.SnapshotByID(ref.SnapshotID); s != nil; s = r.meta.SnapshotByID(*s.ParentSnapshotID) {
 		fate := Fate{r.until(s.SnapshotID, age), itsAge}
 		switch {
 		case s.SnapshotID == ref.SnapshotID:
-			fate = Fate{Why: fmt.Sprintf("it is the head of branch %q", name)}
+			fate = later(fate, Fate{end, fmt.Sprintf("it is the head of branch %q", name)})
 		case kept < keep && !rid[s.SnapshotID]:
-			fate = Fate{Why: fmt.Sprintf("it is one of the last %d of branch %q", keep, name)}
+			fate = later(fate, Fate{end, fmt.Sprintf("it is one of the last %d of branch %q", keep, name)})
 		}
 		out[s.SnapshotID] = later(out[s.SnapshotID], fate)
 		if !part(s) {
@@ -70,6 +67,15 @@ func (r *retention) branchFates(name string, ref table.SnapshotRef, out map[int6
 			return
 		}
 	}
+}
+
+// end is when a branch or tag has reached its age, at which an expiry removes it; zero if that is never.
+func (r *retention) end(ref table.SnapshotRef) time.Time {
+	s, age := r.meta.SnapshotByID(ref.SnapshotID), r.refAge(ref)
+	if s == nil || age >= math.MaxInt64/2 {
+		return time.Time{}
+	}
+	return time.UnixMilli(s.TimestampMs).Add(age).UTC()
 }
 
 // until is when a snapshot has reached an age.

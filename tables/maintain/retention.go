@@ -17,6 +17,7 @@ type retention struct {
 	keepLast int
 	maxRef   time.Duration
 	left     map[int64]int64 // when a snapshot was last the head of a branch, ms; absent if it still is
+	rid      map[int64]bool  // ancestors of the main branch's head that are to go: see beforeRemoval
 	stays    map[int64]bool
 }
 
@@ -29,12 +30,11 @@ func newRetention(meta table.Metadata, o ExpireOptions) *retention {
 		maxRef:   ms(props.GetInt64(table.MaxRefAgeMsKey, table.MaxRefAgeMsDefault)),
 		left:     lastHeads(meta),
 	}
-	rid := map[int64]bool{}
 	if main := meta.CurrentSnapshot(); main != nil {
-		rid = r.beforeRemoval(main.SnapshotID)
+		r.rid = r.beforeRemoval(main.SnapshotID)
 	}
 	for _, id := range o.Keep {
-		r.stays[id] = !rid[id]
+		r.stays[id] = !r.rid[id]
 	}
 	return r
 }
@@ -52,6 +52,33 @@ func (r *retention) beforeRemoval(head int64) map[int64]bool {
 		if s.ParentSnapshotID == nil {
 			break
 		}
+	}
+	return out
+}
+
+// toGo are the ancestors of a branch's head that its number of snapshots does not keep: those before a removal of rows on the
+// branch itself; and of a branch that left the main one before a removal there, all: its head has such rows still, and what came
+// before it is not to have them for any longer.
+func (r *retention) toGo(head int64) map[int64]bool {
+	out := r.beforeRemoval(head)
+	parent := func(s *table.Snapshot) *table.Snapshot {
+		if s.ParentSnapshotID == nil {
+			return nil
+		}
+		return r.meta.SnapshotByID(*s.ParentSnapshotID)
+	}
+	s := r.meta.SnapshotByID(head)
+	for s != nil && !r.rid[s.SnapshotID] {
+		if removes(s.Summary) {
+			return out
+		}
+		s = parent(s)
+	}
+	if s == nil {
+		return out
+	}
+	for s = parent(r.meta.SnapshotByID(head)); s != nil; s = parent(s) {
+		out[s.SnapshotID] = true
 	}
 	return out
 }
@@ -111,12 +138,17 @@ func (r *retention) decide() (gone []int64, refs []string) {
 	return gone, refs
 }
 
-// tooOld is by the reference's own age, or the table's. As in Iceberg, it counts from when its snapshot was made.
-func (r *retention) tooOld(ref table.SnapshotRef) bool {
-	age := r.maxRef
+// refAge is the reference's own age, or the table's.
+func (r *retention) refAge(ref table.SnapshotRef) time.Duration {
 	if ref.MaxRefAgeMs != nil && *ref.MaxRefAgeMs > 0 {
-		age = ms(*ref.MaxRefAgeMs)
+		return ms(*ref.MaxRefAgeMs)
 	}
+	return r.maxRef
+}
+
+// tooOld is by the reference's age. As in Iceberg, it counts from when its snapshot was made.
+func (r *retention) tooOld(ref table.SnapshotRef) bool {
+	age := r.refAge(ref)
 	s := r.meta.SnapshotByID(ref.SnapshotID)
 	return s != nil && r.now.UnixMilli()-s.TimestampMs > age.Milliseconds()
 }
@@ -124,7 +156,7 @@ func (r *retention) tooOld(ref table.SnapshotRef) bool {
 // branch keeps what a branch keeps, back from its head.
 func (r *retention) branch(ref table.SnapshotRef, reachable map[int64]bool) {
 	age, keep := r.ofBranch(ref)
-	rid := r.beforeRemoval(ref.SnapshotID)
+	rid := r.toGo(ref.SnapshotID)
 	kept := 0
 	for s := r.meta.SnapshotByID(ref.SnapshotID); s != nil; {
 		reachable[s.SnapshotID] = true
