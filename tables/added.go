@@ -158,7 +158,9 @@ func (t *Table) addedBy(ctx context.Context, s *table.Snapshot) ([]table.FileSca
 
 // entries goes through the data files of a snapshot, in the manifests that are meant.
 func (t *Table) entries(ctx context.Context, s *table.Snapshot, meant func(iceberg.ManifestFile) bool, each func(iceberg.ManifestEntry)) error {
-	return t.liveEntries(ctx, s, func(m iceberg.ManifestFile) bool { return m.ManifestContent() == iceberg.ManifestContentData && meant(m) }, each)
+	return t.liveEntries(ctx, s, func(m iceberg.ManifestFile) bool {
+		return m.ManifestContent() == iceberg.ManifestContentData && meant(m)
+	}, each)
 }
 
 // compared is for a chain with a gap, since a snapshot in between has expired: if nothing but data files came, it does not
