@@ -51,9 +51,9 @@ test-kill-kinds: ## the same at every point and each kind of I/O, some 600 kills
 
 # Slices of it add up: each appends what it came to to the file of outcomes, from which the page is written.
 KILL_OUTCOMES ?= $(CURDIR)/.varve/kill-outcomes.jsonl
-test-kill-all: ## the same before and after every single I/O, some 6000 kills, for a night; VARVE_KILL_SHARD=k/n is a slice of it
+test-kill-all: ## the same before and after every single I/O, some 6000 kills, for a night; VARVE_KILL_SHARD=k/n and VARVE_KILL_VICTIM=both are slices of it
 	servers=$$(testsuite/servers/install); VARVE_KILL=all VARVE_SERVERS=$$servers VARVE_KILL_OUTCOMES=$(KILL_OUTCOMES) VARVE_KILL_TABLE=$(CURDIR)/docs/kill-matrix.md \
-		go test -timeout 24h -count=1 -parallel 12 $(if $(VARVE_KILL_SHARD),-run '^TestKillMatrix$$') ./testsuite/kill/...
+		go test -timeout 24h -count=1 -parallel 12 $(if $(VARVE_KILL_SHARD)$(VARVE_KILL_VICTIM),-run '^TestKillMatrix$$') ./testsuite/kill/...
 
 test-catalogs: build ## every catalog through one conformance suite, on servers that it starts (installs them; JDK 17 and 25, Maven, Python)
 	VARVE_BIN=$(CURDIR)/bin VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 20m -count=1 ./testsuite/conformance -run 'TestCatalog|TestLake'

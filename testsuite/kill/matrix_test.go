@@ -20,7 +20,7 @@ import (
 // with Nessie. After the restart rows, snapshots, checkpoints and the staging area are as if nobody had been killed.
 //
 // VARVE_KILL=few is a sample, with VARVE_SEED; kinds takes some of each kind of I/O, and all is every side of every I/O, of
-// which VARVE_KILL_SHARD=k/n takes every n-th, from the k-th on.
+// which VARVE_KILL_SHARD=k/n takes every n-th, from the k-th on, and VARVE_KILL_VICTIM those at which it is the one who dies.
 func TestKillMatrix(t *testing.T) {
 	if os.Getenv("VARVE_KILL") == "" {
 		t.Skip("make test-kill sets VARVE_KILL: this takes minutes")
@@ -143,7 +143,7 @@ func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
 	}
 	form, part := os.Getenv("VARVE_KILL"), shardOf(t)
 	for i, p := range fault.Points {
-		if !part.has(int64(i + 1)) {
+		if !part.has(int64(i+1)) || !slices.Contains(part.victims(), worker) {
 			continue
 		}
 		if few := slices.Contains(fewPoints, p); points[p] && (form != "few" || few) {
@@ -165,7 +165,7 @@ func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
 	add := func(victim string, n int64) { put(killing{victim, fmt.Sprintf("%s:%d", fault.IO, n), n > total*8/10}) }
 	switch form {
 	case "all":
-		for _, victim := range []string{worker, server, both} {
+		for _, victim := range part.victims() {
 			for n := int64(1); n <= total; n++ {
 				if part.has(n) {
 					add(victim, n)
@@ -186,28 +186,46 @@ func chosen(t *testing.T, points map[string]bool, passed []side) []killing {
 	return out
 }
 
-// shard is the k-th of n shares of the places; of 1 if n is 0. A place is in it by its own number, so that shares add up to
-// the whole also when one process's trial passes a few more I/Os than another's.
-type shard struct{ k, n int64 }
+// shard is the k-th of n shares of the places, of 1 if n is 0, and of one victim if it has one. A place is in it by its own
+// number, so that shares add up to the whole also when one process's trial passes a few more I/Os than another's.
+type shard struct {
+	k, n   int64
+	victim string
+}
+
+func (s shard) victims() []string {
+	if s.victim != "" {
+		return []string{s.victim}
+	}
+	return []string{worker, server, both}
+}
 
 func (s shard) has(number int64) bool { return s.n == 0 || (number-1)%s.n == s.k-1 }
 
 func (s shard) String() string {
-	if s.n == 0 {
-		return ""
+	text := ""
+	if s.n != 0 {
+		text = fmt.Sprintf("%d/%d", s.k, s.n)
 	}
-	return fmt.Sprintf("%d/%d", s.k, s.n)
+	if s.victim != "" {
+		text = strings.TrimSpace(text + " of " + s.victim)
+	}
+	return text
 }
 
 func shardOf(t *testing.T) (s shard) {
-	text := os.Getenv("VARVE_KILL_SHARD")
-	if text == "" {
+	text, victim := os.Getenv("VARVE_KILL_SHARD"), os.Getenv("VARVE_KILL_VICTIM")
+	if text == "" && victim == "" {
 		return s
 	}
-	require.Equal(t, "all", os.Getenv("VARVE_KILL"), "VARVE_KILL_SHARD is for VARVE_KILL=all")
-	var err error
-	s, err = parseShard(text)
-	require.NoError(t, err)
+	require.Equal(t, "all", os.Getenv("VARVE_KILL"), "VARVE_KILL_SHARD and VARVE_KILL_VICTIM are for VARVE_KILL=all")
+	if text != "" {
+		var err error
+		s, err = parseShard(text)
+		require.NoError(t, err)
+	}
+	require.Contains(t, []string{"", worker, server, both}, victim, "VARVE_KILL_VICTIM")
+	s.victim = victim
 	return s
 }
 

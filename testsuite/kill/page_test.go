@@ -31,7 +31,7 @@ func TestSlicesAddUpOnThePage(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(page, "text\n"+kindsMark+"\nof kinds\n\n"+allMark), page)
 	require.NotContains(t, page, "old")
-	require.Contains(t, page, "local: 4 places of some 34 (11 sides of I/Os by three victims, 1 points by the worker's death); at 1 of them the run ended before it came by; 1 did not end right. Slices: 1/2, 2/2.")
+	require.Contains(t, page, "local: there are some 11 sides of I/Os, each for three victims, and 1 points for the worker. Gone through: of both 1, of the worker 3, of the server 0; at 1 of them the run ended before it came by; 1 did not end right. Slices: 1/2, 2/2.")
 	require.Contains(t, page, "3 kills: of the worker 3, of the server 0, of both 0.")
 	require.Contains(t, page, "| before write manifest | 2, 0, 0 | 2 | 0 | 0 | local: 1 of 2 |")
 

@@ -79,12 +79,12 @@ func (o *outcomes) ran() string {
 			continue
 		}
 		slices.SortFunc(shards, byShard)
-		places, missed, failed := 0, 0, 0
+		places, missed, failed := map[string]int{}, 0, 0
 		for _, one := range o.all {
 			if one.On != on {
 				continue
 			}
-			places++
+			places[one.Victim]++
 			if !one.Killed {
 				missed++
 			}
@@ -92,12 +92,12 @@ func (o *outcomes) ran() string {
 				failed++
 			}
 		}
-		fmt.Fprintf(&b, "- %s: %d places of some %d (%d sides of I/Os by three victims, %d points by the worker's death); at %d of them the run ended before it came by; %d did not end right. Slices: %s.\n",
-			on, places, 3*sides+int64(points), sides, points, missed, failed, strings.Join(slices.Compact(shards), ", "))
+		fmt.Fprintf(&b, "- %s: there are some %d sides of I/Os, each for three victims, and %d points for the worker. Gone through: of both %d, of the worker %d, of the server %d; at %d of them the run ended before it came by; %d did not end right. Slices: %s.\n",
+			on, sides, points, places[both], places[worker], places[server], missed, failed, strings.Join(slices.Compact(shards), ", "))
 	}
 	if days := slices.Sorted(slices.Values(o.days)); len(days) > 0 {
 		fmt.Fprintf(&b, "\nRun from %s to %s, by `make test-kill-all`", days[0], days[len(days)-1])
-		b.WriteString(" in slices (`VARVE_KILL_SHARD=k/n` takes every n-th place, from the k-th on); a place that was gone through twice counts once, as it went the last time.\n")
+		b.WriteString(" in slices (`VARVE_KILL_SHARD=k/n` takes every n-th place, from the k-th on; `VARVE_KILL_VICTIM` one victim's); a place that was gone through twice counts once, as it went the last time.\n")
 	}
 	return b.String()
 }
@@ -106,7 +106,12 @@ func byShard(a, b string) int {
 	var k, n, l, m int
 	_, _ = fmt.Sscanf(a, "%d/%d", &k, &n)
 	_, _ = fmt.Sscanf(b, "%d/%d", &l, &m)
-	return cmp.Or(cmp.Compare(n, m), cmp.Compare(k, l))
+	return cmp.Or(strings.Compare(victimOf(a), victimOf(b)), cmp.Compare(n, m), cmp.Compare(k, l))
+}
+
+func victimOf(shard string) string {
+	_, victim, _ := strings.Cut(shard, " of ")
+	return victim
 }
 
 // tables are the outcomes in which somebody was killed, below headings of a level.
