@@ -103,7 +103,10 @@ func (t *Table) appended(ctx context.Context, since ReadPoint, head *table.Snaps
 	}
 	out.Files, err = t.compared(ctx, &table.Snapshot{SnapshotID: since.Snapshot, ManifestList: since.ManifestList}, head)
 	if errors.Is(err, ErrAbsent) {
-		return fmt.Errorf("%w: %w", ErrExpired, err)
+		err = fmt.Errorf("%w: %w", ErrExpired, err)
+	}
+	if errors.Is(err, ErrExpired) && t.lake.cat.HeadOnly() {
+		out.Files, err = t.addedByHistory(ctx, since, head)
 	}
 	return err
 }

@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/internal/random"
 	"github.com/varve-lake/varve/tables/maintain"
 	"github.com/varve-lake/varve/tables/merge"
@@ -87,6 +90,7 @@ func (m *machine) minor(which int) {
 	}
 	switch which {
 	case 1:
+		m.wear(3)
 		do("merge deletes", func(ctx context.Context, t *tables.Table, opts tables.CommitOptions) (tables.Result, error) {
 			r, err := t.MergeDeletes(ctx, opts, maintain.MergeDeletesOptions{MinInputFiles: 2})
 			m.done.merged += int64(r.Removed)
@@ -106,4 +110,34 @@ func (m *machine) minor(which int) {
 			return r.Result, err
 		})
 	}
+}
+
+// wear deletes some rows of the file that has the most, one after the other, merge-on-read.
+func (m *machine) wear(rows int) {
+	tasks, err := m.table().Iceberg().Scan().PlanFiles(context.Background())
+	require.NoError(m.t, err)
+	var keys []int64
+	for _, task := range datafile.WholeFiles(tasks) {
+		if in := m.keysOf(task); len(in) > len(keys) {
+			keys = in
+		}
+	}
+	for _, key := range keys[:min(rows, len(keys))] {
+		source := &random.Source{Columns: m.now.model.random()[:1], Rows: [][]any{{key}}, Batch: 1}
+		m.run(fmt.Sprintf("delete row %d", key), source, merge.Options{
+			On: []string{"k"}, Strategy: merge.MergeOnRead, TempDir: m.t.TempDir(), Matched: []merge.Clause{{Action: merge.Delete}},
+		})
+	}
+}
+
+// keysOf are those of the live rows of a file.
+func (m *machine) keysOf(task table.FileScanTask) (out []int64) {
+	rows, err := datafile.Scan(context.Background(), m.table().Iceberg(), datafile.ScanOptions{Columns: []string{"k"}, Files: []table.FileScanTask{task}})
+	require.NoError(m.t, err)
+	defer rows.Release()
+	for rows.Next() {
+		out = append(out, rows.RecordBatch().Column(0).(*array.Int64).Int64Values()...)
+	}
+	require.NoError(m.t, rows.Err())
+	return out
 }

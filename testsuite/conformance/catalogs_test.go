@@ -88,6 +88,7 @@ func TestCatalogNessie(t *testing.T) {
 	t.Run("a branch", func(t *testing.T) { testBranch(t, s) })
 	t.Run("a branch that cannot be merged", func(t *testing.T) { testMergeConflict(t, s) })
 	t.Run("history", func(t *testing.T) { testHistory(t, s) })
+	t.Run("appends around a compaction", func(t *testing.T) { testAppendsAroundCompaction(t, s) })
 }
 
 func TestCatalogPostgreSQL(t *testing.T) {

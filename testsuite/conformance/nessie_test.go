@@ -8,6 +8,7 @@ import (
 
 	"github.com/varve-lake/varve/internal/lakesql"
 	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/maintain"
 	"github.com/varve-lake/varve/transforms/sql"
 )
 
@@ -175,4 +176,76 @@ func testHistory(t *testing.T, s Subject) {
 	}
 	require.NoError(t, out.Err())
 	require.Equal(t, []string{"3", "4"}, counts)
+}
+
+// testAppendsAroundCompaction: who reads what was added goes on over a compaction, though the metadata show its snapshot and no
+// other; by a merge of branches, which is one commit of two snapshots, it is told that it cannot, and by a change of rows too.
+func testAppendsAroundCompaction(t *testing.T, s Subject) {
+	lake := s.open(t, s.Config)
+	tbl := s.ensure(t, lake, "kept.t", 2)
+	add := func(n int, r row) {
+		t.Helper()
+		_, err := tbl.Append(ctx, by("w", n), stage(t, tbl, r))
+		require.NoError(t, err)
+	}
+	point := func() tables.ReadPoint {
+		t.Helper()
+		now, err := tbl.Refresh(ctx)
+		require.NoError(t, err)
+		head := now.Iceberg().CurrentSnapshot()
+		return tables.ReadPoint{Snapshot: head.SnapshotID, ManifestList: head.ManifestList, Sequence: head.SequenceNumber}
+	}
+	added := func(since tables.ReadPoint) (*tables.Added, error) {
+		t.Helper()
+		now, err := tbl.Refresh(ctx)
+		require.NoError(t, err)
+		return now.AddedAfter(ctx, since)
+	}
+	add(1, row{"a", 1})
+	add(2, row{"b", 2})
+	read := point()
+	compact := func(n int) {
+		t.Helper()
+		now, err := tbl.Refresh(ctx)
+		require.NoError(t, err)
+		r, err := now.Compact(ctx, by("m", n), maintain.CompactOptions{MinInputFiles: 2})
+		require.NoError(t, err)
+		require.True(t, r.Committed)
+	}
+	compact(1)
+	out, err := added(read)
+	require.NoError(t, err)
+	require.Empty(t, out.Files, "nothing was added")
+	add(3, row{"c", 3})
+	compact(2)
+	add(4, row{"d", 4})
+	out, err = added(read)
+	require.NoError(t, err)
+	require.Len(t, out.Files, 2, "as they were appended")
+	require.EqualValues(t, 2, out.Rows)
+
+	// Two snapshots of another branch come in one commit.
+	_, err = lake.Catalog().CreateBranch(ctx, "aside", "main")
+	require.NoError(t, err)
+	read = point()
+	on := tables.OnBranch(ctx, "aside")
+	there, err := lake.Table(on, "kept.t")
+	require.NoError(t, err)
+	_, err = there.Append(on, by("w", 5), stage(t, there, row{"e", 5}))
+	require.NoError(t, err)
+	r, err := there.Compact(on, by("m", 3), maintain.CompactOptions{MinInputFiles: 2})
+	require.NoError(t, err)
+	require.True(t, r.Committed)
+	_, err = lake.Catalog().MergeBranch(ctx, "aside", "main")
+	require.NoError(t, err)
+	_, err = added(read)
+	require.ErrorIs(t, err, tables.ErrExpired)
+
+	read = point()
+	now, err := tbl.Refresh(ctx)
+	require.NoError(t, err)
+	_, err = now.Replace(ctx, by("w", 6), stage(t, now, row{"f", 6}))
+	require.NoError(t, err)
+	_, err = added(read)
+	require.ErrorIs(t, err, tables.ErrRewritten)
 }

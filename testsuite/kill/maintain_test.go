@@ -2,8 +2,11 @@ package kill
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +23,7 @@ import (
 
 func maintenancePoints() []string {
 	if os.Getenv("VARVE_KILL") == "few" {
-		return []string{fault.RetainDone, fault.CompactDone, fault.ExpireDone, fault.OrphansFound}
+		return []string{fault.RetainDone, fault.CompactDone, fault.DeletesDone, fault.ExpireDone, fault.OrphansFound}
 	}
 	return fault.MaintenancePoints
 }
@@ -64,38 +67,102 @@ func TestKillInMaintenance(t *testing.T) {
 	for _, point := range maintenancePoints() {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
-			l := tended(t, bin)
+			out := upkeepOutcome{Point: point}
+			defer func() { upkeepReport.add(out, !t.Failed()) }()
+			table, prepare, steps, check := "bronze.events", tended, 4, checkTended
+			if slices.Contains(minorPoints, point) {
+				table, prepare, steps, check = "silver.worn", worn, 3, checkWorn
+			}
+			l := prepare(t, bin)
 			l.Env = []string{"VARVE_FAULT=" + point}
 			victim := l.StartWorker()
-			startMaintenance(t, victim)
+			startMaintenance(t, victim, table)
 			awaitDeath(t, victim, point)
+			out.Killed, out.Staged = true, stagedFiles(t, l)
 			l.Env = nil
-			result := awaitMaintenance(t, l.StartWorker())
-			require.Len(t, result.Steps, 4)
-			checkTended(t, l)
+			result := awaitMaintenance(t, l.StartWorker(), table)
+			require.Len(t, result.Steps, steps)
+			check(t, l)
 			reference.CheckNothingStaged(t, l)
 		})
 	}
 }
 
-func startMaintenance(t *testing.T, w *lab.Worker) {
+// minorPoints are those of the table whose deletes and manifests are put in order.
+var minorPoints = []string{fault.DeletesBefore, fault.DeletesDone, fault.DanglingDone, fault.ManifestsBefore, fault.ManifestsDone}
+
+const wornRows = 20
+
+// worn is a lab with a table of one file, of which four MERGEs have each changed a row.
+func worn(t *testing.T, bin string) *lab.Lab {
+	l := lab.Empty(t, bin)
+	l.Write("pipelines/worn.yaml", []byte(`
+pipeline: worn
+tables:
+  silver.worn:
+    source: {files: "in/*.csv"}
+    columns: {id: int, v: long}
+    write: {merge: {on: [id], strategy: merge-on-read, when_matched: [{update: "*"}], when_not_matched: [{insert: "*"}]}}
+    maintenance:
+      merge_deletes: {min_input_files: 2}
+      remove_dangling_deletes: {}
+      rewrite_manifests: {min_input_manifests: 2}
+`))
+	rows := []byte("id,v\n")
+	for i := range wornRows {
+		rows = fmt.Appendf(rows, "%d,0\n", i)
+	}
+	l.Write("in/0.csv", rows)
+	require.Equal(t, "built", l.Run("worn").Tables[0].State)
+	for i := range 4 {
+		l.Write(fmt.Sprintf("in/%d.csv", i+1), fmt.Appendf(nil, "id,v\n%d,%d\n", i, i+1))
+		require.Equal(t, "built", l.Run("worn").Tables[0].State)
+	}
+	return l
+}
+
+// checkWorn: each row is there once, as it was changed last; one file of deletes is left; and there is nothing more to do.
+func checkWorn(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	row := l.Query("SELECT count(*) AS rows, count(DISTINCT id) AS ids, sum(v) AS v FROM silver.worn")[0]
+	for name, want := range map[string]int{"rows": wornRows, "ids": wornRows, "v": 1 + 2 + 3 + 4} {
+		require.Equal(t, fmt.Sprint(want), fmt.Sprint(row[name]), name)
+	}
+	require.Regexp(t, `"delete_files": *1\b`, l.Must("table", "health", "silver.worn", "--json"))
+	require.Contains(t, l.Must("table", "maintain", "silver.worn", "--yes"), "nothing to do")
+	require.Equal(t, "unchanged", l.Run("worn").Tables[0].State)
+}
+
+// stagedFiles counts what lies in staging areas.
+func stagedFiles(t *testing.T, l *lab.Lab) (n int) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(l.Path(".varve/warehouse"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.Contains(path, "/_staging/") {
+			n++
+		}
+		return err
+	}))
+	return n
+}
+
+func startMaintenance(t *testing.T, w *lab.Worker, table string) {
 	t.Helper()
 	c, err := client.Dial(client.Options{HostPort: w.Address()})
 	require.NoError(t, err)
 	defer c.Close()
 	_, err = c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
-		ID: wire.MaintenanceID("bronze.events"), TaskQueue: "varve", WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-	}, workflows.MaintainTableName, workflows.MaintainInput{Table: "bronze.events"})
+		ID: wire.MaintenanceID(table), TaskQueue: "varve", WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+	}, workflows.MaintainTableName, workflows.MaintainInput{Table: table})
 	require.NoError(t, err)
 }
 
-func awaitMaintenance(t *testing.T, w *lab.Worker) workflows.MaintainResult {
+func awaitMaintenance(t *testing.T, w *lab.Worker, table string) workflows.MaintainResult {
 	t.Helper()
 	c, err := client.Dial(client.Options{HostPort: w.Address()})
 	require.NoError(t, err)
 	defer c.Close()
 	var out workflows.MaintainResult
-	require.NoError(t, c.GetWorkflow(t.Context(), wire.MaintenanceID("bronze.events"), "").Get(t.Context(), &out))
+	require.NoError(t, c.GetWorkflow(t.Context(), wire.MaintenanceID(table), "").Get(t.Context(), &out))
 	return out
 }
 

@@ -30,18 +30,24 @@ func TestMain(m *testing.M) {
 
 func finish() error {
 	path := os.Getenv("VARVE_KILL_TABLE")
-	if report.err != nil || path == "" || len(report.all) == 0 {
+	if report.err != nil || path == "" || len(report.all)+len(upkeepReport.all) == 0 {
 		return report.err
 	}
 	page, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	text, err := report.into(string(page), os.Getenv("VARVE_KILL"), os.Getenv("VARVE_KILL_OUTCOMES"))
+	text, maintained, _ := strings.Cut(string(page), upkeepMark)
+	if len(report.all) > 0 {
+		text, err = report.into(text, os.Getenv("VARVE_KILL"), os.Getenv("VARVE_KILL_OUTCOMES"))
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return os.WriteFile(path, []byte(text), 0o644)
+	if len(upkeepReport.all) > 0 {
+		maintained = upkeepReport.section(os.Getenv("VARVE_KILL"))
+	}
+	return os.WriteFile(path, []byte(strings.TrimRight(text, "\n")+"\n\n"+upkeepMark+maintained), 0o644)
 }
 
 // into puts the outcomes of a form of the test into a page; those of all with what earlier processes came to.
