@@ -1,12 +1,14 @@
 package datafile
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
+
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // buffer takes rows over into a partition, and writes its row groups that are full.
@@ -19,6 +21,9 @@ func (w *Writer) buffer(p *partition, rows arrow.RecordBatch) error {
 	if w.sort == nil {
 		return w.flush(p, false)
 	}
+	keyed := w.sort.sortBytes(rows)
+	p.keyed += keyed
+	w.keyed += keyed
 	if !w.whole && w.foresee(p.rows, p.bytes) >= w.layout.targetBytes {
 		err := w.flush(p, true)
 		w.finish(p) // what comes next is not sorted with it
@@ -27,20 +32,19 @@ func (w *Writer) buffer(p *partition, rows arrow.RecordBatch) error {
 	return nil
 }
 
-// relieve makes room once the buffers are full. Sorting copies a partition, so room is kept for one copy of the largest.
+// relieve makes room once the buffers are full.
 func (w *Writer) relieve() error {
 	limit := w.layout.memoryLimit
-	if w.sort != nil && w.buffered > limit/2 {
-		largest := int64(0)
-		for _, p := range w.split.order {
-			largest = max(largest, p.bytes)
+	if w.sort != nil {
+		if w.buffered+w.keyed <= w.runBytes() {
+			return nil
 		}
-		limit -= largest
+		return w.spillAll()
 	}
 	if w.buffered <= limit {
 		return nil
 	}
-	if w.sort != nil || w.crowded() {
+	if w.crowded() {
 		return w.spillAll()
 	}
 	// The largest partitions' rows are worth a row group most.
@@ -55,6 +59,13 @@ func (w *Writer) relieve() error {
 		}
 	}
 	return nil
+}
+
+// runBytes is what the rows of a run may take in memory with what sorting them does: half, since while they are sorted and written
+// the next are buffered, and of that not what a section takes.
+func (w *Writer) runBytes() int64 {
+	limit := w.layout.memoryLimit
+	return limit/2 - min(limit/sectionShare, maxSection)
 }
 
 // crowded says whether more partitions have rows than files may be open.
@@ -92,7 +103,11 @@ func (w *Writer) rowsAGroup(p *partition) int64 {
 	if p.rows == 0 || p.bytes == 0 {
 		return rows
 	}
-	if wide := w.layout.rowGroupBytes * p.rows / p.bytes; wide < rows {
+	room := w.layout.rowGroupBytes
+	if w.spill != nil {
+		room /= 2 // beside them, others are being merged
+	}
+	if wide := room * p.rows / p.bytes; wide < rows {
 		rows = wide
 	}
 	if each := w.foresee(p.rows, p.bytes); each > 0 {
@@ -119,41 +134,45 @@ func (w *Writer) flush(p *partition, all bool) error {
 // flushSorted sorts all rows of a partition and writes them. They are gathered a row group at a time, so that sorting never
 // holds three copies.
 func (w *Writer) flushSorted(p *partition) error {
-	together, err := concatBatches(p.batches)
-	if err != nil {
-		return err
+	total, bytes, batches := p.rows, p.bytes, p.batches
+	w.keyed -= p.keyed
+	p.keyed = 0
+	entries := w.sort.order(batches).entries
+	if unmoved(entries) {
+		return w.release(p, true)
 	}
-	p.replace(together)
-	keys := w.sort.keys(together)
-	order := keys.order()
-	total := p.rows
-	key := func(i int64) []byte {
-		if order != nil {
-			i = int64(order[i])
+	chunks, key := chunksOf(batches), func(e sortEntry) []byte { return w.sort.keyOf(batches[e.at.Chunk()], int64(e.at.Row())) }
+	for len(entries) > 0 {
+		n := notTooSmallARest(w.rowsAGroup(p), int64(len(entries)))
+		g := rowGroup{rows: n, bytes: bytes * n / total, first: key(entries[0]), last: key(entries[n-1])}
+		sorted, err := gatherEntries(w.layout.arrow, chunks, entries[:n])
+		if err != nil {
+			return err
 		}
-		return bytes.Clone(keys.at(int(i)))
-	}
-	for at := int64(0); at < total; {
-		n := notTooSmallARest(w.rowsAGroup(p), total-at)
-		g := rowGroup{rows: n, bytes: p.bytes * n / p.rows, first: key(at), last: key(at + n - 1)}
-		if order == nil {
-			g.batches, _ = p.cut(n)
-		} else {
-			sorted, err := gatherBatch(w.ctx, together, order[at:at+n])
-			if err != nil {
-				return err
-			}
-			g.batches = []arrow.RecordBatch{sorted}
-			p.rows -= n
-			p.bytes -= g.bytes
-		}
+		g.batches = []arrow.RecordBatch{sorted}
+		p.rows -= n
+		p.bytes -= g.bytes
 		if err := w.submit(p, g); err != nil {
 			return err
 		}
-		at += n
+		entries = entries[n:]
 	}
 	p.discard()
 	return nil
+}
+
+// gatherEntries copies rows of batches, whose columns are chunks, in the order given.
+func gatherEntries(schema *arrow.Schema, chunks [][]arrow.Array, entries []sortEntry) (arrow.RecordBatch, error) {
+	refs := make([]rows.Ref, len(entries))
+	for i, e := range entries {
+		refs[i] = e.at
+	}
+	columns, err := rows.GatherColumns(chunks, refs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Release(columns)
+	return array.NewRecordBatch(schema, columns, int64(len(refs))), nil
 }
 
 // notTooSmallARest lengthens a row group to all rows there are, where too few would be left to be worth another.
@@ -229,17 +248,15 @@ func (p *partition) cut(n int64) (batches []arrow.RecordBatch, bytes int64) {
 	return batches, bytes
 }
 
-// replace puts one batch of the same rows in the place of a partition's batches.
-func (p *partition) replace(with arrow.RecordBatch) {
-	for _, b := range p.batches {
-		b.Release()
-	}
-	p.batches = []arrow.RecordBatch{with}
+// take gives away what a partition buffers.
+func (p *partition) take() []arrow.RecordBatch {
+	batches := p.batches
+	p.batches, p.rows, p.bytes, p.keyed = nil, 0, 0, 0
+	return batches
 }
 
 func (p *partition) discard() {
-	for _, b := range p.batches {
+	for _, b := range p.take() {
 		b.Release()
 	}
-	p.batches, p.rows, p.bytes = nil, 0, 0
 }

@@ -57,6 +57,7 @@ type partition struct {
 	batches []arrow.RecordBatch
 	rows    int64
 	bytes   int64
+	keyed   int64 // bytes that sorting the rows will take
 
 	file     *outFile
 	lastUsed int64

@@ -2,9 +2,7 @@ package datafile
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -81,7 +79,7 @@ func (s *sorter) keys(batch arrow.RecordBatch) sortKeys {
 		columns[i] = f.over(batch)
 	}
 	n := int(batch.NumRows())
-	k := sortKeys{data: make([]byte, 0, n*9*len(columns)), offsets: make([]int, 1, n+1)}
+	k := sortKeys{data: make([]byte, 0, s.keyBytes(batch)), offsets: make([]int, 1, n+1)}
 	for row := range n {
 		for i, c := range columns {
 			if c.null(row) {
@@ -106,92 +104,52 @@ func (s *sorter) keys(batch arrow.RecordBatch) sortKeys {
 	return k
 }
 
-// sharedStart is how many first bytes all keys share, counted no further than what says null or not: so that where nothing is
-// null, whole numbers compare by their prefix alone.
-func (k sortKeys) sharedStart() int {
-	for row := range len(k.offsets) - 1 {
-		if k.at(row)[0] != 1 {
-			return 0
-		}
-	}
-	return 1
-}
-
-// order returns the rows in sorted order, equal ones as they came; nil when they lie so already.
-func (k sortKeys) order() []int32 {
-	n := len(k.offsets) - 1
-	entries := make([]sortEntry, n)
-	skip := k.sharedStart()
-	sorted := true
-	for row := range n {
-		key := k.at(row)
-		var first [8]byte
-		copy(first[:], key[skip:])
-		entries[row] = sortEntry{binary.BigEndian.Uint64(first[:]), int32(row)}
-		if row > 0 && sorted && bytes.Compare(k.at(row-1), key) > 0 {
-			sorted = false
-		}
-	}
-	if sorted {
-		return nil
-	}
-	entries = byPrefix(entries)
-	k.breakTies(entries)
-	rows := make([]int32, n)
-	for i, e := range entries {
-		rows[i] = e.row
-	}
-	return rows
-}
-
-// sortEntry is a row with the beginning of its key, which decides nearly all comparisons.
-type sortEntry struct {
-	prefix uint64
-	row    int32
-}
-
-// byPrefix sorts entries by prefix, equal ones as they came: by radix, a byte at a time from the last, without those that are
-// the same in all.
-func byPrefix(entries []sortEntry) []sortEntry {
-	var differ uint64
-	for _, e := range entries {
-		differ |= e.prefix ^ entries[0].prefix
-	}
-	other := make([]sortEntry, len(entries))
-	for shift := 0; shift < 64; shift += 8 {
-		if differ>>shift&0xff == 0 {
+// keyBytes is what the keys of a batch's rows take, or a little more.
+func (s *sorter) keyBytes(batch arrow.RecordBatch) int64 {
+	n, total := batch.NumRows(), int64(0)
+	for _, f := range s.fields {
+		if f.path == nil {
+			total += n
 			continue
 		}
-		var ends [256]int
-		for _, e := range entries {
-			ends[e.prefix>>shift&0xff]++
+		a, _ := f.path.resolve(batch)
+		if ext, ok := a.(array.ExtensionArray); ok {
+			a = ext.Storage()
 		}
-		at := 0
-		for i, n := range ends {
-			ends[i], at = at, at+n
+		switch a := a.(type) {
+		case *array.String, *array.Binary:
+			total += 3 * n
+			if n > 0 {
+				offsets, data := textsOf(a)
+				data = data[offsets[0]:offsets[n]]
+				total += max(int64(len(data)+bytes.Count(data, []byte{0})), 6*n) // a bucket of it takes nine
+			}
+		case *array.FixedSizeBinary:
+			width := int64(a.DataType().(*arrow.FixedSizeBinaryType).ByteWidth)
+			total += n * (3 + 2*width)
+		case *array.Decimal128:
+			total += n * 17
+		default:
+			total += n * 9
 		}
-		for _, e := range entries {
-			to := &ends[e.prefix>>shift&0xff]
-			other[*to] = e
-			*to++
-		}
-		entries, other = other, entries
 	}
-	return entries
+	return total
 }
 
-// breakTies sorts entries of one prefix by their whole keys.
-func (k sortKeys) breakTies(entries []sortEntry) {
-	for from := 0; from < len(entries); {
-		to := from + 1
-		for to < len(entries) && entries[to].prefix == entries[from].prefix {
-			to++
-		}
-		if to-from > 1 {
-			slices.SortStableFunc(entries[from:to], func(a, b sortEntry) int { return bytes.Compare(k.at(int(a.row)), k.at(int(b.row))) })
-		}
-		from = to
+// sortBytes is what sorting a batch's rows takes beside them.
+func (s *sorter) sortBytes(batch arrow.RecordBatch) int64 {
+	n := batch.NumRows()
+	if s.curve != nil {
+		return n * (entryBytes + 8)
 	}
+	return n*(entryBytes+8) + s.keyBytes(batch)
+}
+
+// keyOf is the key of one row.
+func (s *sorter) keyOf(batch arrow.RecordBatch, row int64) []byte {
+	one := batch.NewSlice(row, row+1)
+	defer one.Release()
+	return s.keys(one).at(0)
 }
 
 func concatBatches(batches []arrow.RecordBatch) (arrow.RecordBatch, error) {

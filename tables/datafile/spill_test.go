@@ -2,11 +2,14 @@ package datafile
 
 import (
 	"context"
-	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -14,77 +17,180 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
-// gauge is an allocator that knows the most that was in use at one time.
+// gauge is an allocator that tells, from time to time, what is alive on the heap: while it looks nobody gets memory, so that what
+// others throw away in the meantime does not count.
 type gauge struct {
 	memory.Allocator
-	now, most atomic.Int64
+	sync.RWMutex
+	before uint64
+	most   atomic.Uint64
 }
-
-func (g *gauge) used(n int) {
-	now := g.now.Add(int64(n))
-	for most := g.most.Load(); now > most && !g.most.CompareAndSwap(most, now); most = g.most.Load() {
-	}
-}
-
-func (g *gauge) Allocate(n int) []byte { g.used(n); return g.Allocator.Allocate(n) }
-
-func (g *gauge) Reallocate(n int, b []byte) []byte {
-	g.used(n - len(b))
-	return g.Allocator.Reallocate(n, b)
-}
-
-func (g *gauge) Free(b []byte) { g.used(-len(b)); g.Allocator.Free(b) }
 
 func gauged(t *testing.T) *gauge {
 	g := &gauge{Allocator: memory.NewGoAllocator()}
-	before := allocator
-	allocator = g
-	t.Cleanup(func() { allocator = before })
+	before, gathered := allocator, rows.Allocator
+	allocator, rows.Allocator = g, g
+	g.before = g.look()
+	g.most.Store(g.before)
+	done := make(chan struct{})
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(5 * time.Millisecond):
+				g.most.Store(max(g.most.Load(), g.look()))
+			}
+		}
+	})
+	t.Cleanup(func() {
+		close(done)
+		looking.Wait()
+		allocator, rows.Allocator = before, gathered
+	})
 	return g
 }
 
-// Rows of any width are sorted within a memory that has room for a twentieth of them: by runs that are read back a little at a
-// time, and merged in turns where there are too many.
+func (g *gauge) look() uint64 {
+	g.Lock()
+	defer g.Unlock()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func (g *gauge) Allocate(n int) []byte {
+	g.RLock()
+	defer g.RUnlock()
+	return g.Allocator.Allocate(n)
+}
+
+func (g *gauge) Reallocate(n int, b []byte) []byte {
+	g.RLock()
+	defer g.RUnlock()
+	return g.Allocator.Reallocate(n, b)
+}
+
+// Rows of any width, and with keys of any, are sorted within a memory that has room for a sixth of them: by runs that are read
+// back a little at a time, and merged in turns where there are too many.
 func TestSortingStaysWithinItsMemory(t *testing.T) {
-	const limit, total = 2 << 20, 40 << 20
-	for name, width := range map[string]int{"narrow rows": 100, "wide rows": 20_000, "rows as large as a batch should be": 200_000} {
+	const limit, total = 8 << 20, 50 << 20
+	narrow := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64})
+	for name, c := range map[string]struct {
+		schema *iceberg.Schema
+		by     int // the column sorted by
+		width  int // bytes of a row
+	}{
+		"narrow rows":                      {ordersSchema(), 1, 100},
+		"wide rows":                        {ordersSchema(), 1, 20_000},
+		"rows as large as a batch may be":  {ordersSchema(), 1, 400_000},
+		"a single number":                  {narrow, 1, 8},
+		"wide keys":                        {ordersSchema(), 2, 20_000},
+		"keys that take most of their row": {ordersSchema(), 2, 100},
+	} {
 		t.Run(name, func(t *testing.T) {
-			meta := newTable(t, ordersSchema(), nil, sortOrder(t, asc(1)), iceberg.Properties{table.ParquetCompressionKey: "uncompressed"})
-			g := gauged(t)
-			w, err := NewWriter(context.Background(), meta, localFS, WriterOptions{MemoryLimit: limit, TempDir: t.TempDir(), Parallelism: 1})
+			meta := newTable(t, c.schema, nil, sortOrder(t, asc(c.by)), iceberg.Properties{table.ParquetCompressionKey: "uncompressed"})
+			schema, err := arrowSchema(meta.CurrentSchema())
 			require.NoError(t, err)
-			rng, n := rand.New(rand.NewPCG(3, uint64(width))), int64(0)
-			text := strings.Repeat("x", width-8)
+			g := gauged(t)
+			w, err := NewWriter(context.Background(), meta, localFS, WriterOptions{MemoryLimit: limit, TempDir: t.TempDir(), Parallelism: 1, Order: []table.SortField{asc(c.by)}})
+			require.NoError(t, err)
+			rng := rand.New(rand.NewPCG(3, uint64(c.width)))
+			n := int64(0)
 			for size := 0; size < total; {
-				batch := orders(t, meta, max(1, 200_000/width), func(_ int, b *array.RecordBuilder) {
-					b.Field(0).(*array.Int64Builder).Append(rng.Int64N(50))
-					b.Field(1).(*array.StringBuilder).Append(text + string(binary.BigEndian.AppendUint32(nil, uint32(n)|0x01010101)))
-					b.Field(2).(*array.TimestampBuilder).Append(arrow.Timestamp(n))
-					n++
-					size += width
-				})
+				batch := unsortedBatch(rng, schema, max(1, 400_000/c.width), c.width)
+				size, n = size+int(batch.NumRows())*c.width, n+batch.NumRows()
 				require.NoError(t, w.Write(batch))
 				batch.Release()
 			}
+			require.NotNil(t, w.spill)
+			written := g.most.Load()
 			files, err := w.Close()
 			require.NoError(t, err)
-			t.Logf("%d rows, %d files; at most %.1f of the limit", n, len(files), float64(g.most.Load())/limit)
-			require.Less(t, g.most.Load(), int64(4*limit))
-			seen, last := make([]bool, n), int64(-1)
-			for _, f := range files {
-				got, _ := readAll(t, f, ReadOptions{Schema: meta.CurrentSchema()})
-				ids, came := got.Column(0).(*array.Int64), got.Column(2).(*array.Timestamp)
-				for i := range int(got.NumRows()) {
-					if ids.Value(i) < last || seen[came.Value(i)] {
-						t.Fatalf("row %d, of id %d, after id %d; seen before: %v", came.Value(i), ids.Value(i), last, seen[came.Value(i)])
-					}
-					last, seen[came.Value(i)] = ids.Value(i), true
-				}
-				got.Release()
-			}
-			require.NotContains(t, seen, false)
+			require.Len(t, files, 1)
+			require.Equal(t, n, files[0].Count())
+			t.Logf("%d rows; at most %.1f of the limit, %.1f before the merge", n, float64(g.most.Load()-g.before)/limit, float64(written-g.before)/limit)
+			require.Less(t, written-g.before, uint64(2*limit))
+			// Row groups are encoded meanwhile, of which each takes as much again as pages and once more as a file.
+			require.Less(t, g.most.Load()-g.before, uint64(4*limit))
 		})
 	}
+}
+
+// unsortedBatch is rows of a table with a number, or of orders, of so many bytes each.
+func unsortedBatch(rng *rand.Rand, schema *arrow.Schema, n, width int) arrow.RecordBatch {
+	b := array.NewRecordBuilder(allocator, schema)
+	defer b.Release()
+	text := []byte(strings.Repeat("x", max(width-8, 8)))
+	for i := range n {
+		b.Field(0).(*array.Int64Builder).Append(rng.Int64N(50))
+		if len(b.Fields()) > 1 {
+			copy(text[len(text)-8:], fmt.Sprintf("%08d", rng.IntN(1e8)))
+			b.Field(1).(*array.StringBuilder).Append(string(text))
+			b.Field(2).(*array.TimestampBuilder).Append(arrow.Timestamp(i))
+		}
+	}
+	return b.NewRecordBatch()
+}
+
+// Sorted by way of the disk, rows of any type come in the same order as sorted in memory, equal ones as they came: in few runs, and
+// in so many that they are merged in turns.
+func TestSpilledRowsComeAsFromMemory(t *testing.T) {
+	for name, order := range map[string][]table.SortField{
+		"number, null in some runs only": {desc(3)},
+		"few different texts, then more": {asc(13), desc(5)},
+		"boolean":                        {asc(1)},
+		"decimals":                       {desc(8), asc(6)},
+		"nested":                         {asc(18)},
+	} {
+		for _, limit := range []int64{1, 10 << 10, 100 << 10} {
+			t.Run(fmt.Sprintf("%s, %d bytes", name, limit), func(t *testing.T) {
+				meta := newTable(t, everyType(), nil, table.UnsortedSortOrder, nil)
+				schema, err := arrowSchema(meta.CurrentSchema())
+				require.NoError(t, err)
+				rng := rand.New(rand.NewPCG(5, uint64(limit)))
+				var batches []arrow.RecordBatch
+				for range 8 {
+					batches = append(batches, repetitive(t, rng, schema, 150))
+				}
+				want := writeAll(t, meta, WriterOptions{Order: order, RowGroupRows: 100}, batches...)
+				got := writeAll(t, meta, WriterOptions{Order: order, RowGroupRows: 100, MemoryLimit: limit, TempDir: t.TempDir()}, batches...)
+				require.Len(t, got, 1)
+				wanted, _ := readAll(t, want[0], ReadOptions{Schema: meta.CurrentSchema()})
+				gotten, _ := readAll(t, got[0], ReadOptions{Schema: meta.CurrentSchema()})
+				require.Equal(t, rowTextsInOrder(wanted), rowTextsInOrder(gotten))
+			})
+		}
+	}
+}
+
+// repetitive is random rows of which many are equal in some columns, often without any null.
+func repetitive(t *testing.T, rng *rand.Rand, schema *arrow.Schema, rows int) arrow.RecordBatch {
+	some := randomBatch(t, rng, schema, 1+rng.IntN(rows))
+	columns, withNulls := make([]arrow.Array, some.NumCols()), rng.IntN(3) == 0
+	for i, c := range some.Columns() {
+		var full []int32
+		for row := range c.Len() {
+			if c.IsValid(row) {
+				full = append(full, int32(row))
+			}
+		}
+		pick := make([]int32, rows)
+		for j := range pick {
+			pick[j] = int32(rng.IntN(c.Len()))
+			if len(full) > 0 && !withNulls {
+				pick[j] = full[rng.IntN(len(full))]
+			}
+		}
+		var err error
+		columns[i], err = gather(t.Context(), c, pick)
+		require.NoError(t, err)
+	}
+	return array.NewRecordBatch(schema, columns, int64(rows))
 }

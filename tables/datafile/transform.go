@@ -23,6 +23,8 @@ type keyColumn struct {
 	appendKey func(dst []byte, row int) []byte
 	// value is the transformed row as iceberg-go holds partition values; the row is not null.
 	value func(row int) any
+	// word, where there is one, is a number whose eight bytes, the greatest first, are the key. The row is not null.
+	word func(row int) uint64
 }
 
 // fieldPath leads from a batch through structs to a field.
@@ -108,6 +110,7 @@ func intKeys(null func(int) bool, at func(int) int64, box func(int64) any) keyCo
 		null:      null,
 		appendKey: func(dst []byte, row int) []byte { return appendInt64Key(dst, at(row)) },
 		value:     func(row int) any { return box(at(row)) },
+		word:      func(row int) uint64 { return int64Word(at(row)) },
 	}
 }
 

@@ -93,9 +93,12 @@ func int64Boxer(t iceberg.Type) func(int64) any {
 	return nil
 }
 
+// int64Word orders as the number does, as one without a sign.
+func int64Word(v int64) uint64 { return uint64(v) ^ 1<<63 }
+
 // appendInt64Key appends a number so that bytes order as numbers do.
 func appendInt64Key(dst []byte, v int64) []byte {
-	return binary.BigEndian.AppendUint64(dst, uint64(v)^(1<<63))
+	return binary.BigEndian.AppendUint64(dst, int64Word(v))
 }
 
 // appendBytesKey appends bytes so that no key is a prefix of another: zeros are escaped and two zeros end it.

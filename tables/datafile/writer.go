@@ -63,6 +63,7 @@ type Writer struct {
 	tempDir  string
 	spill    *spill // nil until there is something on disk
 	buffered int64  // bytes in all partitions
+	keyed    int64  // what sorting these will take
 	clock    int64
 	open     chan struct{} // one for each file open
 	files    []*outFile    // all ever opened, in order
@@ -183,6 +184,9 @@ func (w *Writer) writeRest() error {
 		if err := w.spillAll(); err != nil {
 			return err
 		}
+		if err := w.spill.idle(w.ctx); err != nil {
+			return err
+		}
 	}
 	for _, p := range w.split.order {
 		if err := w.failure(); err != nil {
@@ -209,7 +213,7 @@ func (w *Writer) Abort() error {
 			w.finish(p)
 			p.discard()
 		}
-		w.spill.close()
+		defer w.spill.close()
 	}
 	w.running.Wait()
 	var errs []error

@@ -84,8 +84,11 @@ func Release(arrays []arrow.Array) {
 	}
 }
 
+// Allocator is where gathered values live.
+var Allocator = memory.DefaultAllocator
+
 func newBuffer(size int) *memory.Buffer {
-	b := memory.NewResizableBuffer(memory.DefaultAllocator)
+	b := memory.NewResizableBuffer(Allocator)
 	b.Resize(size)
 	return b
 }

@@ -1,0 +1,249 @@
+package datafile
+
+import (
+	"math"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/varve-lake/varve/tables/internal/rows"
+)
+
+const (
+	// A run is written in sections: of each its columns, one after the other. The part of the memory that one may take is in memory
+	// once more while it is written.
+	sectionShare   = 8
+	maxSection     = 64 << 20
+	maxSectionRows = 1 << 20
+	// How large rows are is kept for so many at a time, so that what is read back of a run is no more than there is room for.
+	markRows  = 1 << 10
+	markShare = 1 << 10
+	maxMark   = 128 << 10
+)
+
+// spilledRun is rows of one partition on disk, in order where there is one. It is complete once its writer is done.
+type spilledRun struct {
+	sections []runSection
+	marks    []mark
+	rows     int64
+	// Of sorted rows: whether keys are known by their beginnings alone, and whether these have what says null or not.
+	exact, flagged bool
+}
+
+// runSection is some consecutive rows of a run.
+type runSection struct {
+	first, rows int64
+	columns     []stored
+	prefixes    int64 // where the keys' beginnings lie, eight bytes a row; only of sorted runs
+}
+
+// mark says how many rows, and bytes in memory, lie before a place in a run.
+type mark struct{ rows, bytes int64 }
+
+// writeRun writes buffered rows as a run, sorted where the table is.
+func (w *Writer) writeRun(run *spilledRun, batches []arrow.RecordBatch) error {
+	sizes := rowSizesOf(batches)
+	if w.sort == nil {
+		for i, b := range batches {
+			if err := w.writeBatch(run, b, nil, func(row int) int64 { return sizes.of(i, row) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	order := w.sort.order(batches)
+	run.exact, run.flagged = order.exact, order.flagged
+	chunks := chunksOf(batches)
+	for entries := order.entries; len(entries) > 0; {
+		if err := w.ctx.Err(); err != nil {
+			return w.failure()
+		}
+		size := func(i int) int64 { return sizes.of(entries[i].at.Chunk(), entries[i].at.Row()) }
+		n := w.sectionRows(len(entries), size)
+		refs, prefixes := make([]rows.Ref, n), make([]uint64, n)
+		for i, e := range entries[:n] {
+			refs[i], prefixes[i] = e.at, e.prefix
+		}
+		err := w.writeSection(run, n, prefixes, size, func(c int) (arrow.Array, error) { return rows.Gather(chunks[c], refs) })
+		if err != nil {
+			return err
+		}
+		entries = entries[n:]
+	}
+	return nil
+}
+
+// writeBatch appends rows that lie in a run's order, with their keys' beginnings if it has one.
+func (w *Writer) writeBatch(run *spilledRun, b arrow.RecordBatch, prefixes []uint64, size func(row int) int64) error {
+	for at, n := 0, 0; at < int(b.NumRows()); at += n {
+		own := func(i int) int64 { return size(at + i) }
+		n = w.sectionRows(int(b.NumRows())-at, own)
+		var keys []uint64
+		if prefixes != nil {
+			keys = prefixes[at : at+n]
+		}
+		err := w.writeSection(run, n, keys, own, func(c int) (arrow.Array, error) {
+			return array.NewSlice(b.Column(c), int64(at), int64(at+n)), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func chunksOf(batches []arrow.RecordBatch) [][]arrow.Array {
+	columns := make([][]arrow.Array, batches[0].NumCols())
+	for i := range columns {
+		for _, b := range batches {
+			columns[i] = append(columns[i], b.Column(i))
+		}
+	}
+	return columns
+}
+
+// sectionRows is how many of the next rows make a section: one at least.
+func (w *Writer) sectionRows(left int, size func(int) int64) int {
+	room, total := min(w.layout.memoryLimit/sectionShare, maxSection), int64(0)
+	n := 0
+	for n < min(left, maxSectionRows) && (n == 0 || total < room) {
+		total += size(n)
+		n++
+	}
+	return n
+}
+
+// writeSection appends a section to a run. Its columns are made and written several at once.
+func (w *Writer) writeSection(run *spilledRun, n int, prefixes []uint64, size func(int) int64, column func(int) (arrow.Array, error)) error {
+	s := runSection{first: run.rows, rows: int64(n), columns: make([]stored, w.layout.arrow.NumFields())}
+	err := atOnce(w.layout.parallelism, len(s.columns), func(c int) error {
+		a, err := column(c)
+		if err != nil {
+			return err
+		}
+		defer a.Release()
+		s.columns[c], err = w.spill.put(a)
+		return err
+	})
+	if err == nil {
+		s.prefixes, err = w.spill.write(arrow.Uint64Traits.CastToBytes(prefixes))
+	}
+	if err != nil {
+		return err
+	}
+	run.sections = append(run.sections, s)
+	run.note(n, size, min(max(w.layout.memoryLimit/markShare, 1), maxMark))
+	return nil
+}
+
+// note adds rows to what is known of a run's sizes.
+func (r *spilledRun) note(n int, size func(int) int64, bytes int64) {
+	if r.marks == nil {
+		r.marks = []mark{{}}
+	}
+	total, last := r.marks[len(r.marks)-1].bytes, r.marks[len(r.marks)-1]
+	for i := range n {
+		total += size(i)
+		r.rows++
+		if i == n-1 || total-last.bytes >= bytes || r.rows-last.rows >= markRows {
+			last = mark{r.rows, total}
+			r.marks = append(r.marks, last)
+		}
+	}
+}
+
+// atOnce calls do for each number up to n, several at a time, and gives the first error of them.
+func atOnce(parallelism, n int, do func(int) error) error {
+	var running sync.WaitGroup
+	next := make(chan int, n)
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	errs := make([]error, n)
+	for range min(parallelism, n) {
+		running.Go(func() {
+			for i := range next {
+				errs[i] = protect(func() error { return do(i) })
+			}
+		})
+	}
+	running.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowSizes are the bytes that single rows take in memory.
+type rowSizes struct {
+	fixed int64      // of each row
+	vary  [][]uint32 // more, by batch and row; nil where rows are all alike
+}
+
+func rowSizesOf(batches []arrow.RecordBatch) (s rowSizes) {
+	for i, b := range batches {
+		s.fixed = 0
+		var own []uint32
+		for _, c := range b.Columns() {
+			s.fixed += addSizes(c, &own)
+		}
+		if own != nil {
+			if s.vary == nil {
+				s.vary = make([][]uint32, len(batches))
+			}
+			s.vary[i] = own
+		}
+	}
+	return s
+}
+
+func (s rowSizes) of(batch, row int) int64 {
+	if s.vary == nil || s.vary[batch] == nil {
+		return s.fixed
+	}
+	return s.fixed + int64(s.vary[batch][row])
+}
+
+// addSizes adds what an array's values take that is not the same for each, and returns what is. What lists hold counts as if all
+// of it were of one size.
+func addSizes(a arrow.Array, vary *[]uint32) int64 {
+	add := func(size func(row int) int64) {
+		if *vary == nil {
+			*vary = make([]uint32, a.Len())
+		}
+		for i := range *vary {
+			(*vary)[i] = uint32(min(int64((*vary)[i])+size(i), math.MaxUint32))
+		}
+	}
+	switch a := a.(type) {
+	case *array.String, *array.Binary:
+		if a.Len() > 0 {
+			offsets, _ := textsOf(a)
+			add(func(i int) int64 { return int64(offsets[i+1] - offsets[i]) })
+		}
+		return 5
+	case array.ExtensionArray:
+		return addSizes(a.Storage(), vary)
+	case *array.Struct:
+		total := int64(1)
+		for _, f := range structFields(a) {
+			total += addSizes(f, vary)
+		}
+		return total
+	case array.ListLike:
+		values := a.ListValues()
+		if n := int64(values.Len()); n > 0 {
+			each := arrayBytes(values)/n + 1
+			add(func(i int) int64 { from, to := a.ValueOffsets(i); return (to - from) * each })
+		}
+		return 5
+	}
+	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
+		return int64(t.BitWidth()+7)/8 + 1
+	}
+	return 1
+}
