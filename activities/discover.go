@@ -2,108 +2,15 @@ package activities
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/apache/iceberg-go/table"
 
-	"github.com/varve-lake/varve/sources"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/maintain"
 )
-
-// newFiles finds the files that were not loaded yet.
-func (a *Activities) newFiles(ctx context.Context, p *pulse, t *tables.Table, j *job) (*found, error) {
-	loaded, err := loadedFiles(ctx, t, j.Base)
-	if err != nil {
-		return nil, err
-	}
-	out := &found{}
-	if j.Base != nil && j.Base.Kind != sources.FilesKind {
-		out.warnings = append(out.warnings, fmt.Sprintf("%s was built from something else before: all files are loaded", j.Table.Name))
-	}
-	changed := 0
-	notice := func(f sources.File) {
-		if changed++; changed <= 5 {
-			out.warnings = append(out.warnings, fmt.Sprintf("%s was loaded before and has changed since: it is not loaded again", f.URI))
-		}
-	}
-	var fresh []sources.File
-	seen := 0
-	listed := func(yield func(sources.File, error) bool) {
-		for f, err := range a.store.List(ctx, j.Table.Files.Glob) {
-			seen++
-			p.files.Add(1)
-			if !yield(f, err) {
-				return
-			}
-		}
-	}
-	for f, err := range loaded.New(ctx, listed, notice) {
-		if err != nil {
-			return nil, err
-		}
-		fresh = append(fresh, f)
-		out.bytes += f.Size
-	}
-	if changed > 5 {
-		out.warnings = append(out.warnings, fmt.Sprintf("and %d more files that have changed", changed-5))
-	}
-	out.files, out.groups = len(fresh), a.groupFiles(fresh)
-	out.unchanged = len(fresh) == 0
-	out.reason = fmt.Sprintf("%d of %d files are new", len(fresh), seen)
-	if out.unchanged {
-		out.reason = fmt.Sprintf("none of %d files is new", seen)
-	}
-	return out, nil
-}
-
-// fileset is the checkpoint of a table that is made anew from all its files: which they were, and how it was made.
-type fileset struct {
-	Files      string `json:"files"` // digest of their names, sizes and times
-	Count      int    `json:"count"`
-	Definition string `json:"definition"`
-}
-
-// newFileset finds whether a table that holds what its files hold has to be made anew.
-func (a *Activities) newFileset(ctx context.Context, p *pulse, j *job) (*found, error) {
-	out := &found{}
-	var files []sources.File
-	sum := sha256.New()
-	for f, err := range a.store.List(ctx, j.Table.Files.Glob) {
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, f)
-		out.bytes += f.Size
-		p.files.Add(1)
-		fmt.Fprintf(sum, "%s\x00%d\x00%d\x00%s\n", f.URI, f.Size, f.ModTime.UnixMicro(), f.ETag)
-	}
-	definition, err := j.Table.Definition()
-	if err != nil {
-		return nil, err
-	}
-	now := fileset{Files: hex.EncodeToString(sum.Sum(nil)), Count: len(files), Definition: definition}
-	if out.next, err = checkpointOf(kindFileset, now); err != nil {
-		return nil, err
-	}
-	out.files, out.groups = len(files), a.groupFiles(files)
-	var before fileset
-	switch known := readCheckpoint(j.Base, kindFileset, &before); {
-	case !known:
-		out.reason = fmt.Sprintf("%d files, never loaded", len(files))
-	case before == now:
-		out.unchanged, out.reason = true, fmt.Sprintf("none of %d files has changed", len(files))
-	case before.Files == now.Files:
-		out.reason = fmt.Sprintf("its definition has changed: all %d files are loaded again", len(files))
-	default:
-		out.reason = fmt.Sprintf("files have changed: all %d are loaded again", len(files))
-	}
-	return out, nil
-}
 
 // readCheckpoint reads a checkpoint of a kind; false if there is none.
 func readCheckpoint(c *tables.Checkpoint, kind string, body any) bool {

@@ -9,6 +9,7 @@ import (
 	"github.com/varve-lake/varve/activities/wire"
 	"github.com/varve-lake/varve/plan"
 	"github.com/varve-lake/varve/plan/compile"
+	"github.com/varve-lake/varve/sources"
 	"github.com/varve-lake/varve/tables"
 )
 
@@ -77,7 +78,7 @@ func (a *Activities) explain(ctx context.Context, p *plan.Plan, t *plan.Table, b
 		e.Builds, e.Reads = true, fmt.Sprintf("what %s will have, built before it", joined(first))
 		return e, nil
 	}
-	what, err := a.discover(ctx, &pulse{}, table, j)
+	what, err := a.discover(ctx, &pulse{}, table, j, func(sources.File) error { return nil })
 	if err != nil {
 		return e, err
 	}

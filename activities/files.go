@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"fmt"
-	"iter"
 	"time"
 
 	"github.com/varve-lake/varve/plan"
@@ -35,14 +34,4 @@ func loadedFiles(ctx context.Context, t *tables.Table, c *tables.Checkpoint) (*s
 		return nil, fmt.Errorf("files loaded into %s: %w", t.Name(), err)
 	}
 	return set, nil
-}
-
-func each(files []sources.File) iter.Seq2[sources.File, error] {
-	return func(yield func(sources.File, error) bool) {
-		for _, f := range files {
-			if !yield(f, nil) {
-				return
-			}
-		}
-	}
 }

@@ -23,7 +23,7 @@ const (
 
 // found is what is new for a table.
 type found struct {
-	groups    []group
+	groups    []group // of tables' files, or of a query; those of listed files are staged already
 	files     int
 	bytes     int64
 	reason    string
@@ -59,7 +59,8 @@ func (a *Activities) prepare(ctx context.Context, p *pulse, in wire.PrepareReque
 	if j.Base, err = table.Checkpoint(ctx, j.writer()); err != nil {
 		return wire.Prepared{}, fmt.Errorf("checkpoint of %s: %w", t.Name, err)
 	}
-	what, err := a.discover(ctx, p, table, j)
+	groups := a.newGrouping(ctx, table, j)
+	what, err := a.discover(ctx, p, table, j, groups.file)
 	if err != nil {
 		return wire.Prepared{}, fmt.Errorf("what is new for %s: %w", t.Name, err)
 	}
@@ -68,22 +69,22 @@ func (a *Activities) prepare(ctx context.Context, p *pulse, in wire.PrepareReque
 		out.Unchanged = true
 		return out, a.advance(ctx, table, j, what)
 	}
-	j.Next, j.Snapshots, j.Groups = what.next, what.snapshots, len(what.groups)
+	j.Next, j.Snapshots = what.next, what.snapshots
 	p.at("staging the job")
-	if err := a.stageJob(ctx, table, j, what.groups); err != nil {
+	if err := a.stageJob(ctx, table, j, groups, what.groups); err != nil {
 		return wire.Prepared{}, err
 	}
 	out.Job, out.Groups, out.Refine = j.uri, j.Groups, together(t)
 	return out, nil
 }
 
-// discover finds what is new for the table since the job's base. What it reads of the world is fixed in what it returns.
-func (a *Activities) discover(ctx context.Context, p *pulse, table *tables.Table, j *job) (*found, error) {
+// discover finds what is new for the table since the job's base, and hands out the files that it lists and that are to be read.
+func (a *Activities) discover(ctx context.Context, p *pulse, table *tables.Table, j *job, take func(sources.File) error) (*found, error) {
 	switch t := &j.Table; {
 	case t.Files != nil && t.Write.Mode == "replace":
-		return a.newFileset(ctx, p, j)
+		return a.newFileset(ctx, p, j, take)
 	case t.Files != nil:
-		return a.newFiles(ctx, p, table, j)
+		return a.newFiles(ctx, p, table, j, take)
 	case t.From != nil:
 		return a.newRows(ctx, j)
 	case t.SQL != nil:
@@ -153,53 +154,20 @@ func describe(c tables.Changes) []string {
 	return out
 }
 
-// stageJob stores the groups, in chunks, and then the job that names them.
-func (a *Activities) stageJob(ctx context.Context, table *tables.Table, j *job, groups []group) error {
-	const chunkBytes = 512 << 10
-	name := unique()
+// stageJob stores what is left of the groups, and then the job that names them.
+func (a *Activities) stageJob(ctx context.Context, table *tables.Table, j *job, staged *grouping, groups []group) error {
 	var err error
-	j.Chunks, err = inChunks(groups, chunkBytes, weight, func(first int, groups []group) (string, error) {
-		return stage(ctx, table, j.run(), fmt.Sprintf("groups-%s-%05d.json", name, first), groups)
-	})
-	if err != nil {
+	if j.Chunks, j.Groups, err = staged.end(groups); err != nil {
 		return err
 	}
 	fault.Point(fault.PrepareGroupsStored)
-	uri, err := stage(ctx, table, j.run(), "job-"+name+".json", j)
+	uri, err := stage(ctx, table, j.run(), "job-"+staged.name+".json", j)
 	if err != nil {
 		return err
 	}
 	fault.Point(fault.PrepareJobStored)
 	j.uri = uri
 	return nil
-}
-
-// weight is about the size of a group's JSON.
-func weight(g group) int {
-	n := 32
-	for _, f := range g.Files {
-		n += len(f.URI) + len(f.ETag) + 80
-	}
-	for _, t := range g.Tasks {
-		n += len(t.Data)*4/3 + 32
-	}
-	return n
-}
-
-// groupFiles puts files together by number and size, in their order.
-func (a *Activities) groupFiles(files []sources.File) []group {
-	var groups []group
-	var size int64
-	for _, f := range files {
-		last := len(groups) - 1
-		if last < 0 || len(groups[last].Files) >= a.cfg.GroupFiles || size > 0 && size+f.Size > a.cfg.GroupBytes {
-			groups = append(groups, group{})
-			last, size = last+1, 0
-		}
-		groups[last].Files = append(groups[last].Files, f)
-		size += f.Size
-	}
-	return groups
 }
 
 func checkpointOf(kind string, body any) (*tables.Checkpoint, error) {

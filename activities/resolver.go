@@ -24,10 +24,6 @@ type resolver struct {
 	writer string
 }
 
-// sampled bounds the files that are listed for inference, of which Infer samples some. What comes beyond it and has
-// other columns is noticed when it is read.
-const sampled = 10_000
-
 func (r *resolver) FileSchema(ctx context.Context, table string, files plan.Files) (*arrow.Schema, error) {
 	options, err := fileOptions(files, time.Time{})
 	if err != nil {
@@ -37,61 +33,73 @@ func (r *resolver) FileSchema(ctx context.Context, table string, files plan.File
 	if err != nil {
 		return nil, err
 	}
-	schema, err := sources.Infer(ctx, r.a.store, all, options)
+	schema, err := sources.Infer(ctx, r.a.store, all.files(), options)
 	switch {
-	case len(all) == 0 && (err == nil || errors.Is(err, sources.ErrNoFiles)):
+	case all.count == 0 && (err == nil || errors.Is(err, sources.ErrNoFiles)):
 		return schema, fmt.Errorf("%s: %w", files.Glob, compile.ErrNoFiles)
 	case err != nil:
 		return nil, mistaken(err)
 	}
-	if len(fresh) == 0 || len(fresh) == len(all) {
+	if fresh.count == 0 || fresh.count == all.count {
 		return schema, nil
 	}
-	latest, err := sources.Infer(ctx, r.a.store, fresh, options)
+	latest, err := sources.Infer(ctx, r.a.store, fresh.files(), options)
 	if err != nil {
 		return nil, mistaken(err)
 	}
 	return compile.Sampled(schema, latest), nil
 }
 
-// list is the files that a glob matches, and of these the ones that the table has not loaded.
-func (r *resolver) list(ctx context.Context, table, glob string) (all, fresh []sources.File, err error) {
-	for file, err := range r.a.store.List(ctx, glob) {
-		if err != nil {
-			return nil, nil, mistaken(fmt.Errorf("list %s: %w", glob, err))
-		}
-		all = append(all, file)
+// list is the files that a glob matches, and of these the ones that the table has not loaded. For a table that is not
+// there yet no file is told to be fresh, as all are.
+func (r *resolver) list(ctx context.Context, table, glob string) (all, fresh ends, err error) {
+	loaded, err := r.loaded(ctx, table)
+	if err != nil {
+		return all, fresh, err
 	}
+	listed := func(yield func(sources.File, error) bool) {
+		for file, err := range r.a.store.List(ctx, glob) {
+			if err != nil {
+				err = mistaken(fmt.Errorf("list %s: %w", glob, err))
+			} else {
+				all.add(file)
+			}
+			if !yield(file, err) {
+				return
+			}
+		}
+	}
+	if loaded == nil {
+		for _, err := range listed {
+			if err != nil {
+				return all, fresh, err
+			}
+		}
+		return all, fresh, nil
+	}
+	for file, err := range loaded.New(ctx, listed, nil) {
+		if err != nil {
+			return all, fresh, err
+		}
+		fresh.add(file)
+	}
+	return all, fresh, nil
+}
+
+// loaded is the files that a table has loaded; nil for a table that is not there.
+func (r *resolver) loaded(ctx context.Context, table string) (*sources.FileSet, error) {
 	t, err := r.a.lake.Table(ctx, table)
 	if errors.Is(err, tables.ErrNoSuchTable) {
-		return clipFiles(all), nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c, err := t.Checkpoint(ctx, r.writer)
 	if err != nil {
-		return nil, nil, fmt.Errorf("checkpoint of %s: %w", table, err)
+		return nil, fmt.Errorf("checkpoint of %s: %w", table, err)
 	}
-	loaded, err := loadedFiles(ctx, t, c)
-	if err != nil {
-		return nil, nil, err
-	}
-	for file, err := range loaded.New(ctx, each(all), nil) {
-		if err != nil {
-			return nil, nil, err
-		}
-		fresh = append(fresh, file)
-	}
-	return clipFiles(all), clipFiles(fresh), nil
-}
-
-// clipFiles keeps the first files and the last ones, where new columns turn up.
-func clipFiles(files []sources.File) []sources.File {
-	if len(files) <= sampled {
-		return files
-	}
-	return append(files[:sampled/2:sampled/2], files[len(files)-sampled/2:]...)
+	return loadedFiles(ctx, t, c)
 }
 
 // mistaken makes a diagnostic of what is wrong with a file or a glob.
