@@ -37,7 +37,11 @@ type storedCheckpoint struct {
 
 // Checkpoint gives the writer's checkpoint as of the loaded head; nil if it has none.
 func (t *Table) Checkpoint(ctx context.Context, writer string) (*Checkpoint, error) {
-	text, ok := t.tbl.Properties()[checkpointPrefix+writer]
+	all, err := checkpointsOf(t.tbl.Metadata())
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint of %s in %s, which another engine has rolled back: %w", writer, t.name, err)
+	}
+	text, ok := all[checkpointPrefix+writer]
 	if !ok {
 		return nil, nil
 	}

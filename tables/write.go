@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -370,17 +371,28 @@ func withCheckpoints(change *commit.Change, head *table.Table, opts CommitOption
 	if change != nil {
 		out = *change
 	}
-	checkpoints := checkpointsIn(head.Properties())
-	for key, text := range next {
-		if checkpoints[key] == text {
-			continue
+	said := checkpointsIn(head.Properties())
+	checkpoints, err := checkpointsOf(head.Metadata())
+	if err != nil { // which is for who reads them to say
+		checkpoints = maps.Clone(said)
+	}
+	maps.Copy(checkpoints, next)
+	properties := map[string]string{}
+	for key, text := range checkpoints {
+		if said[key] != text && !slices.Contains(out.RemoveProperties, key) {
+			properties[key] = text
 		}
-		out.Properties = maps.Clone(out.Properties) // the planner's own stay as they are
-		if out.Properties == nil {
-			out.Properties = map[string]string{}
+	}
+	out.RemoveProperties = slices.Clone(out.RemoveProperties)
+	for key := range said {
+		_, now := checkpoints[key]
+		if _, own := out.Properties[key]; !now && !own && !slices.Contains(out.RemoveProperties, key) {
+			out.RemoveProperties = append(out.RemoveProperties, key)
 		}
-		out.Properties[key] = text
-		checkpoints[key] = text
+	}
+	if len(properties) > 0 { // the planner's own stay as they are
+		maps.Copy(properties, out.Properties)
+		out.Properties = properties
 	}
 	summary := result.counts()
 	maps.Copy(summary, opts.Summary)

@@ -1,6 +1,8 @@
 package commit
 
 import (
+	"iter"
+
 	"github.com/apache/iceberg-go/table"
 )
 
@@ -29,13 +31,49 @@ const (
 	PartKey = "varve.part"
 )
 
-// LastToken marks the writer's last commit; "" if it has not committed. A rollback changes the mark of every writer.
+// LastToken marks the writer's last commit; "" if it has not committed. A rollback changes the mark: of every writer if it was
+// Varve's, and of those whose rows it took away if it was another engine's.
 func LastToken(meta table.Metadata, writer string) string {
 	token := meta.Properties()[PropertyPrefix+writer]
 	if rollback := meta.Properties()[RollbackKey]; rollback != "" {
 		token += " after rollback " + rollback
 	}
+	if Rewound(meta, writer) {
+		token += " rewound"
+	}
 	return token
+}
+
+// Rewound tells whether the snapshot of the writer's last commit is there and leads to the head no more, but to one that the head
+// has come from too. If that commit made no snapshot, or it or what it has in common with the head has expired, it is false.
+func Rewound(meta table.Metadata, writer string) bool {
+	token, head := meta.Properties()[PropertyPrefix+writer], meta.CurrentSnapshot()
+	if token == "" || head == nil {
+		return false
+	}
+	last, _ := Find(meta, ID{Writer: writer, Token: token})
+	led := map[int64]bool{}
+	for s := range lineage(meta, head) {
+		led[s.SnapshotID] = true
+	}
+	if last == 0 || led[last] {
+		return false
+	}
+	for s := range lineage(meta, meta.SnapshotByID(last)) {
+		if led[s.SnapshotID] {
+			return true
+		}
+	}
+	return false
+}
+
+// lineage are a snapshot and its ancestors, up to the first one that has expired.
+func lineage(meta table.Metadata, s *table.Snapshot) iter.Seq[*table.Snapshot] {
+	return func(yield func(*table.Snapshot) bool) {
+		for s != nil && yield(s) && s.ParentSnapshotID != nil {
+			s = meta.SnapshotByID(*s.ParentSnapshotID)
+		}
+	}
 }
 
 // Find looks for the token of a commit, and for the snapshot that it made (0 if it made none, or that has expired).

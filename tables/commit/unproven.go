@@ -57,11 +57,15 @@ func (u *unproven) names(path string) bool {
 // disproved takes out the changes that certainly are not in the table and never will be, since it does not have their
 // token and rows were committed after the head that they were pinned to. An equal head is no proof, and neither is another
 // one that a stale read may show; sequence numbers only grow, and a snapshot whose number is taken is refused by itself.
-func (u *unproven) disproved(head *table.Table) (out []*sentChange) {
+func (u *unproven) disproved(head *table.Table, writer string) (out []*sentChange) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.sent = slices.DeleteFunc(u.sent, func(s *sentChange) bool {
-		if head.Metadata().LastSequenceNumber() > s.base.LastSequenceNumber() {
+		key := PropertyPrefix + writer
+		taken := slices.ContainsFunc(head.Metadata().Snapshots(), func(o table.Snapshot) bool {
+			return o.SequenceNumber == s.base.LastSequenceNumber()+1
+		})
+		if head.Metadata().LastSequenceNumber() > s.base.LastSequenceNumber() && (taken || head.Properties()[key] == s.base.Properties()[key]) {
 			out = append(out, s)
 			return true
 		}
@@ -72,7 +76,7 @@ func (u *unproven) disproved(head *table.Table) (out []*sentChange) {
 
 // tidy removes the metadata files of attempts that are certainly not in the table.
 func (p *protocol) tidy(ctx context.Context, head *table.Table) {
-	for _, s := range p.unproven.disproved(head) {
+	for _, s := range p.unproven.disproved(head, p.id.Writer) {
 		s.remove(ctx)
 	}
 }

@@ -236,7 +236,7 @@ func (p *Plan) forget(tasks []table.FileScanTask) (todo []table.FileScanTask, re
 		if now[path] == f.signature {
 			continue
 		}
-		touchedGone = touchedGone || now[path] == "" && !f.matched.IsEmpty()
+		touchedGone = touchedGone || f.group != nil || !f.matched.IsEmpty()
 		if p.drop(f) {
 			redone++
 		}

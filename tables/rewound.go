@@ -1,0 +1,48 @@
+package tables
+
+import (
+	"maps"
+	"strings"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/commit"
+)
+
+// checkpointsOf gives the checkpoints of all writers as of the head. They are what the properties say, but for writers whose
+// last snapshot is not among the head's ancestors: Table.Rollback sets the properties back, and that of another engine leaves
+// them as they are, though the rows that they count are gone. Those are what they were at the head. That cannot be told once the
+// snapshot that was rolled back has expired, so that each commit, that of expiry too, sets the properties right.
+func checkpointsOf(meta table.Metadata) (map[string]string, error) {
+	said := checkpointsIn(meta.Properties())
+	rewound := map[string]bool{}
+	for key := range said {
+		if writer := writerOf(key); !rewound[writer] && commit.Rewound(meta, writer) {
+			rewound[writer] = true
+		}
+	}
+	if len(rewound) == 0 {
+		return said, nil
+	}
+	then, err := checkpointsAt(meta, meta.CurrentSnapshot())
+	if err != nil {
+		if meta.Properties()[commit.RollbackKey] != "" { // it was Varve's, which has seen to it
+			return said, nil
+		}
+		return nil, err
+	}
+	of := func(key, _ string) bool { return rewound[writerOf(key)] }
+	maps.DeleteFunc(said, of)
+	for key, text := range then {
+		if of(key, text) {
+			said[key] = text
+		}
+	}
+	return said, nil
+}
+
+// writerOf is whose checkpoint, or memory, a key is.
+func writerOf(key string) string {
+	writer, _, _ := strings.Cut(strings.TrimPrefix(key, checkpointPrefix), "/")
+	return writer
+}

@@ -1,0 +1,97 @@
+package tables_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/maintain"
+)
+
+// foreignRollback sets main back as other engines do, who know nothing of checkpoints.
+func foreignRollback(t *testing.T, tbl *tables.Table, to int64) {
+	t.Helper()
+	tx := tbl.Iceberg().NewTransaction()
+	require.NoError(t, tx.RollbackToSnapshot(to))
+	_, err := tx.Commit(ctx)
+	require.NoError(t, err)
+}
+
+// counted commits a row with a checkpoint, of a writer.
+func countedPut(t *testing.T, tbl *tables.Table, writer string, n int, row string) {
+	t.Helper()
+	opts := token(writer, n)
+	body, err := json.Marshal(n)
+	require.NoError(t, err)
+	opts.Checkpoint = &tables.Checkpoint{Kind: "n", Body: body}
+	put(t, tbl, opts, row)
+}
+
+func countOf(t *testing.T, tbl *tables.Table, writer string) string {
+	t.Helper()
+	c, err := tbl.Checkpoint(ctx, writer)
+	require.NoError(t, err)
+	if c == nil {
+		return "none"
+	}
+	return string(c.Body)
+}
+
+// Another engine that rolls back takes rows away, and leaves the properties that count them.
+func TestCheckpointAfterAnotherEnginesRollback(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	countedPut(t, tbl, "a", 1, "a 1")
+	tbl = reload(t, tbl)
+	first := pointOf(tbl).Snapshot
+	countedPut(t, tbl, "a", 2, "b 2")
+	countedPut(t, reload(t, tbl), "b", 7, "c 3")
+	tbl = reload(t, tbl)
+	last, before := pointOf(tbl).Snapshot, tbl.LastToken("a")
+	foreignRollback(t, tbl, first)
+	tbl = reload(t, tbl)
+	require.Equal(t, "1", countOf(t, tbl, "a"), "the rows of 2 are gone, so is its checkpoint")
+	require.Equal(t, "none", countOf(t, tbl, "b"))
+
+	late := token("a", 3) // of work that began before
+	late.Checkpoint = &tables.Checkpoint{Kind: "n", Body: json.RawMessage("3")}
+	late.ID.After = &before
+	_, err := tbl.Append(ctx, late)
+	require.ErrorIs(t, err, commit.ErrSuperseded)
+
+	foreignRollback(t, tbl, last) // forward again: nothing is gone
+	tbl = reload(t, tbl)
+	require.Equal(t, []string{"2", "7"}, []string{countOf(t, tbl, "a"), countOf(t, tbl, "b")})
+
+	foreignRollback(t, tbl, first)
+	countedPut(t, reload(t, tbl), "c", 1, "d 4") // sets right what others have counted
+	_, err = reload(t, tbl).Expire(ctx, token("x", 1), maintain.ExpireOptions{OlderThan: time.Nanosecond, KeepLast: 1, Now: func() time.Time { return time.Now().Add(time.Hour) }})
+	require.NoError(t, err)
+	tbl = reload(t, tbl)
+	require.Len(t, tbl.Snapshots(), 1)
+	require.Equal(t, []string{"1", "none", "1"}, []string{countOf(t, tbl, "a"), countOf(t, tbl, "b"), countOf(t, tbl, "c")})
+}
+
+// An old snapshot that a tag keeps, while those between it and the head have expired, is no rollback.
+func TestATaggedSnapshotIsNoRollback(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	countedPut(t, tbl, "a", 1, "a 1")
+	tbl = reload(t, tbl)
+	_, _, err := lake.Catalog().CommitTable(ctx, tbl.Iceberg().Identifier(), nil, []table.Update{
+		table.NewSetSnapshotRefUpdate("audit", pointOf(tbl).Snapshot, table.TagRef, 0, 0, 0)})
+	require.NoError(t, err)
+	for n := 1; n < 5; n++ {
+		countedPut(t, reload(t, tbl), "b", n, "b 2")
+	}
+	_, err = reload(t, tbl).Expire(ctx, token("x", 1), maintain.ExpireOptions{OlderThan: time.Nanosecond, KeepLast: 1, Now: func() time.Time { return time.Now().Add(time.Hour) }})
+	require.NoError(t, err)
+	tbl = reload(t, tbl)
+	require.Len(t, tbl.Snapshots(), 2)
+	require.Equal(t, []string{"1", "4"}, []string{countOf(t, tbl, "a"), countOf(t, tbl, "b")})
+}
