@@ -55,7 +55,7 @@ func (t *Table) replaceRows(ctx context.Context, what string, opts CommitOptions
 	if result.Committed && result.UnknownOutcomes == 0 {
 		plan.Landed()
 	}
-	if result.Committed || err != nil && !commit.Safe(err) && result.Attempts > 0 {
+	if result.Committed || result.Sent || err != nil && !commit.Safe(err) && result.Attempts > 0 {
 		// After an unknown outcome the files may be the table's. What of them is not, maintenance sweeps.
 		return result, errors.Join(err, plan.Close())
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -268,6 +269,18 @@ func TestTimeIsBoundedWithoutPlanning(t *testing.T) {
 	}, commit.Options{})
 	require.NoError(t, err)
 	require.Equal(t, 2, out.Attempts)
+}
+
+// TestTimeIsBounded: faults that go on for longer than MaxElapsed end the commit, with their class, long before the attempts do.
+func TestTimeIsBounded(t *testing.T) {
+	w := newWorld(t, "2")
+	w.script = slices.Repeat([]string{"busy"}, 200)
+	out, err := w.commit(commit.ID{Writer: "me", Token: "1"}, appending("f"), commit.Options{
+		MaxAttempts: 200, MaxElapsed: time.Minute, BaseDelay: 10 * time.Second, MaxDelay: 10 * time.Second})
+	require.ErrorIs(t, err, commit.ErrPassing)
+	require.ErrorContains(t, err, "given up after")
+	require.Less(t, out.Attempts, 20)
+	require.GreaterOrEqual(t, w.now.Sub(time.Unix(0, 0)), time.Minute)
 }
 
 func TestCancellationIsNotTriedAgainAndKeepsFiles(t *testing.T) {
