@@ -77,8 +77,8 @@ type Activities struct {
 	jobs  cache
 	// memory is what activities take from before they hold rows.
 	memory *budget
-	// longest is how long the longest build has been under way.
-	longest func(context.Context) (time.Duration, error)
+	// longest is how long the longest build has been under way, and reading how long the longest that reads snapshots.
+	longest, reading func(context.Context) (time.Duration, error)
 
 	mu     sync.Mutex
 	engine *sql.Engine // opened when first needed
@@ -100,7 +100,7 @@ func Open(ctx context.Context, cfg Config) (*Activities, error) {
 		return nil, fmt.Errorf("open the lake: %w", err)
 	}
 	files := sources.Anywhere{Local: sources.Local{Root: cfg.Root}, Objects: lake.Catalog().Stores().Objects()}
-	return &Activities{cfg: cfg, lake: lake, store: files, memory: newBudget(cfg.activityMemory()), longest: longestBuild}, nil
+	return &Activities{cfg: cfg, lake: lake, store: files, memory: newBudget(cfg.activityMemory()), longest: longestBuild, reading: longestReading}, nil
 }
 
 // Lake is the open lake.

@@ -24,13 +24,23 @@ const writingWorkflows = "WorkflowType IN ('RunPipeline', 'BuildTable', '" + wir
 // longestBuild is how long the longest build of the namespace has been under way, by the server's clock. A run that goes on
 // as a new one began with the pipeline's run, which does not.
 func longestBuild(ctx context.Context) (time.Duration, error) {
+	now := activity.GetInfo(ctx).StartedTime
+	return longest(ctx, writingWorkflows+" AND ExecutionStatus = 'Running'",
+		writingWorkflows+fmt.Sprintf(" AND CloseTime > '%s'", now.Add(-settling).UTC().Format(time.RFC3339)))
+}
+
+// longestReading is how long the longest of those under way has been that read snapshots of tables. Upkeep of a table pins none
+// over its expiry.
+func longestReading(ctx context.Context) (time.Duration, error) {
+	return longest(ctx, "WorkflowType IN ('RunPipeline', 'BuildTable') AND ExecutionStatus = 'Running'")
+}
+
+// longest is how long the oldest workflow has been there that any of the queries finds; 0 if they find none.
+func longest(ctx context.Context, queries ...string) (time.Duration, error) {
 	info := activity.GetInfo(ctx)
 	now := info.StartedTime
 	oldest := now
-	for _, query := range []string{
-		writingWorkflows + " AND ExecutionStatus = 'Running'",
-		writingWorkflows + fmt.Sprintf(" AND CloseTime > '%s'", now.Add(-settling).UTC().Format(time.RFC3339)),
-	} {
+	for _, query := range queries {
 		var page []byte
 		for more := true; more; more = len(page) > 0 {
 			answer, err := activity.GetClient(ctx).ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
@@ -55,6 +65,8 @@ type lag struct {
 	keep    []int64 // snapshots that they need
 	readers []string
 	broken  []string // tables of which it is not known what they have read
+	// reading is how long the longest build under way has been. The snapshots that it pinned were the head since.
+	reading time.Duration
 }
 
 // unread are the snapshots of a table that came after what its readers have read of it, and that one itself: a build that
@@ -66,6 +78,9 @@ func (a *Activities) unread(ctx context.Context, of *tables.Table) (lag, error) 
 		return lag{}, err
 	}
 	var out lag
+	if out.reading, err = a.reading(ctx); err != nil {
+		return lag{}, err
+	}
 	kept := map[int64]bool{}
 	for _, name := range names {
 		marks, err := a.marks(ctx, name)

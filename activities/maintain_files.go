@@ -123,6 +123,10 @@ func expireOptions(policy plan.Expire, now time.Time, lag lag) (maintain.ExpireO
 		OlderThan: time.Duration(policy.OlderThan) * time.Second, KeepLast: policy.KeepLast, Keep: lag.keep, Now: func() time.Time { return now },
 	}
 	why := fmt.Sprintf("older than %s, but for the last %d", Days(options.OlderThan), policy.KeepLast)
+	if least := lag.reading + settling; lag.reading > 0 && options.OlderThan < least {
+		options.OlderThan = least
+		why += fmt.Sprintf("; a build has been under way for %s, so that nothing goes that was the head since an hour before", lag.reading.Round(time.Second))
+	}
 	if len(lag.readers) > 0 {
 		why += "; what is yet to be read by " + joined(lag.readers) + " stays"
 	}

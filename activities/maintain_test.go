@@ -38,7 +38,8 @@ const keptPolicy = `maintenance:
 // kept is a lab with a table of n small deliveries, of two days each, and a policy.
 func kept(t *testing.T, policy string, n int) *lab {
 	l := newLab(t)
-	l.a.longest = func(context.Context) (time.Duration, error) { return 0, nil }
+	none := func(context.Context) (time.Duration, error) { return 0, nil }
+	l.a.longest, l.a.reading = none, none
 	l.write("pipelines/kept.yaml", fmt.Sprintf(keptPipeline, policy))
 	for i := range n {
 		l.deliver(i)
@@ -287,6 +288,19 @@ func TestExpiryLeavesWhatReadersHaveYetToRead(t *testing.T) {
 	r, err = l.maintain(2*time.Hour, workflows.MaintainInput{Table: "bronze.events"})
 	require.NoError(t, err)
 	require.Equal(t, 3, steps(r)["expire"].Snapshots)
+}
+
+// A build that takes long reads the snapshots that it pinned, which have not been the head for as long as it has been there.
+func TestExpiryLeavesWhatBuildsUnderWayHavePinned(t *testing.T) {
+	l := kept(t, "maintenance: {expire_snapshots: {older_than: 1h, keep_last: 1}}", 3)
+	l.a.reading = func(context.Context) (time.Duration, error) { return 90 * time.Minute, nil }
+	r, err := l.maintain(2*time.Hour, workflows.MaintainInput{Table: "bronze.events"})
+	require.NoError(t, err)
+	require.False(t, steps(r)["expire"].Done)
+	require.Contains(t, steps(r)["expire"].Why, "a build has been under way for 1h30m0s")
+	r, err = l.maintain(3*time.Hour, workflows.MaintainInput{Table: "bronze.events"})
+	require.NoError(t, err)
+	require.Equal(t, 2, steps(r)["expire"].Snapshots)
 }
 
 func TestMaintenanceOfWhatNobodyDeclares(t *testing.T) {

@@ -99,7 +99,8 @@ type debt struct {
 
 func newWeek(t *testing.T, p pace) *week {
 	w := &week{lab: newLab(t), pace: p, dice: rand.New(rand.NewPCG(1, 7)), made: ages{}, rows: map[int64]weekRow{}}
-	w.a.longest = func(context.Context) (time.Duration, error) { return 0, nil }
+	none := func(context.Context) (time.Duration, error) { return 0, nil }
+	w.a.longest, w.a.reading = none, none
 	w.write("pipelines/week.yaml", weekPolicy)
 	tbl, _, err := w.a.lake.Ensure(t.Context(), tables.Definition{
 		Name: weekTable, Schema: weekSchema, PartitionBy: []string{"days(ts)"}, FormatVersion: p.version,
