@@ -54,7 +54,7 @@ func (o *upkeepOutcomes) section(form string) string {
 		fmt.Fprintf(&rows, "| %s | %s | %d | %s |\n", one.Point, yes(one.Killed), one.Staged, yes(one.Right))
 	}
 	return fmt.Sprintf("\n## In maintenance\n\nThe worker, with the server that it embeds, is killed once while it maintains a table on the local default, and started again. Right means: "+
-		"the workflow ends with every step done, the rows are those of the model, nothing is left staged, a second maintenance finds nothing to do, and the pipeline's next run nothing new.\n\n"+
+		"the workflow ends with every step done, the rows are those of the model, nothing is left staged, a second maintenance changes no row, and the pipeline's next run nothing new.\n\n"+
 		"%d of %d points, %d killed, %d right; run on %s by `VARVE_KILL=%s go test ./testsuite/kill -run TestKillInMaintenance`, with `VARVE_KILL_TABLE` naming this page.\n\n"+
 		"| point | killed | staged then | right after restart |\n|---|---|---|---|\n%s",
 		len(o.all), len(fault.MaintenancePoints), killed, right, time.Now().UTC().Format(time.DateOnly), form, rows.String())
