@@ -43,11 +43,7 @@ func (a *Activities) survey(ctx context.Context, p *pulse, in wire.SurveyRequest
 	out := wire.Surveyed{Pipeline: name, Policy: *policy, Settings: wire.Settings{
 		Groups: a.cfg.Groups, Batch: a.cfg.Batch, SearchAttributes: a.cfg.SearchAttributes,
 	}}
-	target := int64(0)
-	if policy.Compact != nil {
-		target = policy.Compact.TargetFileSize
-	}
-	shape, err := table.Health(ctx, target)
+	shape, err := Shape(ctx, table, policy)
 	if err != nil {
 		return wire.Surveyed{}, err
 	}
@@ -56,6 +52,14 @@ func (a *Activities) survey(ctx context.Context, p *pulse, in wire.SurveyRequest
 		out.Steps, err = a.preview(ctx, p, table, in.Upkeep, *policy)
 	}
 	return out, err
+}
+
+// Shape is a table's health, measured by what its policy wants of it; nil is none.
+func Shape(ctx context.Context, table *tables.Table, policy *plan.Maintenance) (*tables.Health, error) {
+	if policy == nil || policy.Compact == nil {
+		return table.Health(ctx, 0)
+	}
+	return table.Health(ctx, policy.Compact.TargetFileSize, policy.Compact.Columns...)
 }
 
 // policy finds what the files of pipelines say of a table's upkeep: the one named, or any. The table of refused rows is kept

@@ -26,11 +26,16 @@ func gaugeHealth(ctx context.Context, h *tables.Health) {
 		return
 	}
 	handler := activity.GetMetricsHandler(ctx).WithTags(map[string]string{"table": h.Table})
-	for name, value := range map[string]int64{
-		"files": int64(h.Files), "small_files": int64(h.SmallFiles), "bytes": h.Bytes, "delete_files": int64(h.DeleteFiles),
-		"deleted_rows": h.DeletedRows, "snapshots": int64(h.Snapshots), "metadata_bytes": h.MetadataBytes + h.ManifestBytes,
-	} {
-		handler.Gauge("varve_table_" + name).Update(float64(value))
+	for name, value := range healthGauges(h) {
+		handler.Gauge("varve_table_" + name).Update(value)
+	}
+}
+
+func healthGauges(h *tables.Health) map[string]float64 {
+	return map[string]float64{
+		"files": float64(h.Files), "small_files": float64(h.SmallFiles), "bytes": float64(h.Bytes), "rows": float64(h.Rows),
+		"delete_files": float64(h.DeleteFiles), "deleted_rows": float64(h.DeletedRows), "clustering_depth": h.Depth,
+		"snapshots": float64(h.Snapshots), "metadata_bytes": float64(h.MetadataBytes + h.ManifestBytes),
 	}
 }
 

@@ -1,17 +1,13 @@
 package tables
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
-
-	"github.com/varve-lake/varve/tables/datafile"
 )
 
 // Health is the shape that a table is in: what maintenance looks at, and what reading it costs. All of it comes from metadata,
@@ -32,10 +28,17 @@ type Health struct {
 	SmallShare   float64 `json:"small_share"`
 	DeletedShare float64 `json:"deleted_share"`
 
+	// Depth is the clustering's, by ClusteredBy: in how many files of a partition, on average over all files, the bounds overlap
+	// those of one, itself counted. 1 is best; 0 where nothing says by what rows are clustered.
+	Depth       float64  `json:"clustering_depth,omitempty"`
+	ClusteredBy []string `json:"clustered_by,omitempty"`
+
 	Sizes      []SizeClass       `json:"sizes"`
 	Partitions []PartitionHealth `json:"partitions,omitempty"` // the worst first
 	// PartitionCount counts them all; of very many only the worst are listed.
 	PartitionCount int `json:"partition_count"`
+	// Before is how partitions lay before the last compaction; nil if there was none, or that snapshot has expired.
+	Before *Layout `json:"before_last_compaction,omitempty"`
 
 	Snapshots     int        `json:"snapshots"`
 	Oldest        *time.Time `json:"oldest_snapshot,omitempty"`
@@ -62,6 +65,8 @@ type PartitionHealth struct {
 	Rows        int64  `json:"rows"`
 	SmallFiles  int    `json:"small_files"`
 	DeletedRows int64  `json:"deleted_rows"`
+	// Depth is the clustering's, as that of Health.
+	Depth float64 `json:"clustering_depth,omitempty"`
 }
 
 // Commit is what one snapshot did to the table's files.
@@ -85,8 +90,9 @@ const (
 	maxCommits    = 500
 )
 
-// Health reads the head's manifests. A target of 0 is the table's own.
-func (t *Table) Health(ctx context.Context, target int64) (*Health, error) {
+// Health reads the manifests of the head, and of the snapshot before the last compaction. A target of 0 is the table's own.
+// clusteredBy are the columns that compactions cluster by, as terms of a sort order; without any it is the table's sort order.
+func (t *Table) Health(ctx context.Context, target int64, clusteredBy ...string) (*Health, error) {
 	meta := t.tbl.Metadata()
 	h := &Health{
 		Table: t.name, Location: t.Location(), At: t.now().UTC(), Snapshots: len(meta.Snapshots()), MetadataFiles: 1,
@@ -101,12 +107,8 @@ func (t *Table) Health(ctx context.Context, target int64) (*Health, error) {
 	if err := h.measure(ctx, t); err != nil {
 		return nil, fmt.Errorf("health of %s: %w", t.name, err)
 	}
-	if t.tbl.CurrentSnapshot() != nil {
-		tasks, err := t.tbl.Scan().PlanFiles(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("health of %s: plan files: %w", t.name, err)
-		}
-		h.count(meta, datafile.WholeFiles(tasks))
+	if err := h.layouts(ctx, t, clusteredBy); err != nil {
+		return nil, fmt.Errorf("health of %s: %w", t.name, err)
 	}
 	h.history(t.Snapshots())
 	return h, nil
@@ -144,47 +146,29 @@ func (h *Health) measure(ctx context.Context, t *Table) error {
 	return nil
 }
 
-func (h *Health) count(meta table.Metadata, tasks []table.FileScanTask) {
+func (h *Health) count(l layout) {
 	for _, below := range sizeClasses {
 		h.Sizes = append(h.Sizes, SizeClass{Below: below})
 	}
-	partitions := map[string]*PartitionHealth{}
 	deletes := map[string]bool{}
-	for _, task := range tasks {
+	for _, task := range l.tasks {
 		size := task.File.FileSizeBytes()
-		path := datafile.PartitionPath(meta, task.File)
-		p := partitions[path]
-		if p == nil {
-			p = &PartitionHealth{Path: path}
-			partitions[path] = p
-		}
 		class := slices.IndexFunc(h.Sizes, func(c SizeClass) bool { return c.Below == 0 || size < c.Below })
 		h.Sizes[class].Files++
 		h.Sizes[class].Bytes += size
-		deleted := int64(0)
-		for _, files := range [][]iceberg.DataFile{task.DeleteFiles, task.DeletionVectorFiles, task.EqualityDeleteFiles} {
-			for _, d := range files {
-				deletes[d.FilePath()] = true
-				deleted += d.Count()
-			}
-		}
-		deleted = min(deleted, task.File.Count())
-		p.Files, p.Bytes, p.Rows, p.DeletedRows = p.Files+1, p.Bytes+size, p.Rows+task.File.Count(), p.DeletedRows+deleted
-		if size < h.Target/4*3 {
-			p.SmallFiles++
+		for _, d := range deletesOf(task) {
+			deletes[d.FilePath()] = true
 		}
 	}
-	h.DeleteFiles, h.PartitionCount = len(deletes), len(partitions)
-	for _, p := range partitions {
+	h.DeleteFiles, h.PartitionCount = len(deletes), len(l.partitions)
+	for _, p := range l.partitions {
 		h.Files, h.Bytes, h.Rows = h.Files+p.Files, h.Bytes+p.Bytes, h.Rows+p.Rows
 		h.SmallFiles, h.DeletedRows = h.SmallFiles+p.SmallFiles, h.DeletedRows+p.DeletedRows
-		h.Partitions = append(h.Partitions, *p)
+		h.Depth += p.Depth * float64(p.Files)
 	}
+	h.Depth /= float64(max(h.Files, 1))
 	h.SmallShare, h.DeletedShare = share(int64(h.SmallFiles), int64(h.Files)), share(h.DeletedRows, h.Rows)
-	slices.SortFunc(h.Partitions, func(a, b PartitionHealth) int {
-		return cmp.Or(cmp.Compare(b.SmallFiles, a.SmallFiles), cmp.Compare(b.DeletedRows, a.DeletedRows), cmp.Compare(a.Path, b.Path))
-	})
-	h.Partitions = h.Partitions[:min(len(h.Partitions), maxPartitions)]
+	h.Partitions = l.worst()
 }
 
 func share(part, whole int64) float64 {

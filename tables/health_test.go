@@ -3,10 +3,12 @@ package tables_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/maintain"
 	"github.com/varve-lake/varve/tables/merge"
 )
 
@@ -50,4 +52,44 @@ func TestHealth(t *testing.T) {
 	h, err = reload(t, tbl).Health(ctx, 100)
 	require.NoError(t, err)
 	require.Zero(t, h.SmallFiles, "by a target of 100 bytes")
+}
+
+// The depth of a clustering is in how many files of its partition a value lies; and how partitions lay before the last
+// compaction is told as long as that snapshot is there.
+func TestHealthOfAClustering(t *testing.T) {
+	lake := newLake(t)
+	def := pairs(t)
+	def.PartitionBy = []string{"v"}
+	tbl := ensure(t, lake, def)
+	put(t, tbl, token("w", 1), "a 1", "m 1", "a 2")
+	put(t, tbl, token("w", 2), "k 1", "p 1")
+	put(t, tbl, token("w", 3), "n 1", "z 1")
+	none, err := reload(t, tbl).Health(ctx, 0)
+	require.NoError(t, err)
+	require.Zero(t, none.Depth, "nothing says by what")
+	require.Nil(t, none.Before)
+	h, err := reload(t, tbl).Health(ctx, 0, "id")
+	require.NoError(t, err)
+	require.Equal(t, []string{"id"}, h.ClusteredBy)
+	// Of the three files in v=1 the middle one overlaps both others, which do not overlap each other: (2+3+2)/3.
+	require.InDelta(t, 7./3, h.Partitions[0].Depth, 1e-9)
+	require.InDelta(t, 8./4, h.Depth, 1e-9)
+	_, err = reload(t, tbl).Health(ctx, 0, "nothing")
+	require.ErrorContains(t, err, "nothing")
+
+	_, err = reload(t, tbl).Compact(ctx, token("m", 1), maintain.CompactOptions{MinInputFiles: 2, Strategy: maintain.Sort, Columns: []string{"id"}})
+	require.NoError(t, err)
+	put(t, tbl, token("w", 4), "b 2")
+	h, err = reload(t, tbl).Health(ctx, 0, "id desc")
+	require.NoError(t, err)
+	require.InDelta(t, 3./3, h.Depth, 1e-9)
+	require.Equal(t, none.Partitions[0].Files, h.Before.Partitions[0].Files)
+	require.Equal(t, []string{"v=1", "v=2"}, []string{h.Before.Partitions[0].Path, h.Before.Partitions[1].Path})
+	require.Equal(t, 1, h.Before.Partitions[1].Files, "before the compaction, and not before the append after it")
+
+	_, err = reload(t, tbl).Expire(ctx, token("m", 2), maintain.ExpireOptions{OlderThan: 1, KeepLast: 1, Now: func() time.Time { return time.Now().Add(time.Hour) }})
+	require.NoError(t, err)
+	h, err = reload(t, tbl).Health(ctx, 0)
+	require.NoError(t, err)
+	require.Nil(t, h.Before, "that snapshot has expired")
 }

@@ -40,6 +40,7 @@ var lastUpkeep = []struct {
 	{"Z-order", func(m *machine, d *upkeepDone) { m.rewriteAll(maintain.ZOrder, d) }},
 	{"expire snapshots, then delete, merge-on-read", func(m *machine, d *upkeepDone) { m.expireAll(d); m.merge() }},
 	{"erase: delete rows, and expire what held them", func(m *machine, d *upkeepDone) { m.erase(); m.expireAll(d) }},
+	{"retain: drop what is past its time, whole files unread, and expire what held it", func(m *machine, _ *upkeepDone) { m.retain() }},
 	{"remove orphans", (*machine).removeOrphans},
 	{"merge deletes", (*machine).mergeDeletes},
 	{"rewrite manifests", (*machine).rewriteManifests},

@@ -58,11 +58,7 @@ func health(ctx context.Context, env environment.Environment, lake *tables.Lake,
 			return nil, err
 		}
 		policy := policyOf(env, name)
-		target := int64(0)
-		if policy != nil && policy.Compact != nil {
-			target = policy.Compact.TargetFileSize
-		}
-		h, err := t.Health(ctx, target)
+		h, err := activities.Shape(ctx, t, policy)
 		if err != nil {
 			return nil, err
 		}
@@ -155,6 +151,9 @@ func printTableHealth(out io.Writer, t healthpage.Table) error {
 	fmt.Fprintf(w, "data files\t%s, %s, %s rows\n", count(int64(t.Files)), healthpage.Bytes(t.Bytes), count(t.Rows))
 	fmt.Fprintf(w, "small files\t%s (%.1f%%), below three quarters of %s\n", count(int64(t.SmallFiles)), 100*t.SmallShare, healthpage.Bytes(t.Target))
 	fmt.Fprintf(w, "deleted rows\t%s at most (%.1f%%), by %s delete files\n", count(t.DeletedRows), 100*t.DeletedShare, count(int64(t.DeleteFiles)))
+	if len(t.ClusteredBy) > 0 {
+		fmt.Fprintf(w, "clustering\tdepth %.2f by %s: a value lies in so many files of its partition\n", t.Depth, strings.Join(t.ClusteredBy, ", "))
+	}
 	oldest := ""
 	if t.Oldest != nil {
 		oldest = ", the oldest of " + stamp(*t.Oldest)

@@ -24,6 +24,8 @@ func sample() Table {
 			Table: "silver.<b>", Location: "s3://lake/t", Files: 15, Bytes: 3 << 20, Rows: 1234567, Target: 512 << 20, SmallFiles: 12, SmallShare: .8,
 			Sizes:      []tables.SizeClass{{Below: 1 << 20, Files: 12, Bytes: 1 << 19}, {Below: 1 << 30, Files: 3, Bytes: 2 << 20}, {}},
 			Partitions: []tables.PartitionHealth{{Path: `day="1"&<2>`, Files: 12, Rows: 10, SmallFiles: 12, DeletedRows: 5}, {Path: "day=2", Files: 3, Rows: 10}}, PartitionCount: 2,
+			Depth: 1.5, ClusteredBy: []string{"id", "ts"},
+			Before:  &tables.Layout{At: at, Partitions: []tables.PartitionHealth{{Path: "day=2", Files: 24, Rows: 10, SmallFiles: 20}, {Path: "day=0", Files: 6, Rows: 1}}},
 			Commits: []tables.Commit{{At: at, Operation: "append", Files: 15}, {At: at.Add(time.Hour), Operation: "replace", Compaction: true, Files: 3}},
 		},
 	}
@@ -65,6 +67,18 @@ func TestThePicturesAreOfTheNumbers(t *testing.T) {
 	heights := regexp.MustCompile(`height="([0-9.]+)" fill="#4a7fb5"`).FindAllStringSubmatch(pictures[0], -1)
 	require.Equal(t, []string{"155.0", "38.8", "0.0"}, []string{heights[0][1], heights[1][1], heights[2][1]}, "12 files, 3 files, none")
 	require.Contains(t, pictures[1], "50.0 % of its rows deleted")
+	bars := regexp.MustCompile(`height="([0-9.]+)" fill="#bcd2e8"><title>([^,]*, [^:]*): (\d+) files`).FindAllStringSubmatch(pictures[1], -1)
+	var drawn []string
+	for _, b := range bars {
+		drawn = append(drawn, strings.Join(b[1:], " "))
+	}
+	require.Equal(t, []string{
+		"0.0 day=&#34;1&#34;&amp;&lt;2&gt;, before the last compaction 0", "77.5 day=&#34;1&#34;&amp;&lt;2&gt;, now 12",
+		"155.0 day=2, before the last compaction 24", "19.4 day=2, now 3",
+		"38.8 day=0, before the last compaction 6", "0.0 day=0, now 0",
+	}, drawn, "each partition before and now, also one that is gone")
+	require.Contains(t, text, "on the left before the last compaction (2026-01-01 00:00), on the right now")
+	require.Regexp(t, `1\.50</td><td>files of its partition that a value lies in, by id, ts<`, text)
 	require.Equal(t, 2, strings.Count(pictures[2], "<circle"))
 	require.Equal(t, 1, strings.Count(pictures[2], "#e08a1e"), "the compaction")
 }

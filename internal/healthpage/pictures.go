@@ -43,8 +43,13 @@ func (p *picture) text(x, y float64, anchor, s string) {
 	fmt.Fprintf(p, `<text x="%.1f" y="%.1f" text-anchor="%s">%s</text>`, x, y, anchor, template.HTMLEscapeString(s))
 }
 
-// scale writes the greatest value beside the axis.
-func (p *picture) scale(most int) { p.text(left-6, 22, "end", count(most)) }
+// scale writes beside the axis what it counts, its least and its greatest value.
+func (p *picture) scale(most int, what string) {
+	p.text(left-6, 20, "end", count(most))
+	p.text(left-6, height-bottom, "end", "0")
+	p.text(left-6, (height-bottom+20)/2, "end", what)
+	fmt.Fprintf(p, `<line x1="%d" y1="15" x2="%d" y2="%d" stroke="#aab4c0"/>`, left, left, height-bottom)
+}
 
 func share(n, most int) float64 {
 	if most == 0 {
@@ -60,7 +65,7 @@ func sizesPicture(h tables.Health) template.HTML {
 	for _, c := range h.Sizes {
 		most = max(most, c.Files)
 	}
-	p.scale(most)
+	p.scale(most, "files")
 	step := float64(width-left) / float64(len(h.Sizes))
 	for i, c := range h.Sizes {
 		x := left + float64(i)*step
@@ -77,37 +82,83 @@ func sizesPicture(h tables.Health) template.HTML {
 	return p.done()
 }
 
-// layoutPicture has a bar for each partition.
+// side is a partition at one time.
+type side struct {
+	tables.PartitionHealth
+	when string
+}
+
+// sides are each partition's bars: as it lay before the last compaction, if that is known, and now. Those that have gone since
+// come last.
+func sides(h tables.Health) (names []string, bars map[string][]side) {
+	bars = map[string][]side{}
+	if h.Before == nil {
+		for _, p := range h.Partitions {
+			names, bars[p.Path] = append(names, p.Path), []side{{p, "now"}}
+		}
+		return names, bars
+	}
+	for _, p := range h.Partitions {
+		names, bars[p.Path] = append(names, p.Path), []side{{when: "before the last compaction"}, {p, "now"}}
+	}
+	for _, p := range h.Before.Partitions {
+		if bars[p.Path] == nil {
+			if h.PartitionCount > len(h.Partitions) {
+				continue // it may be there, and be none of the worst
+			}
+			names, bars[p.Path] = append(names, p.Path), []side{{}, {when: "now"}}
+		}
+		bars[p.Path][0] = side{p, "before the last compaction"}
+	}
+	return names, bars
+}
+
+// layoutPicture has bars for each partition.
 func layoutPicture(h tables.Health) template.HTML {
 	p := newPicture("layout of " + h.Table + " by partition")
+	names, bars := sides(h)
 	most := 0
-	for _, part := range h.Partitions {
-		most = max(most, part.Files)
+	for _, of := range bars {
+		for _, b := range of {
+			most = max(most, b.Files)
+		}
 	}
-	p.scale(most)
-	step := float64(width-left) / float64(max(len(h.Partitions), 1))
-	for i, part := range h.Partitions {
+	p.scale(most, "files")
+	step := float64(width-left) / float64(max(len(names), 1))
+	for i, name := range names {
 		x := left + float64(i)*step
-		name := part.Path
-		if name == "" {
-			name = "not partitioned"
+		wide := step * .8 / float64(len(bars[name]))
+		shown := name
+		if shown == "" {
+			shown = "the whole table"
 		}
-		deleted := 0.0
-		if part.Rows > 0 {
-			deleted = float64(part.DeletedRows) / float64(part.Rows)
+		for j, b := range bars[name] {
+			p.partition(x+step*.1+float64(j)*wide, wide*.94, most, shown, b)
 		}
-		title := fmt.Sprintf("%s: %d files, %d of them small, %s, %s of its rows deleted", name, part.Files, part.SmallFiles, Bytes(part.Bytes), percent(deleted))
-		p.bar(x+step*.1, step*.8, share(part.Files, most), "#bcd2e8", title)
-		p.bar(x+step*.1, step*.8, share(part.SmallFiles, most), "#35618f", title)
-		if deleted > 0 {
-			y := float64(height-bottom) - deleted*(height-bottom-15)
-			fmt.Fprintf(p, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#c0392b" stroke-width="2"/>`, x, y, x+step, y)
+		if len(names) <= 12 {
+			p.text(x+step/2, height-10, "middle", shortened(shown, int(step/6.5)))
 		}
-		if len(h.Partitions) <= 12 {
-			p.text(x+step/2, height-10, "middle", shortened(name, int(step/6.5)))
-		}
+	}
+	if n := len(names); n > 12 {
+		p.text(left, height-10, "start", shortened(names[0], 40))
+		p.text(width-4, height-10, "end", shortened(names[n-1], 40))
 	}
 	return p.done()
+}
+
+// partition draws one side of a partition.
+func (p *picture) partition(x, wide float64, most int, name string, s side) {
+	deleted := 0.0
+	if s.Rows > 0 {
+		deleted = float64(s.DeletedRows) / float64(s.Rows)
+	}
+	title := fmt.Sprintf("%s, %s: %d files, %d of them small, %s, %s of its rows deleted", name, s.when, s.Files, s.SmallFiles, Bytes(s.Bytes), percent(deleted))
+	p.bar(x, wide, share(s.Files, most), "#bcd2e8", title)
+	p.bar(x, wide, share(s.SmallFiles, most), "#35618f", title)
+	if deleted > 0 {
+		y := float64(height-bottom) - deleted*(height-bottom-15)
+		fmt.Fprintf(p, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#c0392b" stroke-width="2"/>`, x, y, x+wide, y)
+	}
 }
 
 func shortened(s string, n int) string {
@@ -125,7 +176,7 @@ func commitsPicture(h tables.Health) template.HTML {
 	for _, c := range h.Commits {
 		most = max(most, c.Files)
 	}
-	p.scale(most)
+	p.scale(most, "files")
 	first, last := h.Commits[0].At, h.Commits[len(h.Commits)-1].At
 	span := max(last.Sub(first).Seconds(), 1)
 	var path strings.Builder

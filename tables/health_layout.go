@@ -1,0 +1,135 @@
+package tables
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/maintain"
+)
+
+// Layout is how a table's partitions lay at a snapshot.
+type Layout struct {
+	Snapshot   int64             `json:"snapshot"`
+	At         time.Time         `json:"at"`
+	Partitions []PartitionHealth `json:"partitions"` // the worst first, and of very many only those
+}
+
+// layout is a snapshot's data files, and what each partition has of them.
+type layout struct {
+	tasks      []table.FileScanTask
+	partitions map[string]*PartitionHealth
+}
+
+// layouts looks at the head, and at the snapshot before the last compaction.
+func (h *Health) layouts(ctx context.Context, t *Table, clusteredBy []string) error {
+	head := t.tbl.CurrentSnapshot()
+	if head == nil {
+		return nil
+	}
+	order, err := t.clustering(clusteredBy)
+	if err != nil {
+		return err
+	}
+	for _, f := range order {
+		name, _ := t.tbl.Schema().FindColumnName(f.SourceID())
+		h.ClusteredBy = append(h.ClusteredBy, name)
+	}
+	now, err := h.layoutAt(ctx, t, head, order)
+	if err != nil {
+		return err
+	}
+	h.count(now)
+	before := beforeCompaction(t.tbl.Metadata())
+	if before == nil {
+		return nil
+	}
+	then, err := h.layoutAt(ctx, t, before, order)
+	if err != nil {
+		return err
+	}
+	h.Before = &Layout{Snapshot: before.SnapshotID, At: time.UnixMilli(before.TimestampMs).UTC(), Partitions: then.worst()}
+	return nil
+}
+
+// clustering is what rows are clustered by.
+func (t *Table) clustering(columns []string) (out []table.SortField, err error) {
+	order := t.tbl.SortOrder()
+	if len(columns) > 0 {
+		if order, err = sortOrder(columns, t.tbl.Schema()); err != nil {
+			return nil, err
+		}
+	}
+	for i := range order.Len() {
+		out = append(out, order.Field(i))
+	}
+	return out, nil
+}
+
+// beforeCompaction is the snapshot on which the last compaction was committed; nil if there is none any more.
+func beforeCompaction(meta table.Metadata) *table.Snapshot {
+	for s := meta.CurrentSnapshot(); s != nil && s.ParentSnapshotID != nil; s = meta.SnapshotByID(*s.ParentSnapshotID) {
+		if s.Summary != nil && s.Summary.Properties[maintain.CompactionKey] != "" {
+			return meta.SnapshotByID(*s.ParentSnapshotID)
+		}
+	}
+	return nil
+}
+
+func (h *Health) layoutAt(ctx context.Context, t *Table, s *table.Snapshot, order []table.SortField) (layout, error) {
+	meta := t.tbl.Metadata()
+	tasks, err := t.tbl.Scan(table.WithSnapshotID(s.SnapshotID)).PlanFiles(ctx)
+	if err != nil {
+		return layout{}, fmt.Errorf("plan files of snapshot %d: %w", s.SnapshotID, err)
+	}
+	l := layout{datafile.WholeFiles(tasks), map[string]*PartitionHealth{}}
+	of := map[string][]table.FileScanTask{}
+	for _, task := range l.tasks {
+		path := datafile.PartitionPath(meta, task.File)
+		if l.partitions[path] == nil {
+			l.partitions[path] = &PartitionHealth{Path: path}
+		}
+		l.partitions[path].add(task, h.Target)
+		of[path] = append(of[path], task)
+	}
+	if len(order) > 0 {
+		for path, tasks := range of {
+			l.partitions[path].Depth = maintain.Depth(meta.CurrentSchema(), order, tasks)
+		}
+	}
+	return l, nil
+}
+
+func (p *PartitionHealth) add(task table.FileScanTask, target int64) {
+	deleted := int64(0)
+	for _, d := range deletesOf(task) {
+		deleted += d.Count()
+	}
+	size, rows := task.File.FileSizeBytes(), task.File.Count()
+	p.Files, p.Bytes, p.Rows, p.DeletedRows = p.Files+1, p.Bytes+size, p.Rows+rows, p.DeletedRows+min(deleted, rows)
+	if size < target/4*3 {
+		p.SmallFiles++
+	}
+}
+
+func deletesOf(task table.FileScanTask) []iceberg.DataFile {
+	return slices.Concat(task.DeleteFiles, task.DeletionVectorFiles, task.EqualityDeleteFiles)
+}
+
+// worst lists the partitions, as many as are listed.
+func (l layout) worst() []PartitionHealth {
+	out := make([]PartitionHealth, 0, len(l.partitions))
+	for _, p := range l.partitions {
+		out = append(out, *p)
+	}
+	slices.SortFunc(out, func(a, b PartitionHealth) int {
+		return cmp.Or(cmp.Compare(b.SmallFiles, a.SmallFiles), cmp.Compare(b.DeletedRows, a.DeletedRows), cmp.Compare(a.Path, b.Path))
+	})
+	return out[:min(len(out), maxPartitions)]
+}
