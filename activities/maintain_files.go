@@ -170,21 +170,15 @@ func (a *Activities) orphans(ctx context.Context, p *pulse, in wire.OrphansReque
 
 // findOrphans plans their removal. Without a plan the step says why there is none.
 func (a *Activities) findOrphans(ctx context.Context, p *pulse, in wire.OrphansRequest) (*tables.Table, *maintain.Orphans, wire.UpkeepStep, error) {
-	p.at("looking for builds under way")
+	p.at("looking for builds under way, and listing files")
 	options := maintain.OrphanOptions{
-		OlderThan: time.Duration(in.Policy.OlderThan) * time.Second, Progress: func(n int64) { p.files.Store(n) },
+		OlderThan: time.Duration(in.Policy.OlderThan) * time.Second, Longest: a.longest, Progress: func(n int64) { p.files.Store(n) },
 	}
 	var step wire.UpkeepStep
-	longest, err := a.longest(ctx)
-	if err != nil {
-		return nil, nil, step, err
-	}
-	options.LongestBuild = longest
 	table, err := a.lake.Table(ctx, in.Upkeep.Table)
 	if err != nil {
 		return nil, nil, step, err
 	}
-	p.at("listing files")
 	found, err := table.PlanOrphans(ctx, options)
 	if errors.Is(err, maintain.ErrTooYoung) { // no fault of the table's, and over when the build is
 		return table, nil, wire.UpkeepStep{What: "nothing", Why: err.Error()}, nil

@@ -34,6 +34,10 @@ type OrphanOptions struct {
 	// LongestBuild is how long the longest build has been under way, or one that ended just now with its outcome unknown:
 	// what it wrote is named by nothing before it commits. OlderThan must not be below.
 	LongestBuild time.Duration
+	// Longest, when set, is asked for LongestBuild, after the store has been asked for its time: a build that had been under way
+	// for a little less than OlderThan when it was asked may have been so for longer when the store is, and what it wrote is old
+	// enough then.
+	Longest func(context.Context) (time.Duration, error)
 	// Limit bounds the files that are found; 0 means 200,000.
 	Limit int
 	// Progress, when set, is told how many files were looked at.
@@ -116,6 +120,14 @@ func FindOrphans(ctx context.Context, t *table.Table, reload func(context.Contex
 	s, err := newSweep(ctx, t, around, o)
 	if err != nil {
 		return nil, err
+	}
+	if o.Longest != nil {
+		if o.LongestBuild, err = o.Longest(ctx); err != nil {
+			return nil, fmt.Errorf("builds under way: %w", err)
+		}
+		if _, err := o.withDefaults(); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.refs.collect(ctx, t, s.store); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/apache/iceberg-go/table"
 
@@ -33,10 +34,11 @@ type model struct {
 	tags      map[string]int64
 	alone     map[string]bool // writers of which a checkpoint has moved without rows
 	rolled    bool            // back
+	erased    map[int64]bool  // values that a retention took out of the head; values are unique
 }
 
 func newModel(s *sim) *model {
-	return &model{sim: s, history: []state{{}}, snapshots: map[int64]state{}, tags: map[string]int64{}, alone: map[string]bool{}}
+	return &model{sim: s, history: []state{{}}, snapshots: map[int64]state{}, tags: map[string]int64{}, alone: map[string]bool{}, erased: map[int64]bool{}}
 }
 
 func (m *model) now() state { return m.history[len(m.history)-1] }
@@ -61,8 +63,12 @@ func (m *model) landed(p *process, base, next table.Metadata) {
 	switch {
 	case op.kind == "rollback":
 		now, m.rolled = m.snapshots[head.SnapshotID], true
+		clear(m.erased)
 	case op.effect != nil:
-		now = op.effect(now)
+		before := now
+		if now = op.effect(now); op.kind == "retain" {
+			m.erase(before, now)
+		}
 	}
 	now.checkpoints = maps.Clone(now.checkpoints)
 	if now.checkpoints == nil {
@@ -93,6 +99,16 @@ func (m *model) landed(p *process, base, next table.Metadata) {
 	}
 }
 
+// erase notes what a retention took away.
+func (m *model) erase(before, now state) {
+	for _, r := range before.rows {
+		m.erased[r.v] = true
+	}
+	for _, r := range now.rows {
+		delete(m.erased, r.v)
+	}
+}
+
 func sameHead(a, b table.Metadata) bool {
 	x, y := a.CurrentSnapshot(), b.CurrentSnapshot()
 	return x == nil && y == nil || x != nil && y != nil && x.SnapshotID == y.SnapshotID
@@ -112,6 +128,7 @@ func (m *model) idle(op *operation) bool {
 type operation struct {
 	kind, writer, token string
 	checkpoint          string
+	bound               int64             // of a retention: values below it go
 	effect              func(state) state // on the rows; nil if there is none
 	changes             []change          // of a writer
 	do                  func(p *process) (committed bool, err error)
@@ -120,6 +137,9 @@ type operation struct {
 	// What a mutant does to the protocol: what the process sees of the table, and what it sends.
 	sees  func(table.Metadata) table.Metadata
 	sends func([]table.Requirement, []table.Update) ([]table.Requirement, []table.Update)
+
+	now  func() time.Time // its clock, if it is not the simulation's
+	slow time.Duration    // that it takes longer for each read
 
 	after        *string // the writer's last commit when the operation was prepared
 	applied      int     // commits of it that moved the head

@@ -16,15 +16,17 @@ import (
 	"github.com/varve-lake/varve/tables/merge"
 )
 
-// The protocol broken on purpose, one promise at a time, from the outside: by what a program sees of the table, by what it
-// sends, and by how it uses the library. Nothing in the library knows of it. Each mutant says within how many seeds the
-// simulation has to find it, and how it shows.
-var mutants = []struct {
+type mutant struct {
 	name  string
 	seeds uint64
 	shows []string // one of them is in a violation
 	apply func(s *sim, op *operation)
-}{
+}
+
+// The protocol broken on purpose, one promise at a time, from the outside: by what a program sees of the table, by what it
+// sends, and by how it uses the library. Nothing in the library knows of it. Each mutant says within how many seeds the
+// simulation has to find it, and how it shows.
+var mutants = []mutant{
 	{
 		// Step 2 is left out: no token is found in the table.
 		"no-token", 60, []string{"was committed 2 times"},
@@ -43,12 +45,12 @@ var mutants = []struct {
 	},
 	{
 		// Whatever the error, the files are removed.
-		"remove-after-unknown", 120, []string{"a snapshot names it"},
+		"remove-after-unknown", 300, []string{"a snapshot names it"},
 		func(s *sim, op *operation) { s.impatient(op) },
 	},
 	{
 		// A compaction commits what it has rewritten although rows of it were deleted meanwhile.
-		"compaction-does-not-yield", 200, []string{"has rows"},
+		"compaction-does-not-yield", 600, []string{"has rows"},
 		func(_ *sim, op *operation) {
 			if op.kind == "compact" {
 				op.do = func(p *process) (bool, error) { return p.compactOnce() }
@@ -74,6 +76,33 @@ var mutants = []struct {
 		},
 	},
 	{
+		// A retention does not tell what it is, so that its rows stay in snapshots that are kept by number.
+		"retention-without-its-mark", 300, []string{"which a retention erased"},
+		func(_ *sim, op *operation) {
+			if op.kind == "retain" {
+				op.do = func(p *process) (bool, error) { return p.retain(below(op.bound), below(op.bound), false) }
+			}
+		},
+	},
+	{
+		// A retention drops files whose rows are almost all past their time.
+		"retention-drops-too-much", 300, []string{"has rows"},
+		func(_ *sim, op *operation) {
+			if op.kind == "retain" {
+				op.do = func(p *process) (bool, error) { return p.retain(below(op.bound), below(op.bound+rangeWidth), true) }
+			}
+		},
+	},
+	{
+		// A retention commits on a fresh head what it planned on an old one.
+		"retention-on-a-stale-plan", 400, []string{"has rows", "cannot be read", "was refused, and landed later"},
+		func(_ *sim, op *operation) {
+			if op.kind == "retain" {
+				op.do = func(p *process) (bool, error) { return p.retainOnce(op.bound) }
+			}
+		},
+	},
+	{
 		// The library's own retries replay a row delta on another head.
 		"library-retries", 120, []string{"has rows", "cannot be read"},
 		func(_ *sim, op *operation) {
@@ -90,24 +119,28 @@ func TestMutants(t *testing.T) {
 	tiny(t)
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			for seed := range m.seeds {
-				r := simulate(t, seed, m.name, false)
-				found := slices.IndexFunc(r.violations, func(v string) bool {
-					return slices.ContainsFunc(m.shows, func(s string) bool { return strings.Contains(v, s) })
-				})
-				if found >= 0 {
-					t.Logf("found by seed %d: %s", seed, r.violations[found])
-					return
-				}
-			}
-			t.Errorf("not found by %d seeds", m.seeds)
+			m.search(t, func(seed uint64) []string { return simulate(t, seed, m.name, false).violations })
 		})
 	}
 }
 
+// search runs seeds until one finds the mutant.
+func (m mutant) search(t *testing.T, run func(seed uint64) (violations []string)) {
+	t.Helper()
+	for seed := range m.seeds {
+		for _, v := range run(seed) {
+			if slices.ContainsFunc(m.shows, func(s string) bool { return strings.Contains(v, s) }) {
+				t.Logf("found by seed %d: %s", seed, v)
+				return
+			}
+		}
+	}
+	t.Errorf("not found by %d seeds", m.seeds)
+}
+
 // mutate changes an operation as the run's mutant does.
 func (s *sim) mutate(op *operation) {
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, turnMutants) {
 		if m.name == s.mutant {
 			m.apply(s, op)
 		}

@@ -27,6 +27,7 @@ func (s *sim) programs() {
 		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.write(name, i, rng) }, 1+s.rng.IntN(3))
 	}
 	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.compact(name, i) }, s.rng.IntN(3))
+	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.retain(name, i, rng) }, s.rng.IntN(2))
 	if s.catalog.currentOnly {
 		return
 	}
@@ -49,6 +50,9 @@ func (s *sim) program(next func(i int, name string, rng *rand.Rand) *operation, 
 	s.spawn(rng, func() {
 		for i := range n {
 			op := next(i, name, rng)
+			if op == nil {
+				return
+			}
 			s.mutate(op)
 			s.perform(op, rng)
 			time.Sleep(time.Duration(rng.Int64N(int64(100 * time.Millisecond))))
@@ -62,7 +66,7 @@ func (s *sim) write(writer string, i int, rng *rand.Rand) *operation {
 	op.checkpoint = fmt.Sprintf(`{"kind":"n","body":%d}`, i+1)
 	var rows []change
 	for _, k := range rng.Perm(keys)[:1+rng.IntN(4)] {
-		rows = append(rows, change{k: int64(k), v: rng.Int64N(1 << 40)})
+		rows = append(rows, change{k: int64(k), v: rng.Int64N(valueRange)})
 	}
 	op.changes = rows
 	switch dice := rng.IntN(12); {
@@ -184,9 +188,14 @@ func (s *sim) compact(writer string, i int) *operation {
 const olderThan = 120 * time.Millisecond
 
 func (s *sim) expire(writer string, i int, rng *rand.Rand) *operation {
-	op := &operation{kind: "expire", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
 	keep := 1 + rng.IntN(2)
 	time.Sleep(time.Duration(rng.Int64N(int64(6 * olderThan))))
+	return s.expiry(writer, fmt.Sprintf("%s-%d", writer, i), keep)
+}
+
+// expiry keeps the last snapshots, and those younger than olderThan.
+func (s *sim) expiry(writer, token string, keep int) *operation {
+	op := &operation{kind: "expire", writer: writer, token: token}
 	op.do = func(p *process) (bool, error) {
 		t, err := p.table()
 		if err != nil {

@@ -51,8 +51,11 @@ func onStage(t *testing.T, strategy merge.Strategy, do func(t *testing.T, st *st
 func newStage(t *testing.T, strategy merge.Strategy, format int, partitioned bool) *stage {
 	for seed := uint64(0); ; seed++ {
 		s := newSim(seed, "")
-		spec := s.catalog.current().PartitionSpec()
-		if s.format == format && !s.catalog.currentOnly && spec.NumFields() > 0 == partitioned {
+		spec, by := s.catalog.current().PartitionSpec(), ""
+		for _, f := range spec.Fields() {
+			by = f.Name
+		}
+		if s.format == format && !s.catalog.currentOnly && by == map[bool]string{true: "p"}[partitioned] {
 			s.strategy, s.faultless = strategy, true
 			return &stage{t: t, s: s}
 		}

@@ -105,7 +105,13 @@ func (f flag) Eval(_ context.Context, batch arrow.RecordBatch) (arrow.Array, err
 
 // rowsOf reads a snapshot of the table, nil the head.
 func rowsOf(t *table.Table, snapshot *int64) ([]row, error) {
-	r, err := datafile.Scan(context.Background(), t, datafile.ScanOptions{SnapshotID: snapshot, Columns: []string{"k", "v"}, Parallelism: 1})
+	return rowsIn(t, datafile.ScanOptions{SnapshotID: snapshot})
+}
+
+// rowsIn are those of a scan, sorted.
+func rowsIn(t *table.Table, o datafile.ScanOptions) ([]row, error) {
+	o.Columns, o.Parallelism = []string{"k", "v"}, 1
+	r, err := datafile.Scan(context.Background(), t, o)
 	if err != nil {
 		return nil, err
 	}

@@ -28,16 +28,17 @@ func TestSimulation(t *testing.T) {
 		return
 	}
 	first, last := seeds(t)
-	var steps, commits, expired, attempts, failed int
+	var steps, commits, expired, attempts, erased, failed int
 	for seed := first; seed < last && failed < 5; seed++ {
 		r := simulate(t, seed, "", false)
 		steps, commits, expired, attempts = steps+r.steps, commits+r.commits, expired+r.expired, max(attempts, r.most)
+		erased += r.erased
 		if len(r.violations) > 0 {
 			failed++
 			report(t, seed, r)
 		}
 	}
-	t.Logf("%d seeds, %d steps, %d commits, %d snapshots expired; at most %d attempts of one", last-first, steps, commits, expired, attempts)
+	t.Logf("%d seeds, %d steps, %d commits, %d snapshots expired, %d rows erased; at most %d attempts of one", last-first, steps, commits, expired, erased, attempts)
 }
 
 // TestDeterminism: the same seed is the same run, step by step.

@@ -70,6 +70,9 @@ func (v view) io(op, name string, can []fate) fate {
 
 // Open implements iceio.IO.
 func (v view) Open(name string) (iceio.File, error) {
+	if v.p != nil {
+		time.Sleep(v.p.op.slow)
+	}
 	switch v.io("open", name, readFates) {
 	case dead, diesBefore, diesAfter:
 		return nil, errDead

@@ -83,17 +83,24 @@ func newSim(seed uint64, mutant string) *sim {
 		iceberg.NestedField{ID: 1, Name: "k", Type: iceberg.PrimitiveTypes.Int64},
 		iceberg.NestedField{ID: 2, Name: "p", Type: iceberg.PrimitiveTypes.Int64},
 		iceberg.NestedField{ID: 3, Name: "v", Type: iceberg.PrimitiveTypes.Int64})
-	spec := iceberg.UnpartitionedSpec
-	if s.rng.IntN(2) == 0 {
-		by := iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{2}, FieldID: 1000, Name: "p", Transform: iceberg.IdentityTransform{}})
-		spec = &by
-	}
-	meta, err := table.NewMetadata(schema, spec, table.UnsortedSortOrder, location, props)
+	meta, err := table.NewMetadata(schema, s.partitioning(), table.UnsortedSortOrder, location, props)
 	if err != nil {
 		panic(err)
 	}
 	s.catalog.versions = []table.Metadata{meta}
 	return s
+}
+
+// partitioning is none, by a column that a row keeps, or by a range of one that changes, as a table with a retention has it.
+func (s *sim) partitioning() *iceberg.PartitionSpec {
+	spec := *iceberg.UnpartitionedSpec
+	switch s.rng.IntN(4) {
+	case 0:
+		spec = iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{2}, FieldID: 1000, Name: "p", Transform: iceberg.IdentityTransform{}})
+	case 1:
+		spec = iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{3}, FieldID: 1000, Name: "v_range", Transform: iceberg.TruncateTransform{Width: rangeWidth}})
+	}
+	return &spec
 }
 
 // result is what is left of a run.
@@ -103,6 +110,7 @@ type result struct {
 	lines          []string
 	steps, commits int
 	most, expired  int
+	erased         int
 }
 
 // simulate runs a seed in a bubble of its own.
@@ -113,8 +121,9 @@ func simulate(t *testing.T, seed uint64, mutant string, keep bool) (out result) 
 		s.keep = keep
 		s.programs()
 		s.run()
+		s.settle()
 		s.check()
-		out = result{s.violations, s.trace(), s.lines, s.steps, s.commits, s.most, s.expired}
+		out = result{s.violations, s.trace(), s.lines, s.steps, s.commits, s.most, s.expired, len(s.model.erased)}
 	})
 	return out
 }
@@ -152,7 +161,7 @@ func (p *process) lake() *tables.Lake {
 }
 
 func (p *process) options() commit.Options {
-	o := commit.Options{Random: p.rng.Float64}
+	o := commit.Options{Random: p.rng.Float64, Now: p.op.now}
 	if !p.sim.faultless {
 		o.MaxAttempts = 8
 	}
