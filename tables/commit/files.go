@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 )
 
 // applyFiles stages a change's files by the call of the library that means what the change means.
-func applyFiles(ctx context.Context, tx *table.Transaction, c *Change, summary iceberg.Properties) error {
+func (s *staging) applyFiles(ctx context.Context, c *Change, summary iceberg.Properties) error {
+	tx := s.tx
 	if c.files() == 0 {
 		return nil
 	}
@@ -25,12 +27,12 @@ func applyFiles(ctx context.Context, tx *table.Transaction, c *Change, summary i
 		case c.onlyAdds():
 			return addData(ctx, tx, c.AddData, summary)
 		case len(c.AddDeletes) == 0:
-			return replaceFiles(ctx, tx, c.RemoveData, c.AddData, c.RemoveDeletes, summary)
+			return s.replaceFiles(ctx, c.RemoveData, c.AddData, c.RemoveDeletes, summary)
 		default:
-			return rowDelta(ctx, tx, c, summary)
+			return s.rowDelta(ctx, c, summary)
 		}
 	case Rewrite:
-		return rewriteFiles(ctx, tx, c, summary)
+		return s.rewriteFiles(ctx, c, summary)
 	case Relist:
 		return nil // see relist
 	}
@@ -47,18 +49,20 @@ func addData(ctx context.Context, tx *table.Transaction, files []iceberg.DataFil
 	return tx.AddDataFiles(ctx, files, summary, table.WithoutAutoNameMapping(), table.WithoutDuplicateCheck())
 }
 
-func replaceFiles(ctx context.Context, tx *table.Transaction, removeData, addData, removeDeletes []iceberg.DataFile, summary iceberg.Properties) error {
-	addData, err := withRowIDs(tx, addData)
+func (s *staging) replaceFiles(ctx context.Context, removeData, addData, removeDeletes []iceberg.DataFile, summary iceberg.Properties) error {
+	addData, err := withRowIDs(s.tx, addData)
 	if err != nil {
 		return err
 	}
-	return tx.ReplaceFiles(ctx, removeData, addData, removeDeletes, summary, table.WithoutAutoNameMapping())
+	return s.removing(ctx, slices.Concat(removeData, removeDeletes), func() error {
+		return s.tx.ReplaceFiles(ctx, removeData, addData, removeDeletes, summary, table.WithoutAutoNameMapping())
+	})
 }
 
 // rowDelta adds data and delete files. A row delta of the library removes deletion vectors that it replaces, and nothing
 // else; what is left to remove goes into a second snapshot of the same transaction. Readers of the head never see the
 // first one; who travels to it sees no row twice and none that was deleted.
-func rowDelta(ctx context.Context, tx *table.Transaction, c *Change, summary iceberg.Properties) error {
+func (s *staging) rowDelta(ctx context.Context, c *Change, summary iceberg.Properties) error {
 	replaced := map[string]bool{}
 	for _, f := range c.AddDeletes {
 		if ref := f.ReferencedDataFile(); ref != nil && table.IsDeletionVector(f) {
@@ -74,7 +78,7 @@ func rowDelta(ctx context.Context, tx *table.Transaction, c *Change, summary ice
 		}
 	}
 	if len(rest)+len(c.RemoveData) == 0 {
-		return tx.NewRowDelta(summary).AddRows(c.AddData...).AddDeletes(c.AddDeletes...).RemoveDeletes(superseded...).Commit(ctx)
+		return s.delta(ctx, c.AddData, c.AddDeletes, superseded, summary)
 	}
 	add, addLater := c.AddData, []iceberg.DataFile(nil)
 	if len(c.RemoveData) > 0 {
@@ -82,15 +86,20 @@ func rowDelta(ctx context.Context, tx *table.Transaction, c *Change, summary ice
 	}
 	first := maps.Clone(summary)
 	first[PartKey] = "1 of 2"
-	err := tx.NewRowDelta(first).AddRows(add...).AddDeletes(c.AddDeletes...).RemoveDeletes(superseded...).Commit(ctx)
-	if err != nil {
+	if err := s.delta(ctx, add, c.AddDeletes, superseded, first); err != nil {
 		return err
 	}
-	return replaceFiles(ctx, tx, c.RemoveData, addLater, rest, summary)
+	return s.replaceFiles(ctx, c.RemoveData, addLater, rest, summary)
 }
 
-func rewriteFiles(ctx context.Context, tx *table.Transaction, c *Change, summary iceberg.Properties) error {
-	rewrite := tx.NewRewrite(summary)
+func (s *staging) delta(ctx context.Context, rows, deletes, superseded []iceberg.DataFile, summary iceberg.Properties) error {
+	return s.removing(ctx, superseded, func() error {
+		return s.tx.NewRowDelta(summary).AddRows(rows...).AddDeletes(deletes...).RemoveDeletes(superseded...).Commit(ctx)
+	})
+}
+
+func (s *staging) rewriteFiles(ctx context.Context, c *Change, summary iceberg.Properties) error {
+	rewrite := s.tx.NewRewrite(summary)
 	for _, f := range c.RemoveData {
 		rewrite.DeleteFile(f)
 	}
@@ -110,7 +119,11 @@ func rewriteFiles(ctx context.Context, tx *table.Transaction, c *Change, summary
 	if c.DataSequence != nil {
 		rewrite.DataSequenceNumber(*c.DataSequence)
 	}
-	return rewrite.Commit(ctx)
+	commit := func() error { return rewrite.Commit(ctx) }
+	if len(c.AddDeletes) > 0 {
+		return commit() // the library looks for the data files that they are of
+	}
+	return s.removing(ctx, slices.Concat(c.RemoveData, c.RemoveDeletes), commit)
 }
 
 // withRowIDs gives data files of a v3 table the row ids that the next snapshot will assign in this order anyway. The

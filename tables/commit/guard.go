@@ -3,10 +3,11 @@ package commit
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // guardVectors keeps a data file of a v3 table from getting a second live deletion vector, which the library accepts and
@@ -29,7 +30,7 @@ func guardVectors(ctx context.Context, head *table.Table, c *Change) error {
 			delete(added, *ref)
 		}
 	}
-	live, err := liveDeletes(ctx, head)
+	live, err := liveDeletes(ctx, head, c.AddDeletes)
 	if err != nil {
 		return err
 	}
@@ -41,8 +42,8 @@ func guardVectors(ctx context.Context, head *table.Table, c *Change) error {
 	return nil
 }
 
-// liveDeletes reads the head's delete manifests.
-func liveDeletes(ctx context.Context, head *table.Table) (*fileList, error) {
+// liveDeletes reads those of the head's delete manifests that may list deletes of the partitions of some.
+func liveDeletes(ctx context.Context, head *table.Table, of []iceberg.DataFile) (*fileList, error) {
 	fs, err := head.FS(ctx)
 	if err != nil {
 		return nil, err
@@ -51,8 +52,12 @@ func liveDeletes(ctx context.Context, head *table.Table) (*fileList, error) {
 	if err != nil {
 		return nil, err
 	}
-	manifests = slices.DeleteFunc(slices.Clone(manifests), func(m iceberg.ManifestFile) bool {
-		return m.ManifestContent() != iceberg.ManifestContentDeletes
-	})
-	return liveFiles(ctx, fs, manifests)
+	may := planning.PlacesOf(head.Metadata(), of...).Manifests(manifests)
+	var some []iceberg.ManifestFile
+	for i, m := range manifests {
+		if may[i] && m.ManifestContent() == iceberg.ManifestContentDeletes {
+			some = append(some, m)
+		}
+	}
+	return liveFiles(ctx, fs, some)
 }

@@ -4,25 +4,28 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
+	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 )
 
-// recorder is a table's file IO that remembers which files were created through it, and what the manifest lists among them
-// say.
+// recorder is a table's file IO that remembers which files were created through it. Manifest lists among them are kept here until
+// they are what they are to be, and then written once.
 type recorder struct {
 	iceio.WriteFileIO
 
 	mu      sync.Mutex
 	created []string
-	lists   map[string]*bytes.Buffer
+	lists   map[string][]byte
+	shown   map[string][]byte // in place of the files of these names
 }
 
 func record(ctx context.Context, t *table.Table) (*recorder, error) {
@@ -34,30 +37,46 @@ func record(ctx context.Context, t *table.Table) (*recorder, error) {
 	if !ok {
 		return nil, fmt.Errorf("the store of %s cannot be written to", t.Location())
 	}
-	return &recorder{WriteFileIO: w, lists: map[string]*bytes.Buffer{}}, nil
+	return &recorder{WriteFileIO: w, lists: map[string][]byte{}, shown: map[string][]byte{}}, nil
 }
 
-// note returns where to keep a copy of the content, nil if it need not be kept.
-func (r *recorder) note(name string) *bytes.Buffer {
+// note remembers a file, and tells whether it is a manifest list.
+func (r *recorder) note(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.created = append(r.created, name)
-	if !strings.HasPrefix(path.Base(name), "snap-") {
-		return nil
-	}
-	r.lists[name] = &bytes.Buffer{}
-	return r.lists[name]
+	return strings.HasPrefix(path.Base(name), "snap-")
 }
 
 // manifestLists gives the manifest lists created so far, by name.
 func (r *recorder) manifestLists() map[string][]byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make(map[string][]byte, len(r.lists))
-	for name, content := range r.lists {
-		out[name] = content.Bytes()
+	return maps.Clone(r.lists)
+}
+
+func (r *recorder) setList(name string, content []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lists[name] = content
+}
+
+// writeLists writes the manifest lists, now that the change is whole.
+func (r *recorder) writeLists() error {
+	lists := r.manifestLists()
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
+		if err := r.WriteFileIO.WriteFile(name, lists[name]); err != nil {
+			return fmt.Errorf("manifest list %s: %w", name, err)
+		}
 	}
-	return out
+	return nil
+}
+
+// show lets who reads files of these names see other ones; nil lets them see the files again.
+func (r *recorder) show(files map[string][]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shown = files
 }
 
 // take returns the files created so far and forgets them.
@@ -77,7 +96,7 @@ func (r *recorder) unnamed() ([]string, error) {
 	named := map[string]bool{}
 	for name, content := range r.lists {
 		named[name] = true
-		manifests, err := iceberg.ReadManifestList(bytes.NewReader(content.Bytes()))
+		manifests, err := iceberg.ReadManifestList(bytes.NewReader(content))
 		if err != nil {
 			return nil, fmt.Errorf("manifest list %s: %w", name, err)
 		}
@@ -95,45 +114,83 @@ func (r *recorder) unnamed() ([]string, error) {
 	return out, nil
 }
 
+// Open implements iceio.IO.
+func (r *recorder) Open(name string) (iceio.File, error) {
+	r.mu.Lock()
+	content, here := r.shown[name]
+	if !here {
+		content, here = r.lists[name]
+	}
+	r.mu.Unlock()
+	if here {
+		return &held{Reader: bytes.NewReader(content), name: path.Base(name)}, nil
+	}
+	return r.WriteFileIO.Open(name)
+}
+
 // Create implements iceio.WriteFileIO.
 func (r *recorder) Create(name string) (iceio.FileWriter, error) {
-	kept := r.note(name)
-	w, err := r.WriteFileIO.Create(name)
-	if err != nil || kept == nil {
-		return w, err
+	if r.note(name) {
+		return &pendingList{recorder: r, name: name}, nil
 	}
-	return &copying{FileWriter: w, kept: kept}, nil
+	return r.WriteFileIO.Create(name)
 }
 
 // WriteFile implements iceio.WriteFileIO.
 func (r *recorder) WriteFile(name string, content []byte) error {
-	if kept := r.note(name); kept != nil {
-		kept.Write(content)
+	if r.note(name) {
+		r.setList(name, slices.Clone(content))
+		return nil
 	}
 	return r.WriteFileIO.WriteFile(name, content)
 }
 
-// copying keeps a copy of what is written.
-type copying struct {
-	iceio.FileWriter
-	kept *bytes.Buffer
+// Remove implements iceio.IO.
+func (r *recorder) Remove(name string) error {
+	r.mu.Lock()
+	delete(r.lists, name)
+	r.mu.Unlock()
+	return r.WriteFileIO.Remove(name)
 }
 
-// Write implements io.Writer.
-func (c *copying) Write(p []byte) (int, error) {
-	c.kept.Write(p)
-	return c.FileWriter.Write(p)
+// forget removes a file that came to nothing.
+func (r *recorder) forget(name string) error {
+	r.mu.Lock()
+	r.created = slices.DeleteFunc(r.created, func(created string) bool { return created == name })
+	r.mu.Unlock()
+	return r.WriteFileIO.Remove(name)
 }
 
-// ReadFrom implements io.ReaderFrom.
-func (c *copying) ReadFrom(r io.Reader) (int64, error) {
-	return c.FileWriter.ReadFrom(io.TeeReader(r, c.kept))
+// pendingList takes what is written of a manifest list.
+type pendingList struct {
+	bytes.Buffer
+	recorder *recorder
+	name     string
 }
 
-// Abort removes what was written, where the store's writer can.
-func (c *copying) Abort() error {
-	if a, ok := c.FileWriter.(interface{ Abort() error }); ok {
-		return a.Abort()
-	}
-	return c.Close()
+// Close implements io.Closer.
+func (h *pendingList) Close() error {
+	h.recorder.setList(h.name, h.Bytes())
+	return nil
 }
+
+// held is a file that lies in memory.
+type held struct {
+	*bytes.Reader
+	name string
+}
+
+func (*held) Close() error                 { return nil }
+func (h *held) Stat() (fs.FileInfo, error) { return heldInfo{h.name, h.Size()}, nil }
+
+type heldInfo struct {
+	name string
+	size int64
+}
+
+func (i heldInfo) Name() string     { return i.name }
+func (i heldInfo) Size() int64      { return i.size }
+func (heldInfo) Mode() fs.FileMode  { return 0o400 }
+func (heldInfo) ModTime() time.Time { return time.Time{} }
+func (heldInfo) IsDir() bool        { return false }
+func (heldInfo) Sys() any           { return nil }

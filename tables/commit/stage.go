@@ -50,7 +50,8 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change, spent 
 	if err := tx.AssertRefSnapshotID(table.MainBranch); err != nil {
 		return nil, err
 	}
-	if err := put(ctx, tx, id, change, spent); err != nil {
+	s := &staging{tx: tx, written: written, firstRowIDs: map[string]int64{}}
+	if err := s.put(ctx, id, change, spent); err != nil {
 		return nil, err
 	}
 	var relisted []table.Update
@@ -60,14 +61,15 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change, spent 
 		}
 		next.snapshots = []int64{change.Manifests.Snapshot}
 	}
-	if err := next.seal(tx, change, relisted); err != nil {
+	if err := next.seal(s, change, relisted); err != nil {
 		return nil, err
 	}
 	return next, nil
 }
 
 // put stages the parts of a change, and the token beside them.
-func put(ctx context.Context, tx *table.Transaction, id ID, change *Change, spent []string) error {
+func (s *staging) put(ctx context.Context, id ID, change *Change, spent []string) error {
+	tx := s.tx
 	if change.Alter != nil {
 		if err := change.Alter(tx); err != nil {
 			return err
@@ -82,24 +84,24 @@ func put(ctx context.Context, tx *table.Transaction, id ID, change *Change, spen
 	if err := tx.RemoveProperties(present(slices.Concat(change.RemoveProperties, spent), properties)); err != nil {
 		return err
 	}
-	if err := applyFiles(ctx, tx, change, summaryOf(id, change)); err != nil {
+	if err := s.applyFiles(ctx, change, summaryOf(id, change)); err != nil {
 		return fmt.Errorf("%s: %w", change.Operation, err)
 	}
 	return nil
 }
 
 // seal takes over what the library would send, with what it has no call for, and puts what was written in order.
-func (s *staged) seal(tx *table.Transaction, change *Change, more []table.Update) error {
-	now, err := tx.StagedTable()
+func (s *staged) seal(on *staging, change *Change, more []table.Update) error {
+	now, err := on.tx.StagedTable()
 	if err != nil {
 		return err
 	}
 	s.snapshots = append(s.snapshots, madeBy(now.Metadata(), s.base)...)
-	out, err := tx.TableCommit()
+	out, err := on.tx.TableCommit()
 	if err != nil {
 		return err
 	}
-	if err := mendSummaries(now.Metadata(), s.written); err != nil {
+	if err := mendSummaries(now.Metadata(), s.written, on.firstRowIDs); err != nil {
 		return err
 	}
 	merged, err := s.written.unnamed()
@@ -108,6 +110,9 @@ func (s *staged) seal(tx *table.Transaction, change *Change, more []table.Update
 	}
 	for _, name := range merged {
 		_ = s.written.Remove(name)
+	}
+	if err := s.written.writeLists(); err != nil {
+		return err
 	}
 	s.requirements = append(slices.Clone(out.Requirements), change.Requirements...)
 	s.updates = slices.Concat(out.Updates, more, change.Updates)

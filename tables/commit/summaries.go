@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -18,21 +17,25 @@ import (
 // field is the empty string, the list says that there is no lower bound (it marshals "" to a nil slice). Every reader takes
 // that for a manifest without values of the field, and a filtered scan leaves out its data files or, worse, its deletes.
 //
-// The lists are not anybody's yet: they are written anew before the catalog hears of them.
-func mendSummaries(meta table.Metadata, written *recorder) error {
-	lists := written.manifestLists()
-	for _, name := range slices.Sorted(maps.Keys(lists)) {
-		if err := mendList(meta, written, name, lists[name]); err != nil {
+// And it gives a manifest that takes the place of another the row ids of that one, in tables that have row ids: firstRowIDs
+// says which, by path. Its files have theirs written beside them, and new ones would be ids that no row has.
+//
+// The lists are not written yet.
+func mendSummaries(meta table.Metadata, written *recorder, firstRowIDs map[string]int64) error {
+	for name, content := range written.manifestLists() {
+		mended, err := mendList(meta, content, firstRowIDs)
+		if err != nil {
 			return fmt.Errorf("manifest list %s: %w", name, err)
 		}
+		written.setList(name, mended)
 	}
 	return nil
 }
 
-func mendList(meta table.Metadata, written *recorder, list string, content []byte) error {
+func mendList(meta table.Metadata, content []byte, firstRowIDs map[string]int64) ([]byte, error) {
 	in, err := ocf.NewReader(bytes.NewReader(content))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var manifests []map[string]any
 	mended := 0
@@ -41,35 +44,38 @@ func mendList(meta table.Metadata, written *recorder, list string, content []byt
 		if err := in.Decode(&m); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return err
+			return nil, err
 		}
 		id, _ := m["partition_spec_id"].(int32)
 		summaries, _ := m["partitions"].([]any)
 		mended += mendFields(summaries, emptiable(meta, int(id)))
+		if name, _ := m["manifest_path"].(string); name != "" {
+			if first, ok := firstRowIDs[name]; ok {
+				m["first_row_id"] = first
+				mended++
+			}
+		}
 		manifests = append(manifests, m)
 	}
 	if mended == 0 {
-		return nil
+		return content, nil
 	}
 	header := maps.Clone(in.Metadata())
 	maps.DeleteFunc(header, func(key string, _ []byte) bool { return strings.HasPrefix(key, "avro.") })
 	var out bytes.Buffer
 	w, err := ocf.NewWriter(&out, in.Schema(), ocf.WithSchema(string(in.Metadata()["avro.schema"])), ocf.WithMetadata(header), ocf.WithCodec(ocf.DeflateCodec(-1)))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, m := range manifests {
 		if err := w.Encode(m); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := w.Close(); err != nil {
-		return err
+		return nil, err
 	}
-	if err := written.Remove(list); err != nil {
-		return err
-	}
-	return written.WriteFileIO.WriteFile(list, out.Bytes())
+	return out.Bytes(), nil
 }
 
 // mendFields gives fields whose values may be empty an empty bound where there is none. One that has only nulls gets it

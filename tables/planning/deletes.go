@@ -2,7 +2,10 @@ package planning
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -128,4 +131,84 @@ func mayName(f iceberg.DataFile, path string) bool {
 	low, hasLow := f.LowerBoundValues()[pathField]
 	high, hasHigh := f.UpperBoundValues()[pathField]
 	return (!hasLow || string(low) <= path) && (!hasHigh || path <= string(high))
+}
+
+// deletes reads the delete files that may apply to a candidate; with nil, all.
+func (p *planner) deletes(ctx context.Context, manifests []iceberg.ManifestFile, candidates []candidate, out *Plan) (*deleteIndex, error) {
+	index := newDeleteIndex(p.meta)
+	if candidates == nil && p.opts.Choose == nil {
+		return index, nil
+	}
+	of := p.concerned(index, candidates)
+	manifests = slices.DeleteFunc(slices.Clone(manifests), func(m iceberg.ManifestFile) bool { return m.SequenceNum() < of.oldest })
+	out.Counts.DeleteManifests = len(manifests)
+	found := make([][]candidate, len(manifests))
+	err := p.each(ctx, manifests, func(_ context.Context, i int, m *manifest) error {
+		partition, err := p.filter.partition(p.meta, m.spec)
+		if err != nil {
+			return err
+		}
+		keep := truth(len(m.files))
+		partition.files(keep, m)
+		for f, k := range keep {
+			if k && of.mayBe(&m.files[f], m.spec) {
+				one := m.files[f]
+				found[i] = append(found[i], candidate{file: &one, spec: m.spec})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, some := range found {
+		for _, d := range some {
+			index.add(d.file, d.spec)
+		}
+	}
+	return index, nil
+}
+
+// concern is what deletes may be of to be worth keeping.
+type concern struct {
+	index      *deleteIndex
+	all        bool
+	oldest     int64 // sequence number of a candidate
+	paths      map[string]bool
+	partitions map[string]bool
+}
+
+func (p *planner) concerned(index *deleteIndex, candidates []candidate) *concern {
+	of := &concern{index: index, all: p.opts.Choose != nil, paths: map[string]bool{}, partitions: map[string]bool{}}
+	if of.all {
+		of.oldest = math.MinInt64
+		return of
+	}
+	of.oldest = math.MaxInt64
+	for _, c := range candidates {
+		of.oldest = min(of.oldest, c.sequence)
+		of.paths[c.data.FilePath()] = true
+		of.partitions[index.partition(c.file, c.spec)] = true
+	}
+	return of
+}
+
+// mayBe says whether a delete file may be of a candidate.
+func (of *concern) mayBe(f *file, spec int32) bool {
+	switch {
+	case of.all:
+		return true
+	case table.IsDeletionVector(f.data):
+		path := f.data.ReferencedDataFile()
+		return path != nil && of.paths[*path]
+	case f.data.ContentType() == iceberg.EntryContentPosDeletes:
+		if path := deletesFrom(f.data); path != "" {
+			return of.paths[path]
+		}
+	default:
+		if s := of.index.meta.PartitionSpecByID(int(spec)); s == nil || s.IsUnpartitioned() {
+			return true
+		}
+	}
+	return of.partitions[of.index.partition(f, spec)]
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/datafile"
 )
@@ -16,11 +17,12 @@ type partitionFilter struct {
 	position  map[int]int // of partition fields in the spec, by id
 }
 
-func (p *planner) partition(id int32) (*partitionFilter, error) {
-	if f, ok := p.partitions[id]; ok { // all are made by choose, before anything runs in parallel
+// partition is what the rules say of the partitions of a spec.
+func (r *rules) partition(meta table.Metadata, id int32) (*partitionFilter, error) {
+	if f, ok := r.partitions[id]; ok { // all are made by choose, before anything runs in parallel
 		return f, nil
 	}
-	spec := p.meta.PartitionSpecByID(int(id))
+	spec := meta.PartitionSpecByID(int(id))
 	if spec == nil {
 		return nil, fmt.Errorf("partition spec %d is not in the table", id)
 	}
@@ -28,13 +30,13 @@ func (p *planner) partition(id int32) (*partitionFilter, error) {
 	for i := range spec.NumFields() {
 		f.position[spec.Field(i).FieldID] = i
 	}
-	if p.opts.Filter != nil && spec.NumFields() > 0 {
+	if r.filter != nil && spec.NumFields() > 0 {
 		var err error
-		if f.condition, err = project(p.opts.Schema, spec, p.opts.Filter); err != nil {
+		if f.condition, err = project(r.schema, spec, r.filter); err != nil {
 			return nil, err
 		}
 	}
-	p.partitions[id] = f
+	r.partitions[id] = f
 	return f, nil
 }
 
@@ -111,31 +113,29 @@ func (f *partitionFilter) files(keep []bool, m *manifest) { f.condition.Narrow(k
 
 // manifests says which manifests are not excluded by the summaries of their partitions.
 func (f *partitionFilter) manifests(all []iceberg.ManifestFile) []bool {
-	keep := make([]bool, len(all))
-	for i := range keep {
-		keep[i] = true
-	}
+	keep := truth(len(all))
 	if f.condition == nil {
 		return keep
 	}
-	summaries := make([][]iceberg.FieldSummary, len(all))
-	for i, m := range all {
-		summaries[i] = m.Partitions()
-	}
 	f.condition.Narrow(keep, func(field iceberg.NestedField) *datafile.Bounds {
-		at := f.position[field.ID]
-		low, high := make([][]byte, len(all)), make([][]byte, len(all))
-		nulls, allNull := make([]int64, len(all)), make([]bool, len(all))
-		for i, s := range summaries {
-			nulls[i] = -1
-			if at >= len(s) {
-				continue // no summary
-			}
-			summarise(s[at], field.Type, &low[i], &high[i], &nulls[i], &allNull[i])
-		}
-		return datafile.NewBounds(field.Type, low, high, nulls, allNull)
+		return summaryBounds(all, f.position[field.ID], field.Type)
 	})
 	return keep
+}
+
+// summaryBounds is what manifests' summaries say of the partition field at a position of their spec.
+func summaryBounds(all []iceberg.ManifestFile, at int, t iceberg.Type) *datafile.Bounds {
+	low, high := make([][]byte, len(all)), make([][]byte, len(all))
+	nulls, allNull := make([]int64, len(all)), make([]bool, len(all))
+	for i, m := range all {
+		nulls[i] = -1
+		s := m.Partitions()
+		if at >= len(s) {
+			continue // no summary
+		}
+		summarise(s[at], t, &low[i], &high[i], &nulls[i], &allNull[i])
+	}
+	return datafile.NewBounds(t, low, high, nulls, allNull)
 }
 
 func summarise(s iceberg.FieldSummary, t iceberg.Type, low, high *[]byte, nulls *int64, allNull *bool) {

@@ -9,9 +9,7 @@ package planning
 import (
 	"context"
 	"fmt"
-	"math"
 	"runtime"
-	"slices"
 	"sync/atomic"
 
 	"github.com/apache/iceberg-go"
@@ -20,7 +18,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/varve-lake/varve/tables/cache"
-	"github.com/varve-lake/varve/tables/datafile"
 )
 
 // Options say what is planned.
@@ -35,6 +32,18 @@ type Options struct {
 	Limit int64
 	// Floats are fields of which it is asked whether a file may hold a NaN; see Plan.MayBeNaN.
 	Floats []int
+	// Described says that tasks have their files' descriptions whole, with statistics, as who changes a table needs them. Manifests
+	// are then looked at piece by piece, and not kept. Tasks are of whole files.
+	Described bool
+	// Keep, with Described, is asked about each file that the filter leaves, before its deletes are known; false leaves it out.
+	// Choose is asked with its deletes, for which those of all files are gathered first. Several goroutines ask.
+	Keep   func(iceberg.DataFile) bool
+	Choose func(table.FileScanTask) bool
+	// Places, when set, are the only partitions that are wanted, in addition to the filter. Files of others may come too: they are
+	// left out by manifests.
+	Places *Places
+	// Rest, with Described, is another filter, of which Plan.Rest tells whether it may hold for a row of a task.
+	Rest iceberg.BooleanExpression
 	// Parallelism is the number of manifests read at once. Default: GOMAXPROCS.
 	Parallelism int
 	Cache       *cache.Cache
@@ -61,15 +70,17 @@ type Plan struct {
 	// MayBeNaN says that one of the Floats may have a NaN in one of the files, since that is not known to be otherwise. Bounds and
 	// statistics leave NaNs out.
 	MayBeNaN bool
+	// Rest says of each of the Tasks whether Options.Rest may hold for one of its rows.
+	Rest []bool
 }
 
 // planner is what one plan shares.
 type planner struct {
-	opts       Options
-	meta       table.Metadata
-	fs         iceio.IO
-	values     *datafile.Condition // on the files' bounds
-	partitions map[int32]*partitionFilter
+	opts   Options
+	meta   table.Metadata
+	fs     iceio.IO
+	filter *rules
+	rest   *rules
 
 	reads, bytes atomic.Int64
 	nans         atomic.Bool
@@ -80,9 +91,13 @@ func Files(ctx context.Context, meta table.Metadata, fs iceio.IO, opts Options) 
 	if opts.Parallelism <= 0 {
 		opts.Parallelism = runtime.GOMAXPROCS(0)
 	}
-	p := &planner{opts: opts, meta: meta, fs: fs, partitions: map[int32]*partitionFilter{}}
+	opts.Whole = opts.Whole || opts.Described
+	p := &planner{opts: opts, meta: meta, fs: fs}
 	var err error
-	if p.values, err = datafile.NewCondition(opts.Schema, opts.Filter); err != nil {
+	if p.filter, err = newRules(opts.Schema, opts.Filter); err != nil {
+		return nil, err
+	}
+	if p.rest, err = newRules(opts.Schema, opts.Rest); err != nil {
 		return nil, err
 	}
 	out := &Plan{}
@@ -94,7 +109,7 @@ func Files(ctx context.Context, meta table.Metadata, fs iceio.IO, opts Options) 
 		return nil, fmt.Errorf("plan snapshot %d: %w", opts.Snapshot.SnapshotID, err)
 	}
 	data, deletes, err := p.choose(manifests, &out.Counts)
-	enough := p.opts.Limit > 0 && p.values == nil && len(deletes) == 0
+	enough := p.opts.Limit > 0 && p.filter.values == nil && len(deletes) == 0
 	if enough {
 		data = firstRows(data, p.opts.Limit, rowsOf)
 	}
@@ -124,12 +139,20 @@ func (p *planner) choose(all []iceberg.ManifestFile, counts *Counts) (data, dele
 	}
 	kept := map[iceberg.ManifestFile]bool{}
 	for spec, manifests := range bySpec {
-		f, err := p.partition(spec)
+		f, err := p.filter.partition(p.meta, spec)
+		if err == nil {
+			_, err = p.rest.partition(p.meta, spec)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
 		for i, keep := range f.manifests(manifests) {
 			kept[manifests[i]] = keep
+		}
+	}
+	if p.opts.Places != nil {
+		for i, may := range p.opts.Places.Manifests(all) {
+			kept[all[i]] = kept[all[i]] && (may || p.everywhere(all[i]))
 		}
 	}
 	for _, m := range all {
@@ -149,6 +172,12 @@ func (p *planner) choose(all []iceberg.ManifestFile, counts *Counts) (data, dele
 	return data, deletes, nil
 }
 
+// everywhere says whether the deletes that a manifest lists may be of any partition.
+func (p *planner) everywhere(m iceberg.ManifestFile) bool {
+	spec := p.meta.PartitionSpecByID(int(m.PartitionSpecID()))
+	return m.ManifestContent() == iceberg.ManifestContentDeletes && (spec == nil || spec.IsUnpartitioned())
+}
+
 // firstRows leaves out what comes after the first that have so many rows together.
 func firstRows[T any](all []T, rows int64, of func(T) int64) []T {
 	for i, one := range all {
@@ -166,40 +195,57 @@ func rowsOf(m iceberg.ManifestFile) int64 { return max(m.AddedRows(), 0) + max(m
 type candidate struct {
 	*file
 	spec int32
+	rest bool // the rest may hold for one of its rows
+}
+
+// chosen is what one manifest has of what is planned.
+type chosen struct {
+	candidates []candidate
+	tasks      []table.FileScanTask // of the candidates, where deletes were read first
+	counts     Counts
 }
 
 func (p *planner) plan(ctx context.Context, data, deletes []iceberg.ManifestFile, out *Plan) error {
-	found := make([][]candidate, len(data))
-	counts := make([]Counts, len(data))
-	err := p.each(ctx, data, func(ctx context.Context, i int, m *manifest) error {
-		keep, err := p.narrow(m, &counts[i])
-		if err != nil {
+	var index *deleteIndex
+	var err error
+	if p.opts.Choose != nil {
+		if index, err = p.deletes(ctx, deletes, nil, out); err != nil {
 			return err
 		}
-		for f, k := range keep {
-			if k {
-				if m.mayBeNaN(f, p.opts.Floats) {
-					p.nans.Store(true)
-				}
-				found[i] = append(found[i], candidate{&m.files[f], m.spec})
-			}
-		}
-		return nil
-	})
+	}
+	found := make([]chosen, len(data))
+	err = p.each(ctx, data, func(_ context.Context, i int, m *manifest) error { return p.candidates(m, index, &found[i]) })
 	if err != nil {
 		return err
 	}
-	candidates := slices.Concat(found...)
+	var candidates []candidate
+	for i := range found {
+		c := &found[i]
+		candidates, out.Tasks = append(candidates, c.candidates...), append(out.Tasks, c.tasks...)
+		out.Counts.Files += c.counts.Files
+		out.Counts.FilesPrunedByPart += c.counts.FilesPrunedByPart
+		out.Counts.FilesPrunedByValue += c.counts.FilesPrunedByValue
+		out.Counts.DeleteFiles += c.counts.DeleteFiles
+	}
 	out.MayBeNaN = p.nans.Load()
-	for _, c := range counts {
-		out.Counts.Files += c.Files
-		out.Counts.FilesPrunedByPart += c.FilesPrunedByPart
-		out.Counts.FilesPrunedByValue += c.FilesPrunedByValue
+	if index == nil {
+		if index, err = p.deletes(ctx, deletes, candidates, out); err != nil {
+			return err
+		}
+		if err := p.tasks(index, candidates, out); err != nil {
+			return err
+		}
 	}
-	index, err := p.deletes(ctx, deletes, candidates, out)
-	if err != nil {
-		return err
+	for _, c := range candidates {
+		if p.opts.Rest != nil {
+			out.Rest = append(out.Rest, c.rest)
+		}
 	}
+	return nil
+}
+
+// tasks are those of the candidates.
+func (p *planner) tasks(index *deleteIndex, candidates []candidate, out *Plan) error {
 	split := p.meta.Properties().GetInt64(table.ReadSplitTargetSizeKey, table.ReadSplitTargetSizeDefault)
 	out.Tasks = make([]table.FileScanTask, 0, len(candidates))
 	for _, c := range candidates {
@@ -216,25 +262,65 @@ func (p *planner) plan(ctx context.Context, data, deletes []iceberg.ManifestFile
 	return nil
 }
 
+// candidates are the files of a manifest, or of a piece of one, that may hold a row looked for. With an index of the deletes they
+// are chosen by their tasks.
+func (p *planner) candidates(m *manifest, index *deleteIndex, to *chosen) error {
+	keep, err := p.narrow(m, &to.counts)
+	if err != nil {
+		return err
+	}
+	var rest []bool
+	if p.opts.Rest != nil {
+		if rest, err = p.holds(p.rest, m, keep); err != nil {
+			return err
+		}
+	}
+	for f, k := range keep {
+		if !k || p.opts.Keep != nil && !p.opts.Keep(m.files[f].data) {
+			continue
+		}
+		c := candidate{&m.files[f], m.spec, rest != nil && rest[f]}
+		if p.opts.Described {
+			one := m.files[f] // not the whole piece
+			c.file = &one
+		}
+		if index != nil {
+			task, err := index.task(c, &to.counts)
+			if err != nil {
+				return err
+			}
+			if !p.opts.Choose(task) {
+				continue
+			}
+			to.tasks = append(to.tasks, task)
+		}
+		if m.mayBeNaN(f, p.opts.Floats) {
+			p.nans.Store(true)
+		}
+		to.candidates = append(to.candidates, c)
+	}
+	return nil
+}
+
 // narrow says which files of a manifest may hold a row looked for.
 func (p *planner) narrow(m *manifest, counts *Counts) ([]bool, error) {
-	partition, err := p.partition(m.spec)
+	partition, err := p.filter.partition(p.meta, m.spec)
 	if err != nil {
 		return nil, err
 	}
 	keep := make([]bool, len(m.files))
 	for i := range keep {
-		keep[i] = m.files[i].data.Count() != 0
+		keep[i] = p.opts.Described || m.files[i].data.Count() != 0
 	}
 	left := count(keep)
-	counts.Files = left
+	counts.Files += left
 	partition.files(keep, m)
-	counts.FilesPrunedByPart = left - count(keep)
+	counts.FilesPrunedByPart += left - count(keep)
 	left = count(keep)
 	if left > 0 {
-		p.values.Narrow(keep, m.bounds)
+		p.filter.values.Narrow(keep, m.bounds)
 	}
-	counts.FilesPrunedByValue = left - count(keep)
+	counts.FilesPrunedByValue += left - count(keep)
 	return keep, nil
 }
 
@@ -247,12 +333,18 @@ func count(keep []bool) (n int64) {
 	return n
 }
 
-// each reads manifests, some at a time, and calls do with each.
+// each reads manifests, some at a time, and calls do with each, or with one piece of it after the other.
 func (p *planner) each(ctx context.Context, manifests []iceberg.ManifestFile, do func(context.Context, int, *manifest) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(p.opts.Parallelism)
 	for i, m := range manifests {
 		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if p.opts.Described {
+				return p.pieces(ctx, m, func(piece *manifest) error { return do(ctx, i, piece) })
+			}
 			read, err := p.manifest(ctx, m)
 			if err != nil {
 				return err
@@ -261,46 +353,6 @@ func (p *planner) each(ctx context.Context, manifests []iceberg.ManifestFile, do
 		})
 	}
 	return g.Wait()
-}
-
-// deletes reads the delete files that may apply to a candidate.
-func (p *planner) deletes(ctx context.Context, manifests []iceberg.ManifestFile, candidates []candidate, out *Plan) (*deleteIndex, error) {
-	index := newDeleteIndex(p.meta)
-	if len(candidates) == 0 {
-		return index, nil
-	}
-	oldest := int64(math.MaxInt64)
-	for _, c := range candidates {
-		oldest = min(oldest, c.sequence)
-	}
-	manifests = slices.DeleteFunc(slices.Clone(manifests), func(m iceberg.ManifestFile) bool { return m.SequenceNum() < oldest })
-	out.Counts.DeleteManifests = len(manifests)
-	read := make([]*manifest, len(manifests))
-	keeps := make([][]bool, len(manifests))
-	err := p.each(ctx, manifests, func(_ context.Context, i int, m *manifest) error {
-		partition, err := p.partition(m.spec)
-		if err != nil {
-			return err
-		}
-		keep := make([]bool, len(m.files))
-		for i := range keep {
-			keep[i] = true
-		}
-		partition.files(keep, m)
-		read[i], keeps[i] = m, keep
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for i, m := range read {
-		for f, keep := range keeps[i] {
-			if keep {
-				index.add(&m.files[f], m.spec)
-			}
-		}
-	}
-	return index, nil
 }
 
 // appendDivided divides a large file at its row groups, for readers to share.

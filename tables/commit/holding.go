@@ -1,0 +1,228 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/varve-lake/varve/tables/planning"
+)
+
+// wanted are files that are to be removed.
+type wanted struct {
+	data    map[string]bool
+	deletes map[string]bool
+	vectors map[string]string // the path of each, by the data file that it is of: a file may hold several
+}
+
+func wantedOf(files []iceberg.DataFile) *wanted {
+	w := &wanted{data: map[string]bool{}, deletes: map[string]bool{}, vectors: map[string]string{}}
+	for _, f := range files {
+		switch of := f.ReferencedDataFile(); {
+		case f.ContentType() == iceberg.EntryContentData:
+			w.data[f.FilePath()] = true
+		case table.IsDeletionVector(f) && of != nil:
+			w.vectors[*of] = f.FilePath()
+		default:
+			w.deletes[f.FilePath()] = true
+		}
+	}
+	return w
+}
+
+func (w *wanted) has(f iceberg.DataFile) bool {
+	switch of := f.ReferencedDataFile(); {
+	case f.ContentType() == iceberg.EntryContentData:
+		return w.data[f.FilePath()]
+	case table.IsDeletionVector(f) && of != nil:
+		return w.vectors[*of] == f.FilePath()
+	}
+	return w.deletes[f.FilePath()]
+}
+
+func (w *wanted) count() int { return len(w.data) + len(w.deletes) + len(w.vectors) }
+
+// in says whether one may be in a manifest of such a content.
+func (w *wanted) in(c iceberg.ManifestContent) bool {
+	if c == iceberg.ManifestContentData {
+		return len(w.data) > 0
+	}
+	return len(w.deletes)+len(w.vectors) > 0
+}
+
+// holdingManifest is a manifest that lists files to remove.
+type holdingManifest struct {
+	removed []iceberg.ManifestEntry
+	rest    iceberg.ManifestFile // one without them, of no snapshot yet; nil if nothing is left
+}
+
+// find finds the manifests that list removed files: among those whose partitions may hold them, by the manifest list, and only if
+// one is missed then, among all. Each is read as a stream, and written anew without them at once.
+func (w *window) find(ctx context.Context, removed []iceberg.DataFile) error {
+	w.holding = map[string]*holdingManifest{}
+	may := planning.PlacesOf(w.meta, removed...).Manifests(w.all)
+	found := 0
+	for _, likely := range []bool{true, false} {
+		var some []iceberg.ManifestFile
+		for i, m := range w.all {
+			if may[i] == likely && w.wanted.in(m.ManifestContent()) {
+				some = append(some, m)
+			}
+		}
+		n, err := w.findIn(ctx, some)
+		if found += n; err != nil {
+			return err
+		}
+		if found >= w.wanted.count() {
+			break
+		}
+	}
+	if found != w.wanted.count() {
+		return fmt.Errorf("%d files are to be removed, of which the table has %d, such as %s: %w", w.wanted.count(), found, w.example(), ErrNotLive)
+	}
+	return nil
+}
+
+// example is a wanted file that was not found.
+func (w *window) example() string {
+	seen := map[string]bool{}
+	for _, h := range w.holding {
+		for _, e := range h.removed {
+			seen[e.DataFile().FilePath()] = true
+		}
+	}
+	var missed []string
+	for _, of := range []map[string]bool{w.wanted.data, w.wanted.deletes} {
+		for path := range of {
+			if !seen[path] {
+				missed = append(missed, path)
+			}
+		}
+	}
+	for _, path := range w.wanted.vectors {
+		missed = append(missed, path)
+	}
+	slices.Sort(missed)
+	return strings.Join(missed[:min(len(missed), 1)], "")
+}
+
+func (w *window) findIn(ctx context.Context, manifests []iceberg.ManifestFile) (found int, err error) {
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, m := range manifests {
+		g.Go(func() error {
+			holds, err := w.holds(ctx, m)
+			if err != nil || !holds {
+				return err
+			}
+			h, err := w.without(ctx, m)
+			if err != nil {
+				return fmt.Errorf("manifest %s: %w", m.FilePath(), err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			w.holding[m.FilePath()] = h
+			found += len(h.removed)
+			return nil
+		})
+	}
+	err = g.Wait()
+	return found, err
+}
+
+// holds says whether a manifest lists a file to remove. What it says beside of them is not decoded.
+func (w *window) holds(ctx context.Context, m iceberg.ManifestFile) (bool, error) {
+	for entry, err := range iceberg.EntriesWithProjection(w.written, m, true, iceberg.ManifestEntryProjection{}) {
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return false, fmt.Errorf("manifest %s: %w", m.FilePath(), err)
+		}
+		if w.wanted.has(entry.DataFile()) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// without writes a manifest anew without the removed files.
+func (w *window) without(ctx context.Context, m iceberg.ManifestFile) (*holdingManifest, error) {
+	h := &holdingManifest{}
+	provider, err := w.table.LocationProvider()
+	if err != nil {
+		return nil, err
+	}
+	name := provider.NewMetadataLocation(uuid.NewString() + "-m0.avro")
+	file, err := w.written.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	h.rest, err = w.write(file, name, m, 0, func(writer *iceberg.ManifestWriter) error {
+		for entry, err := range m.Entries(w.written, true) {
+			if err := errors.Join(err, ctx.Err()); err != nil {
+				return err
+			}
+			if w.wanted.has(entry.DataFile()) {
+				h.removed = append(h.removed, entry)
+			} else if err := writer.Existing(entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	err = errors.Join(err, file.Close())
+	if errors.Is(err, iceberg.ErrEmptyManifest) {
+		return h, w.written.forget(name)
+	}
+	return h, err
+}
+
+// write writes a manifest in the place of another, and describes it.
+func (w *window) write(to io.Writer, name string, m iceberg.ManifestFile, snapshot int64, entries func(*iceberg.ManifestWriter) error) (iceberg.ManifestFile, error) {
+	spec := w.meta.PartitionSpecByID(int(m.PartitionSpecID()))
+	if spec == nil {
+		return nil, fmt.Errorf("partition spec %d is not in the table", m.PartitionSpecID())
+	}
+	counted := &counting{Writer: to}
+	writer, err := iceberg.NewManifestWriter(w.meta.Version(), counted, *spec, w.meta.CurrentSchema(), snapshot, iceberg.WithManifestWriterContent(m.ManifestContent()))
+	if err != nil {
+		return nil, err
+	}
+	if err := entries(writer); err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	if err := writer.Close(); err != nil {
+		return nil, err
+	}
+	return writer.ToManifestFile(name, counted.bytes)
+}
+
+// describe gives the rest as a manifest of a snapshot.
+func (h *holdingManifest) describe(meta table.Metadata, of *table.Snapshot) iceberg.ManifestFile {
+	m := h.rest
+	return iceberg.NewManifestFile(meta.Version(), m.FilePath(), m.Length(), m.PartitionSpecID(), of.SnapshotID).
+		SequenceNum(of.SequenceNumber, m.MinSequenceNum()).Content(m.ManifestContent()).
+		ExistingFiles(m.ExistingDataFiles()).ExistingRows(m.ExistingRows()).AddedFiles(0).AddedRows(0).DeletedFiles(0).DeletedRows(0).
+		Partitions(m.Partitions()).Build()
+}
+
+// counting counts the bytes that are written.
+type counting struct {
+	io.Writer
+	bytes int64
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.bytes += int64(n)
+	return n, err
+}
