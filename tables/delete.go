@@ -13,6 +13,7 @@ import (
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/merge"
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // Rows says which rows of a table are meant, by a condition over their columns, "t.x". Where it is unknown, a row is not.
@@ -122,25 +123,19 @@ func (d *deletion) wholeFiles(ctx context.Context, head *table.Table) error {
 	if d.rows.Rest == nil || head.CurrentSnapshot() == nil {
 		return nil
 	}
-	rest, err := filesWith(ctx, head, d.rows.Rest)
-	if err != nil {
-		return err
-	}
-	keep := make(map[string]bool, len(rest))
-	for _, task := range rest {
-		keep[task.File.FilePath()] = true
-	}
-	all, err := filesWith(ctx, head, d.rows.May)
-	if err != nil {
-		return err
-	}
 	fs, err := head.FS(ctx)
 	if err != nil {
 		return err
 	}
-	for _, task := range all {
+	meant, err := planning.Files(ctx, head.Metadata(), fs, planning.Options{
+		Snapshot: head.CurrentSnapshot(), Schema: head.Schema(), Filter: d.rows.May, Rest: d.rows.Rest, Described: true,
+	})
+	if err != nil {
+		return fmt.Errorf("plan files: %w", err)
+	}
+	for i, task := range meant.Tasks {
 		path := task.File.FilePath()
-		if keep[path] || len(task.EqualityDeleteFiles) > 0 {
+		if meant.Rest[i] || len(task.EqualityDeleteFiles) > 0 {
 			continue
 		}
 		d.whole[path] = task
@@ -159,20 +154,19 @@ func (d *deletion) wholeFiles(ctx context.Context, head *table.Table) error {
 	return nil
 }
 
-// filesWith are the files that may have a row for which a filter holds.
-func filesWith(ctx context.Context, head *table.Table, filter iceberg.BooleanExpression, options ...table.ScanOption) ([]table.FileScanTask, error) {
-	filter, err := datafile.PlanFilter(head.Metadata(), filter)
+// filesWith are the files of a snapshot that may have a row for which a filter holds.
+func filesWith(ctx context.Context, head *table.Table, s *table.Snapshot, filter iceberg.BooleanExpression) ([]table.FileScanTask, error) {
+	fs, err := head.FS(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if filter != nil {
-		options = append(options, table.WithRowFilter(filter))
-	}
-	tasks, err := head.Scan(options...).PlanFiles(ctx)
+	plan, err := planning.Files(ctx, head.Metadata(), fs, planning.Options{
+		Snapshot: s, Schema: head.Schema(), Filter: filter, Described: true,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("plan files: %w", err)
 	}
-	return datafile.WholeFiles(tasks), nil
+	return plan.Tasks, nil
 }
 
 // counted adds to a result what the last attempt came to.

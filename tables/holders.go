@@ -40,7 +40,7 @@ func (t *Table) Holders(ctx context.Context, rows Rows, e maintain.ExpireOptions
 	var out []Holder
 	for _, s := range slices.Backward(t.Snapshots()) {
 		h := Holder{Snapshot: s}
-		tasks, err := filesWith(ctx, t.tbl, rows.May, table.WithSnapshotID(s.ID))
+		tasks, err := filesWith(ctx, t.tbl, t.tbl.SnapshotByID(s.ID), rows.May)
 		if err != nil {
 			return nil, fmt.Errorf("files of %s at snapshot %d: %w", t.name, s.ID, err)
 		}

@@ -44,7 +44,7 @@ func (t *Table) FilesWith(ctx context.Context, rows Rows) (whole, parts FilesCou
 	if err := d.wholeFiles(ctx, t.tbl); err != nil {
 		return whole, parts, fmt.Errorf("files of %s: %w", t.name, err)
 	}
-	all, err := filesWith(ctx, t.tbl, rows.May)
+	all, err := filesWith(ctx, t.tbl, t.tbl.CurrentSnapshot(), rows.May)
 	if err != nil {
 		return whole, parts, fmt.Errorf("files of %s: %w", t.name, err)
 	}

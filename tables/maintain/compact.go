@@ -94,19 +94,15 @@ func (c *Compaction) plan(ctx context.Context, head *table.Table) (*commit.Chang
 	if len(c.groups) == 0 {
 		return nil, nil
 	}
-	tasks, err := head.Scan().PlanFiles(ctx)
+	now, err := lookAt(ctx, head, c.groups)
 	if err != nil {
-		return nil, fmt.Errorf("plan files: %w", err)
+		return nil, err
 	}
-	now := make(map[string]table.FileScanTask, len(tasks))
-	for _, t := range datafile.WholeFiles(tasks) {
-		now[t.File.FilePath()] = t
-	}
-	c.yield(now)
+	c.yield(now.tasks)
 	if len(c.groups) == 0 {
 		return nil, nil
 	}
-	return c.change(ctx, head, now)
+	return c.change(now), nil
 }
 
 // adopt takes over the groups that were rewritten elsewhere, anew at each head. Those of another format lack what this one has
@@ -137,6 +133,9 @@ func (c *Compaction) adopt(ctx context.Context, head *table.Table) error {
 		}
 		out := &rewritten{inputs: g.Inputs, read: g.BytesRead, copied: g.BytesCopied, from: &g}
 		if out.out, err = files.Files(g.Files); err != nil {
+			return err
+		}
+		if out.place, err = files.Files(g.Place); err != nil {
 			return err
 		}
 		c.groups = append(c.groups, out)
@@ -237,36 +236,28 @@ func (c *Compaction) rewrite(ctx context.Context, head *table.Table) error {
 	return err
 }
 
-// change puts the groups together. Delete files that concern a rewritten file alone go with it, as do those that refer to
-// files which are long gone.
-func (c *Compaction) change(ctx context.Context, head *table.Table, now map[string]table.FileScanTask) (*commit.Change, error) {
+// change puts the groups together. Delete files that concern a rewritten file alone go with it, as do those in its partition that
+// refer to files which are long gone.
+func (c *Compaction) change(now *look) *commit.Change {
 	out := &commit.Change{Operation: commit.Rewrite, Summary: map[string]string{"varve.compaction": strconv.Itoa(len(c.groups))}}
-	stays, err := commit.BetweenSnapshots(ctx, head, nil, head.CurrentSnapshot())
-	if err != nil {
-		return nil, err
-	}
-	live := make(map[string]bool, len(stays.AddedData))
-	for _, f := range stays.AddedData {
-		live[f.FilePath()] = true
-	}
 	s := CompactStats{Groups: len(c.groups), GroupsDropped: c.stats.GroupsDropped, GroupsLeft: c.stats.GroupsLeft}
 	for _, g := range c.groups {
 		for _, in := range g.inputs {
-			out.RemoveData = append(out.RemoveData, now[in.Path].File)
-			delete(live, in.Path)
+			out.RemoveData = append(out.RemoveData, now.tasks[in.Path].File)
+			delete(now.live, in.Path)
 		}
 		out.AddData = append(out.AddData, g.out...)
 		s.Rows += g.rows()
 		s.BytesRead, s.BytesWritten, s.BytesCopied = s.BytesRead+g.read, s.BytesWritten+g.bytes(), s.BytesCopied+g.copied
 	}
-	for _, d := range stays.AddedDeletes {
-		if of := commit.ReferencedFile(d); of != "" && !live[of] {
+	for _, d := range now.deletes {
+		if !now.live[commit.ReferencedFile(d)] {
 			out.RemoveDeletes = append(out.RemoveDeletes, d)
 		}
 	}
 	s.FilesRemoved, s.DeletesGone, s.FilesAdded = len(out.RemoveData), len(out.RemoveDeletes), len(out.AddData)
 	c.stats = s
-	return out, nil
+	return out
 }
 
 // Stats is what the last call of Change came to.

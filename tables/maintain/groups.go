@@ -52,9 +52,7 @@ func choose(head *table.Table, tasks []table.FileScanTask, o CompactOptions) []*
 		if s.spec != spec.ID() && !o.RewriteAll {
 			continue
 		}
-		last := written > 0 && slices.ContainsFunc(s.tasks, func(t table.FileScanTask) bool {
-			return t.DataSequenceNumber != nil && *t.DataSequenceNumber >= written
-		})
+		last := slices.ContainsFunc(s.tasks, func(t table.FileScanTask) bool { return ofLast(t, written) })
 		for _, g := range o.groups(meta, s) {
 			g.partition, g.last = datafile.PartitionPath(meta, g.tasks[0].File), last
 			g.reason = o.explain(g)

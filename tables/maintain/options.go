@@ -121,6 +121,19 @@ func (o CompactOptions) withDefaults(props iceberg.Properties) CompactOptions {
 	return o
 }
 
+// worthALook leaves out files of which it does not matter for any other whether they are there, so that a plan of a large table holds
+// those that it may rewrite, and those of the last snapshot that changed rows. How well files are clustered depends on all of them.
+func (o CompactOptions) worthALook(written int64) func(table.FileScanTask) bool {
+	return func(t table.FileScanTask) bool {
+		return o.RewriteAll || o.Strategy != BinPack || o.small(t) || o.worn(t) || ofLast(t, written)
+	}
+}
+
+// ofLast tells files of the last snapshot that changed rows, by its sequence number; none if that is 0.
+func ofLast(t table.FileScanTask, written int64) bool {
+	return written > 0 && t.DataSequenceNumber != nil && *t.DataSequenceNumber >= written
+}
+
 // small files are those far below the target size.
 func (o CompactOptions) small(t table.FileScanTask) bool {
 	return float64(t.File.FileSizeBytes()) < o.SmallShare*float64(o.TargetFileBytes)

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // CompactionPlan says what a compaction would do, and how. It travels as JSON between the processes that carry it out;
@@ -93,12 +94,26 @@ func planGroups(ctx context.Context, head *table.Table, o CompactOptions) (Compa
 		return plan, nil, nil
 	}
 	plan.Snapshot = snapshot.SnapshotID
-	tasks, err := head.Scan().PlanFiles(ctx)
+	planned, err := planFiles(ctx, head, planning.Options{Choose: o.worthALook(lastWritten(head))})
 	if err != nil {
-		return plan, nil, fmt.Errorf("plan files: %w", err)
+		return plan, nil, err
 	}
-	groups := choose(head, datafile.WholeFiles(tasks), o)
+	groups := choose(head, planned.Tasks, o)
 	return plan, plan.withinBudget(groups), nil
+}
+
+// planFiles finds files of the head.
+func planFiles(ctx context.Context, head *table.Table, o planning.Options) (*planning.Plan, error) {
+	fs, err := head.FS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o.Snapshot, o.Schema, o.Described = head.CurrentSnapshot(), head.Schema(), true
+	out, err := planning.Files(ctx, head.Metadata(), fs, o)
+	if err != nil {
+		return nil, fmt.Errorf("plan files: %w", err)
+	}
+	return out, nil
 }
 
 // bindOrder makes sure that there is something to cluster by.

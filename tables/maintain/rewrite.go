@@ -25,9 +25,11 @@ type Compacted struct {
 	Version int `json:"version"` // of the format
 
 	// Inputs are the files that it takes the place of, with what their live rows depended on.
-	Inputs []CompactedInput    `json:"inputs"`
-	Files  []datafile.FileForm `json:"files,omitempty"` // none if all rows were deleted
-	Paths  []string            `json:"paths,omitempty"` // of Files
+	Inputs []CompactedInput `json:"inputs"`
+	// Place is a file without statistics in the partition that they lie in. Without it they are looked for in all.
+	Place []datafile.FileForm `json:"place,omitempty"`
+	Files []datafile.FileForm `json:"files,omitempty"` // none if all rows were deleted
+	Paths []string            `json:"paths,omitempty"` // of Files
 
 	Rows         int64 `json:"rows"`
 	BytesRead    int64 `json:"bytes_read"` // of the inputs
@@ -79,6 +81,7 @@ func CompactGroup(ctx context.Context, head *table.Table, plan CompactionPlan, g
 // rewritten is a group whose rows lie in new files.
 type rewritten struct {
 	inputs []CompactedInput
+	place  []iceberg.DataFile // one in the partition of the inputs; none if that is not known
 	out    []iceberg.DataFile
 	read   int64
 	copied int64
@@ -115,6 +118,9 @@ func (r *rewritten) describe(meta table.Metadata, plan CompactionPlan, number in
 		Rows: r.rows(), BytesRead: r.read, BytesWritten: r.bytes(), BytesCopied: r.copied,
 	}
 	var err error
+	if out.Place, err = datafile.EncodeFiles(meta, r.place); err != nil {
+		return out, err
+	}
 	out.Files, err = datafile.EncodeFiles(meta, r.out)
 	for _, f := range r.out {
 		out.Paths = append(out.Paths, f.FilePath())
@@ -137,6 +143,11 @@ func rewrite(ctx context.Context, head *table.Table, plan CompactionPlan, tasks 
 		out.inputs = append(out.inputs, CompactedInput{t.File.FilePath(), signature(t)})
 		out.read += t.File.FileSizeBytes()
 	}
+	place, err := placeOf(head.Metadata(), tasks[0].File)
+	if err != nil {
+		return nil, err
+	}
+	out.place = []iceberg.DataFile{place}
 	opts := datafile.WriterOptions{
 		TargetFileSize: plan.TargetFileBytes, RowLineage: head.Metadata().Version() >= 3, Parallelism: local.Parallelism,
 		TempDir: local.TempDir, MemoryLimit: local.MemoryLimit, Prefix: plan.prefix(), Like: longest(tasks),
@@ -162,6 +173,19 @@ func rewrite(ctx context.Context, head *table.Table, plan CompactionPlan, tasks 
 		return nil, errors.Join(fmt.Errorf("rewrite %s: %w", counted(len(tasks), "file"), err), w.Abort())
 	}
 	return out, nil
+}
+
+// placeOf is a file without statistics in the partition of another.
+func placeOf(meta table.Metadata, f iceberg.DataFile) (iceberg.DataFile, error) {
+	spec := meta.PartitionSpecByID(int(f.SpecID()))
+	if spec == nil {
+		return nil, fmt.Errorf("%s: no partition spec %d", f.FilePath(), f.SpecID())
+	}
+	b, err := iceberg.NewDataFileBuilder(*spec, f.ContentType(), f.FilePath(), f.FileFormat(), f.Partition(), nil, nil, f.Count(), f.FileSizeBytes())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.FilePath(), err)
+	}
+	return b.Build(), nil
 }
 
 func writeAll(ctx context.Context, head *table.Table, w *datafile.Writer, tasks []table.FileScanTask, local Local, carry bool) error {

@@ -5,12 +5,13 @@ import (
 	"encoding/binary"
 	"math"
 	"strings"
+	"sync/atomic"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
-	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/merge/internal/keys"
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // candidates are the head's data files that may hold a row to change: those
@@ -24,34 +25,32 @@ func (b *binding) candidates(ctx context.Context, head *table.Table, l *loaded) 
 	if wanted == nothing {
 		return nil, 0, nil
 	}
-	var filter iceberg.BooleanExpression
+	opts := planning.Options{Snapshot: head.CurrentSnapshot(), Schema: head.Schema(), Described: true, Parallelism: b.opts.Parallelism}
 	if wanted != everything {
-		filter = b.rangeFilter(l)
+		opts.Filter = b.rangeFilter(l)
 	} else if l.rows == 0 {
-		filter = b.opts.Within
+		opts.Filter = b.opts.Within
 	}
-	if filter, err = datafile.PlanFilter(head.Metadata(), filter); err != nil {
-		return nil, 0, err
+	left := new(atomic.Int64)
+	opts.Keep = func(f iceberg.DataFile) bool {
+		if b.opts.Skip != nil && b.opts.Skip(f) {
+			return false
+		}
+		may := wanted == everything || b.mayHold(f, l)
+		if !may {
+			left.Add(1)
+		}
+		return may
 	}
-	var options []table.ScanOption
-	if filter != nil {
-		options = append(options, table.WithRowFilter(filter))
-	}
-	all, err := head.Scan(options...).PlanFiles(ctx)
+	fs, err := head.FS(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, t := range datafile.WholeFiles(all) {
-		if b.opts.Skip != nil && b.opts.Skip(t.File) {
-			continue
-		}
-		if wanted == everything || b.mayHold(t.File, l) {
-			tasks = append(tasks, t)
-		} else {
-			pruned++
-		}
+	plan, err := planning.Files(ctx, head.Metadata(), fs, opts)
+	if err != nil {
+		return nil, 0, err
 	}
-	return tasks, pruned, nil
+	return plan.Tasks, int(left.Load()), nil
 }
 
 // appetite is which of the table's files a merge has to look at.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 )
 
@@ -211,4 +212,30 @@ func (of *concern) mayBe(f *file, spec int32) bool {
 		}
 	}
 	return of.partitions[of.index.partition(f, spec)]
+}
+
+// Deletes calls each with every delete file of a snapshot that is listed where those of the places may be, also with those that apply
+// to no file. Several goroutines call.
+func Deletes(ctx context.Context, meta table.Metadata, fs iceio.IO, opts Options, each func(iceberg.DataFile)) error {
+	opts.Described, opts.Schema = true, meta.CurrentSchema()
+	p, err := newPlanner(meta, fs, opts)
+	if err != nil || opts.Snapshot == nil {
+		return err
+	}
+	manifests, err := p.manifests(ctx)
+	if err == nil {
+		_, manifests, err = p.choose(manifests, &Counts{})
+	}
+	if err == nil {
+		err = p.each(ctx, manifests, func(_ context.Context, _ int, m *manifest) error {
+			for _, f := range m.files {
+				each(f.data)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("delete files of snapshot %d: %w", opts.Snapshot.SnapshotID, err)
+	}
+	return nil
 }

@@ -88,16 +88,8 @@ type planner struct {
 
 // Files plans a read of a snapshot. Tasks are in the order of the manifest list and of the manifests.
 func Files(ctx context.Context, meta table.Metadata, fs iceio.IO, opts Options) (*Plan, error) {
-	if opts.Parallelism <= 0 {
-		opts.Parallelism = runtime.GOMAXPROCS(0)
-	}
-	opts.Whole = opts.Whole || opts.Described
-	p := &planner{opts: opts, meta: meta, fs: fs}
-	var err error
-	if p.filter, err = newRules(opts.Schema, opts.Filter); err != nil {
-		return nil, err
-	}
-	if p.rest, err = newRules(opts.Schema, opts.Rest); err != nil {
+	p, err := newPlanner(meta, fs, opts)
+	if err != nil {
 		return nil, err
 	}
 	out := &Plan{}
@@ -129,6 +121,20 @@ func Files(ctx context.Context, meta table.Metadata, fs iceio.IO, opts Options) 
 	}
 	out.Counts.MetadataReads, out.Counts.MetadataBytes = p.reads.Load(), p.bytes.Load()
 	return out, nil
+}
+
+func newPlanner(meta table.Metadata, fs iceio.IO, opts Options) (*planner, error) {
+	if opts.Parallelism <= 0 {
+		opts.Parallelism = runtime.GOMAXPROCS(0)
+	}
+	opts.Whole = opts.Whole || opts.Described
+	p := &planner{opts: opts, meta: meta, fs: fs}
+	var err error
+	if p.filter, err = newRules(opts.Schema, opts.Filter); err != nil {
+		return nil, err
+	}
+	p.rest, err = newRules(opts.Schema, opts.Rest)
+	return p, err
 }
 
 // choose leaves out manifests whose partitions exclude all that is looked for.
