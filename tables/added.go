@@ -10,8 +10,8 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/commit"
-	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/maintain"
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // Added is what was appended to a table since a snapshot.
@@ -55,8 +55,7 @@ func (t *Table) AddedAfter(ctx context.Context, since ReadPoint) (*Added, error)
 	out := &Added{From: since.Snapshot, To: head.SnapshotID}
 	var err error
 	if since.Snapshot == 0 {
-		out.Files, err = t.tbl.Scan().PlanFiles(ctx)
-		out.Files = datafile.WholeFiles(out.Files)
+		out.Files, err = filesWith(ctx, t.tbl, head, nil)
 	} else if since.Snapshot != head.SnapshotID {
 		err = t.appended(ctx, since, head, out)
 	}
@@ -136,10 +135,13 @@ func (t *Table) allLive(ctx context.Context, s *table.Snapshot, files []table.Fi
 		return nil
 	}
 	missing := map[string]bool{}
-	for _, f := range files {
-		missing[f.File.FilePath()] = true
+	places := make([]iceberg.DataFile, len(files))
+	for i, f := range files {
+		missing[f.File.FilePath()], places[i] = true, f.File
 	}
-	err := t.entries(ctx, s, func(iceberg.ManifestFile) bool { return true }, func(e iceberg.ManifestEntry) {
+	all := planning.PlacesOf(t.tbl.Metadata(), places...)
+	may := func(m iceberg.ManifestFile) bool { return all.Manifests([]iceberg.ManifestFile{m})[0] }
+	err := t.entries(ctx, s, may, func(e iceberg.ManifestEntry) {
 		delete(missing, e.DataFile().FilePath())
 	})
 	if err == nil && len(missing) > 0 {
@@ -151,7 +153,8 @@ func (t *Table) allLive(ctx context.Context, s *table.Snapshot, files []table.Fi
 // addedBy lists the data files that one snapshot added.
 func (t *Table) addedBy(ctx context.Context, s *table.Snapshot) ([]table.FileScanTask, error) {
 	var tasks []table.FileScanTask
-	err := t.entries(ctx, s, func(m iceberg.ManifestFile) bool { return m.SnapshotID() == s.SnapshotID }, func(e iceberg.ManifestEntry) {
+	own := func(m iceberg.ManifestFile) bool { return m.SnapshotID() == s.SnapshotID && m.AddedDataFiles() != 0 } // -1 is not known
+	err := t.entries(ctx, s, own, func(e iceberg.ManifestEntry) {
 		if e.Status() == iceberg.EntryStatusADDED && e.SnapshotID() == s.SnapshotID {
 			tasks = append(tasks, wholeFile(e.DataFile()))
 		}

@@ -58,7 +58,8 @@ func (t *Table) resume(ctx context.Context, since ReadPoint, head *table.Snapsho
 		rewrites = append(rewrites, oldest.SequenceNumber)
 	}
 	untold := 0
-	err = t.entries(ctx, oldest, func(iceberg.ManifestFile) bool { return true }, func(e iceberg.ManifestEntry) {
+	younger := func(m iceberg.ManifestFile) bool { return m.SequenceNum() > since.Sequence } // older ones have no younger files
+	err = t.entries(ctx, oldest, younger, func(e iceberg.ManifestEntry) {
 		at := e.SequenceNum() // which a rewrite may give its files of those that it read
 		if own := e.FileSequenceNum(); own != nil {
 			at = *own

@@ -57,8 +57,8 @@ func ReferencedFile(f iceberg.DataFile) string {
 	return string(lower)
 }
 
-// Between compares the current snapshots of two versions of one table. Manifests that both have are not read, so that
-// the cost follows what changed. A manifest of base that has been removed since is ErrAbsent.
+// Between compares the current snapshots of two versions of one table. Manifests that both have are not read, and of the others only
+// the files that differ are held, so that the cost follows what changed. A manifest of base that has been removed since is ErrAbsent.
 func Between(ctx context.Context, base, head *table.Table) (*Diff, error) {
 	return BetweenSnapshots(ctx, head, base.CurrentSnapshot(), head.CurrentSnapshot())
 }
@@ -80,26 +80,7 @@ func BetweenSnapshots(ctx context.Context, t *table.Table, from, to *table.Snaps
 	if err != nil {
 		return nil, err
 	}
-	was, err := liveFiles(ctx, fs, without(before, after))
-	if err != nil {
-		return nil, err
-	}
-	is, err := liveFiles(ctx, fs, without(after, before))
-	if err != nil {
-		return nil, err
-	}
-	diff := &Diff{}
-	for _, f := range is.order {
-		if _, ok := was.files[f]; !ok {
-			diff.add(is.files[f])
-		}
-	}
-	for _, f := range was.order {
-		if _, ok := is.files[f]; !ok {
-			diff.remove(was.files[f])
-		}
-	}
-	return diff, nil
+	return compare(ctx, fs, without(before, after), without(after, before))
 }
 
 func (d *Diff) add(f iceberg.DataFile) {
@@ -141,44 +122,4 @@ func without(of, other []iceberg.ManifestFile) []iceberg.ManifestFile {
 		}
 	}
 	return out
-}
-
-// fileKey tells files apart. A Puffin file holds the deletion vectors of several data files.
-type fileKey struct {
-	path, ref string
-	offset    int64
-}
-
-type fileList struct {
-	files map[fileKey]iceberg.DataFile
-	order []fileKey // by first appearance
-}
-
-func liveFiles(ctx context.Context, fs iceio.IO, manifests []iceberg.ManifestFile) (*fileList, error) {
-	list := &fileList{files: map[fileKey]iceberg.DataFile{}}
-	for _, m := range manifests {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		for entry, err := range m.Entries(fs, true) {
-			if err != nil {
-				return nil, fmt.Errorf("manifest %s: %w", m.FilePath(), err)
-			}
-			f := entry.DataFile()
-			key := fileKey{path: f.FilePath()}
-			if table.IsDeletionVector(f) {
-				if ref := f.ReferencedDataFile(); ref != nil {
-					key.ref = *ref
-				}
-				if offset := f.ContentOffset(); offset != nil {
-					key.offset = *offset
-				}
-			}
-			if _, ok := list.files[key]; !ok {
-				list.order = append(list.order, key)
-			}
-			list.files[key] = f
-		}
-	}
-	return list, nil
 }

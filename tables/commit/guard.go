@@ -30,34 +30,37 @@ func guardVectors(ctx context.Context, head *table.Table, c *Change) error {
 			delete(added, *ref)
 		}
 	}
-	live, err := liveDeletes(ctx, head, c.AddDeletes)
+	return eachDelete(ctx, head, c.AddDeletes, func(f iceberg.DataFile) error {
+		if ref := f.ReferencedDataFile(); table.IsDeletionVector(f) && ref != nil && added[*ref] {
+			return fmt.Errorf("data file %s has a deletion vector already, %s, which must be removed", *ref, f.FilePath())
+		}
+		return nil
+	})
+}
+
+// eachDelete goes through those of the head's delete manifests that may list deletes of the partitions of some.
+func eachDelete(ctx context.Context, head *table.Table, of []iceberg.DataFile, do func(iceberg.DataFile) error) error {
+	fs, err := head.FS(ctx)
 	if err != nil {
 		return err
 	}
-	for key, f := range live.files {
-		if key.ref != "" && added[key.ref] {
-			return fmt.Errorf("data file %s has a deletion vector already, %s, which must be removed", key.ref, f.FilePath())
+	manifests, err := manifestsOf(fs, head.CurrentSnapshot())
+	if err != nil {
+		return err
+	}
+	may := planning.PlacesOf(head.Metadata(), of...).Manifests(manifests)
+	for i, m := range manifests {
+		if !may[i] || m.ManifestContent() != iceberg.ManifestContentDeletes {
+			continue
+		}
+		for entry, err := range iceberg.EntriesWithProjection(fs, m, true, iceberg.ManifestEntryProjection{}) {
+			if err := whileReading(ctx, m, err); err != nil {
+				return err
+			}
+			if err := do(entry.DataFile()); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
-}
-
-// liveDeletes reads those of the head's delete manifests that may list deletes of the partitions of some.
-func liveDeletes(ctx context.Context, head *table.Table, of []iceberg.DataFile) (*fileList, error) {
-	fs, err := head.FS(ctx)
-	if err != nil {
-		return nil, err
-	}
-	manifests, err := manifestsOf(fs, head.CurrentSnapshot())
-	if err != nil {
-		return nil, err
-	}
-	may := planning.PlacesOf(head.Metadata(), of...).Manifests(manifests)
-	var some []iceberg.ManifestFile
-	for i, m := range manifests {
-		if may[i] && m.ManifestContent() == iceberg.ManifestContentDeletes {
-			some = append(some, m)
-		}
-	}
-	return liveFiles(ctx, fs, some)
 }

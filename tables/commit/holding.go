@@ -144,8 +144,8 @@ func (w *window) findIn(ctx context.Context, manifests []iceberg.ManifestFile) (
 // holds says whether a manifest lists a file to remove. What it says beside of them is not decoded.
 func (w *window) holds(ctx context.Context, m iceberg.ManifestFile) (bool, error) {
 	for entry, err := range iceberg.EntriesWithProjection(w.written, m, true, iceberg.ManifestEntryProjection{}) {
-		if err := errors.Join(err, ctx.Err()); err != nil {
-			return false, fmt.Errorf("manifest %s: %w", m.FilePath(), err)
+		if err := whileReading(ctx, m, err); err != nil {
+			return false, err
 		}
 		if w.wanted.has(entry.DataFile()) {
 			return true, nil
