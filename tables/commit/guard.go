@@ -50,7 +50,7 @@ func eachDelete(ctx context.Context, head *table.Table, of []iceberg.DataFile, d
 	}
 	may := planning.PlacesOf(head.Metadata(), of...).Manifests(manifests)
 	for i, m := range manifests {
-		if !may[i] || m.ManifestContent() != iceberg.ManifestContentDeletes {
+		if !may[i] || dead(m) || m.ManifestContent() != iceberg.ManifestContentDeletes {
 			continue
 		}
 		for entry, err := range iceberg.EntriesWithProjection(fs, m, true, iceberg.ManifestEntryProjection{}) {

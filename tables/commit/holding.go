@@ -60,6 +60,9 @@ func (w *wanted) in(c iceberg.ManifestContent) bool {
 	return len(w.deletes)+len(w.vectors) > 0
 }
 
+// dead tells a manifest that lists no live file, as far as the manifest list says.
+func dead(m iceberg.ManifestFile) bool { return m.AddedDataFiles() == 0 && m.ExistingDataFiles() == 0 } // -1 is not known
+
 // holdingManifest is a manifest that lists files to remove.
 type holdingManifest struct {
 	removed []iceberg.ManifestEntry
@@ -75,7 +78,7 @@ func (w *window) find(ctx context.Context, removed []iceberg.DataFile) error {
 	for _, likely := range []bool{true, false} {
 		var some []iceberg.ManifestFile
 		for i, m := range w.all {
-			if may[i] == likely && w.wanted.in(m.ManifestContent()) {
+			if may[i] == likely && w.wanted.in(m.ManifestContent()) && !dead(m) {
 				some = append(some, m)
 			}
 		}

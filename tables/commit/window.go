@@ -134,7 +134,7 @@ func (w *window) widen() error {
 	for _, m := range w.all {
 		h := w.holding[m.FilePath()]
 		switch {
-		case h == nil && m.AddedDataFiles() == 0 && m.ExistingDataFiles() == 0: // -1 is not known
+		case h == nil && dead(m):
 		case h == nil:
 			manifests = append(manifests, m)
 		case h.rest != nil:
