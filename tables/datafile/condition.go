@@ -66,7 +66,7 @@ func NewValues(t iceberg.Type, values []any) *Bounds {
 	}
 	b := array.NewBuilder(allocator, to)
 	defer b.Release()
-	out := &bounds{nulls: make([]int64, len(values)), allNull: make([]bool, len(values))}
+	out := &bounds{single: true, nulls: make([]int64, len(values)), allNull: make([]bool, len(values))}
 	for i, v := range values {
 		if v == nil {
 			out.nulls[i], out.allNull[i] = 1, true

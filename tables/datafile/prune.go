@@ -98,6 +98,7 @@ func (p *pruner) compare(c *comparison, leaf *pqarrow.SchemaField) (spans []span
 
 // bounds are minima and maxima of pages, or of one chunk, in the table's type; null where a page has none.
 type bounds struct {
+	single   bool // each page has one value
 	min, max arrow.Array
 	nulls    []int64 // nil when not known
 	allNull  []bool
@@ -171,10 +172,10 @@ func (b *bounds) matcher(c *comparison) func(page int) bool {
 	}
 }
 
-// other says whether a page may have another value than the one, or those, that a comparison excludes: it has not if both of its bounds
-// are one of them, as of a file in its partition. Of floating-point numbers bounds leave some out.
+// other says whether a page may have another value than the one, or those, that a comparison excludes: it has not if it has one value
+// alone, as a file in its partition, which is one of them.
 func (b *bounds) other(c *comparison) func(page int) bool {
-	if float64At(b.min) != nil {
+	if !b.single || float64At(b.min) != nil {
 		return func(int) bool { return true }
 	}
 	constants := c.constant

@@ -8,7 +8,6 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
-	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
@@ -47,7 +46,7 @@ func (g *group) rewriteFile(f *targetFile, verdicts []verdict, cur cursor) error
 func ownDeletes(task table.FileScanTask) []iceberg.DataFile {
 	out := slices.Clone(task.DeletionVectorFiles)
 	for _, d := range task.DeleteFiles {
-		if commit.ReferencedFile(d) == task.File.FilePath() {
+		if ref := d.ReferencedDataFile(); ref != nil && *ref == task.File.FilePath() {
 			out = append(out, d)
 		}
 	}
