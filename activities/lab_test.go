@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,6 +45,8 @@ func newLab(t *testing.T, change ...func(*Config)) *lab {
 	l.a, err = Open(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.a.Close()) })
+	none := func(context.Context) (time.Duration, error) { return 0, nil }
+	l.a.longest, l.a.reading = none, none // there is no server to ask for builds under way
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet{})
 	suite.SetMetricsHandler(l.metered)

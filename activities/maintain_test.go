@@ -38,8 +38,6 @@ const keptPolicy = `maintenance:
 // kept is a lab with a table of n small deliveries, of two days each, and a policy.
 func kept(t *testing.T, policy string, n int) *lab {
 	l := newLab(t)
-	none := func(context.Context) (time.Duration, error) { return 0, nil }
-	l.a.longest, l.a.reading = none, none
 	l.write("pipelines/kept.yaml", fmt.Sprintf(keptPipeline, policy))
 	for i := range n {
 		l.deliver(i)

@@ -34,8 +34,8 @@ func (h *Health) layouts(ctx context.Context, t *Table, clusteredBy []string) er
 		return nil
 	}
 	order, err := t.clustering(clusteredBy)
-	if err != nil {
-		return err
+	if err != nil { // a column that the table has no more: it is the compaction's to say, and no reason to let the rest go
+		order = nil
 	}
 	for _, f := range order {
 		name, _ := t.tbl.Schema().FindColumnName(f.SourceID())
