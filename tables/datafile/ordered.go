@@ -98,10 +98,12 @@ func (r *orderedReader) Next() bool {
 	for r.err == nil && len(r.streams) > 0 && (r.opts.limit <= 0 || r.left > 0) {
 		batch, ok := <-r.streams[0].batches
 		if !ok {
-			if err := r.streams[0].err; err != nil {
-				r.err = fmt.Errorf("%s: %w", r.opts.what, err)
-			}
+			err := r.streams[0].err
 			r.streams = r.streams[1:]
+			if err != nil { // of a file that was not begun, it may be, so that there is nothing to take from held
+				r.err = fmt.Errorf("%s: %w", r.opts.what, err)
+				break
+			}
 			<-r.held
 			continue
 		}

@@ -43,3 +43,16 @@ func TestSmallFilesAreReadAheadWithinBounds(t *testing.T) {
 	require.NoError(t, r.Err())
 	require.LessOrEqual(t, most.Load(), int64(parallelism+ahead+1), "files read and not handed on")
 }
+
+// A reader that is cancelled ends also at a file that was not begun.
+func TestReadingInOrderEndsWhenItIsCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r := readOrdered(ctx, orderedOptions{
+		what: "read", files: 100, parallelism: 1,
+		read: func(context.Context, int, func(arrow.RecordBatch) error) error { return nil },
+	})
+	defer r.Release()
+	require.False(t, r.Next())
+	require.ErrorIs(t, r.Err(), context.Canceled)
+}
