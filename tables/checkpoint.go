@@ -111,11 +111,14 @@ func digest(content []byte) string {
 // errNoCheckpoint says that what the checkpoints were at a snapshot can no longer be known.
 var errNoCheckpoint = errors.New("the checkpoints of that time are not known: older snapshots have expired")
 
+// unknownCheckpoints marks, in a snapshot's summary, that the checkpoints of others were not known when it was made.
+const unknownCheckpoints = "varve.checkpoints-unknown"
+
 // checkpointsAt gives the checkpoints of all writers as they were when s was the head: those that s repeats, or, if
 // another engine made s, the nearest one of ours before it.
 func checkpointsAt(meta table.Metadata, s *table.Snapshot) (map[string]string, error) {
 	for s != nil {
-		if s.Summary != nil && s.Summary.Properties[commit.TokenKey] != "" {
+		if s.Summary != nil && s.Summary.Properties[commit.TokenKey] != "" && s.Summary.Properties[unknownCheckpoints] == "" {
 			return checkpointsIn(s.Summary.Properties), nil
 		}
 		if s.ParentSnapshotID == nil {

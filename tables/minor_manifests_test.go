@@ -14,6 +14,7 @@ import (
 
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/maintain"
+	"github.com/varve-lake/varve/tables/merge"
 )
 
 func manifestsOf(t *testing.T, tbl *tables.Table, content iceberg.ManifestContent) []iceberg.ManifestFile {
@@ -233,6 +234,32 @@ func TestManifestsOfAnOldSpec(t *testing.T) {
 	require.Equal(t, before, toldOf(t, tbl))
 	require.Equal(t, rows, contents(t, reload(t, tbl), tables.Version{}))
 	valid(t, tbl)
+}
+
+// A manifest that loses a file is written anew: its other files keep the partition values of a column that has been dropped since.
+func TestReplacingKeepsPartitionsOfADroppedColumn(t *testing.T) {
+	for _, format := range []int{2, 3} {
+		lake := newLake(t)
+		tbl := scattered(t, lake, format, 2)
+		_, _, err := lake.Ensure(ctx, tables.Definition{
+			Name: "ns.t", Schema: schemaOf(t, []string{"id string", "day date", "text string"}), PartitionBy: []string{"day"}, Evolve: true,
+		})
+		require.NoError(t, err)
+		tx := reload(t, tbl).Iceberg().NewTransaction()
+		require.NoError(t, tx.UpdateSchema(true, true).DeleteColumn([]string{"text"}).Commit())
+		_, err = tx.Commit(ctx)
+		require.NoError(t, err)
+		before := toldOf(t, tbl)
+		r, err := reload(t, tbl).Delete(ctx, token("d", 1), meant(t, reload(t, tbl), `id == "r0-0"`, merge.CopyOnWrite))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, r.Deleted)
+		after := toldOf(t, tbl)
+		require.Len(t, after, len(before)-1)
+		for name, one := range after {
+			require.Equal(t, before[name], one, name)
+		}
+		valid(t, tbl)
+	}
 }
 
 // metadataFiles are the names of the files in the table's folder of metadata.

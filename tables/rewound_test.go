@@ -2,6 +2,7 @@ package tables_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -74,6 +75,46 @@ func TestCheckpointAfterAnotherEnginesRollback(t *testing.T) {
 	tbl = reload(t, tbl)
 	require.Len(t, tbl.Snapshots(), 1)
 	require.Equal(t, []string{"1", "none", "1"}, []string{countOf(t, tbl, "a"), countOf(t, tbl, "b"), countOf(t, tbl, "c")})
+}
+
+// A snapshot that was rolled back and cherry-picked again has its rows in the table.
+func TestACherryPickedSnapshotIsNoRollback(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	countedPut(t, tbl, "a", 1, "a 1")
+	first := pointOf(reload(t, tbl)).Snapshot
+	countedPut(t, reload(t, tbl), "a", 2, "b 2")
+	picked := pointOf(reload(t, tbl)).Snapshot
+	foreignRollback(t, lake, tbl, first)
+	require.Equal(t, "1", countOf(t, reload(t, tbl), "a"))
+	s := *reload(t, tbl).Iceberg().Metadata().SnapshotByID(picked)
+	s.SnapshotID, s.ParentSnapshotID, s.SequenceNumber, s.TimestampMs = 77, &first, s.SequenceNumber+1, time.Now().UnixMilli()
+	s.Summary = &table.Summary{Operation: table.OpAppend, Properties: map[string]string{"source-snapshot-id": fmt.Sprint(picked)}}
+	_, _, err := lake.Catalog().CommitTable(ctx, tbl.Iceberg().Identifier(), nil, []table.Update{table.NewAddSnapshotUpdate(&s),
+		table.NewSetSnapshotRefUpdate(table.MainBranch, 77, table.BranchRef, 0, 0, 0)})
+	require.NoError(t, err)
+	require.Equal(t, "2", countOf(t, reload(t, tbl), "a"))
+}
+
+// Where it cannot be known what a writer had read before a rollback, it is told so, also after others have committed.
+func TestAnUnknownCheckpointStaysUnknown(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	countedPut(t, tbl, "a", 1, "a 1")
+	first := *reload(t, tbl).Iceberg().CurrentSnapshot()
+	foreign, expired := first, int64(4711)
+	foreign.SnapshotID, foreign.ParentSnapshotID, foreign.SequenceNumber, foreign.TimestampMs = 78, &expired, first.SequenceNumber+1, time.Now().UnixMilli()
+	foreign.Summary = &table.Summary{Operation: table.OpAppend}
+	_, _, err := lake.Catalog().CommitTable(ctx, tbl.Iceberg().Identifier(), nil, []table.Update{table.NewAddSnapshotUpdate(&foreign),
+		table.NewSetSnapshotRefUpdate(table.MainBranch, 78, table.BranchRef, 0, 0, 0)})
+	require.NoError(t, err)
+	countedPut(t, reload(t, tbl), "a", 2, "b 2")
+	foreignRollback(t, lake, tbl, 78)
+	for n := range 2 {
+		_, err = reload(t, tbl).Checkpoint(ctx, "a")
+		require.ErrorContains(t, err, "another engine has rolled back")
+		put(t, reload(t, tbl), token("b", n), "c 3")
+	}
 }
 
 // An old snapshot that a tag keeps, while those between it and the head have expired, is no rollback.

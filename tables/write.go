@@ -373,7 +373,8 @@ func withCheckpoints(change *commit.Change, head *table.Table, opts CommitOption
 	}
 	said := checkpointsIn(head.Properties())
 	checkpoints, err := checkpointsOf(head.Metadata())
-	if err != nil { // which is for who reads them to say
+	unknown := err != nil
+	if unknown { // which is for who reads them to say: here they stay as they are, and are not repeated
 		checkpoints = maps.Clone(said)
 	}
 	maps.Copy(checkpoints, next)
@@ -397,6 +398,10 @@ func withCheckpoints(change *commit.Change, head *table.Table, opts CommitOption
 	summary := result.counts()
 	maps.Copy(summary, opts.Summary)
 	maps.Copy(summary, out.Summary)
+	if unknown {
+		checkpoints = maps.Clone(next)
+		summary[unknownCheckpoints] = "true"
+	}
 	maps.Copy(summary, checkpoints)
 	out.Summary = summary
 	return &out

@@ -196,7 +196,7 @@ func (w *window) write(to io.Writer, name string, m iceberg.ManifestFile, snapsh
 		return nil, fmt.Errorf("partition spec %d is not in the table", m.PartitionSpecID())
 	}
 	counted := &counting{Writer: to}
-	writer, err := iceberg.NewManifestWriter(w.meta.Version(), counted, *spec, w.meta.CurrentSchema(), snapshot, iceberg.WithManifestWriterContent(m.ManifestContent()))
+	writer, err := iceberg.NewManifestWriter(w.meta.Version(), counted, *spec, planning.SchemaOf(w.meta, spec), snapshot, iceberg.WithManifestWriterContent(m.ManifestContent()))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package commit
 
 import (
 	"iter"
+	"strconv"
 
 	"github.com/apache/iceberg-go/table"
 )
@@ -55,6 +56,11 @@ func Rewound(meta table.Metadata, writer string) bool {
 	led := map[int64]bool{}
 	for s := range lineage(meta, head) {
 		led[s.SnapshotID] = true
+		if s.Summary != nil { // other engines' cherry-picked snapshots have the files of another one
+			if id, err := strconv.ParseInt(s.Summary.Properties["source-snapshot-id"], 10, 64); err == nil {
+				led[id] = true
+			}
+		}
 	}
 	if last == 0 || led[last] {
 		return false

@@ -10,6 +10,8 @@ import (
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // ManifestOptions say when manifests are written anew, and how large.
@@ -145,35 +147,10 @@ func partitionTypes(meta table.Metadata, spec int32) []iceberg.Type {
 		return nil
 	}
 	var out []iceberg.Type
-	for _, f := range s.PartitionType(schemaOf(meta, s)).FieldList {
+	for _, f := range s.PartitionType(planning.SchemaOf(meta, s)).FieldList {
 		out = append(out, f.Type)
 	}
 	return out
-}
-
-// schemaOf is the table's newest schema that has all columns that a spec is about: the current one, but for a spec that was given
-// up, and then its columns.
-func schemaOf(meta table.Metadata, spec *iceberg.PartitionSpec) *iceberg.Schema {
-	has := func(schema *iceberg.Schema) bool {
-		for i := range spec.NumFields() {
-			for _, id := range spec.Field(i).SourceIDs {
-				if _, found := schema.FindFieldByID(id); !found {
-					return false
-				}
-			}
-		}
-		return true
-	}
-	now := meta.CurrentSchema()
-	if has(now) {
-		return now
-	}
-	for _, schema := range slices.Backward(meta.Schemas()) {
-		if has(schema) {
-			return schema
-		}
-	}
-	return now
 }
 
 // summaryBox is the range of each partition field in a manifest, as bytes that order as the values do. A field of which it has

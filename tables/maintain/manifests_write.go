@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // RewrittenManifests is what a rewrite of manifests came to, or would.
@@ -254,7 +255,7 @@ func (r *ManifestRewrite) open(head *table.Table, g *manifestGroup, at int) (*ma
 	meta := head.Metadata()
 	spec := meta.PartitionSpecByID(int(g.spec))
 	out.count = &counting{to: bufio.NewWriterSize(out.sink, 64<<10)}
-	out.w, err = iceberg.NewManifestWriter(meta.Version(), out.count, *spec, schemaOf(meta, spec), r.change.Snapshot, iceberg.WithManifestWriterContent(g.content))
+	out.w, err = iceberg.NewManifestWriter(meta.Version(), out.count, *spec, planning.SchemaOf(meta, spec), r.change.Snapshot, iceberg.WithManifestWriterContent(g.content))
 	if err != nil {
 		return nil, errors.Join(err, out.close(true))
 	}
