@@ -22,9 +22,9 @@ const (
 // prefixColumn is where rows on their way to another run have their keys' beginnings, behind the table's columns.
 var prefixColumn = arrow.Field{Name: "varve.prefix", Type: arrow.PrimitiveTypes.Uint64}
 
-// rangeBytes is the room for one range of a merge.
+// rangeBytes is the room for one range of a merge. A column of it has to fit into a batch, which holds 2 GiB of text.
 func (w *Writer) rangeBytes() int64 {
-	return max(w.layout.memoryLimit/int64(mergeShare*(w.layout.parallelism+1)), 1)
+	return min(max(w.layout.memoryLimit/int64(mergeShare*(w.layout.parallelism+1)), 1), 1<<30)
 }
 
 // fewerRuns merges runs into longer ones until they can be merged at once.
