@@ -57,6 +57,9 @@ func relist(ctx context.Context, head *table.Table, written *recorder, m *Manife
 	if parent == nil {
 		return nil, errors.New("a table without rows has no manifests")
 	}
+	if meta.Version() < 2 {
+		return nil, fmt.Errorf("manifests of format version %d are not rewritten", meta.Version())
+	}
 	now, err := manifestsOf(written, parent)
 	if err != nil {
 		return nil, err
@@ -123,7 +126,7 @@ func writeList(head *table.Table, written *recorder, s *table.Snapshot, manifest
 		return fmt.Errorf("manifest list: %w", err)
 	}
 	meta := head.Metadata()
-	list, err := listWriter(out, meta, s)
+	list, err := listWriter(out, meta.Version(), s, meta.NextRowID())
 	if err == nil {
 		err = list.AddManifests(manifests)
 	}
@@ -141,12 +144,13 @@ func writeList(head *table.Table, written *recorder, s *table.Snapshot, manifest
 	return nil
 }
 
-func listWriter(out io.Writer, meta table.Metadata, s *table.Snapshot) (*iceberg.ManifestListWriter, error) {
-	switch meta.Version() {
+// listWriter writes a snapshot's manifest list. firstRowID is the row id, in format 3, that the first manifest without one takes.
+func listWriter(out io.Writer, version int, s *table.Snapshot, firstRowID int64) (*iceberg.ManifestListWriter, error) {
+	switch version {
+	case 1:
+		return iceberg.NewManifestListWriterV1(out, s.SnapshotID, s.ParentSnapshotID)
 	case 2:
 		return iceberg.NewManifestListWriterV2(out, s.SnapshotID, s.SequenceNumber, s.ParentSnapshotID)
-	case 3:
-		return iceberg.NewManifestListWriterV3(out, s.SnapshotID, s.SequenceNumber, meta.NextRowID(), s.ParentSnapshotID)
 	}
-	return nil, fmt.Errorf("manifests of format version %d are not rewritten", meta.Version())
+	return iceberg.NewManifestListWriterV3(out, s.SnapshotID, s.SequenceNumber, firstRowID, s.ParentSnapshotID)
 }

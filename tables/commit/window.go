@@ -164,20 +164,11 @@ func (w *window) keepRowIDs(of, rest iceberg.ManifestFile) {
 // list writes a snapshot's manifest list.
 func (w *window) list(of *table.Snapshot, manifests []iceberg.ManifestFile) ([]byte, error) {
 	var out bytes.Buffer
-	var writer *iceberg.ManifestListWriter
-	var err error
-	switch w.meta.Version() {
-	case 1:
-		writer, err = iceberg.NewManifestListWriterV1(&out, of.SnapshotID, of.ParentSnapshotID)
-	case 2:
-		writer, err = iceberg.NewManifestListWriterV2(&out, of.SnapshotID, of.SequenceNumber, of.ParentSnapshotID)
-	default:
-		first := int64(0)
-		if of.FirstRowID != nil {
-			first = *of.FirstRowID
-		}
-		writer, err = iceberg.NewManifestListWriterV3(&out, of.SnapshotID, of.SequenceNumber, first, of.ParentSnapshotID)
+	first := int64(0)
+	if of.FirstRowID != nil {
+		first = *of.FirstRowID
 	}
+	writer, err := listWriter(&out, w.meta.Version(), of, first)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/zeebo/xxh3"
+
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // maxDictionary is how many values a dictionary of ours may have: beyond that finding them costs what arrow-go's takes.
@@ -20,8 +22,8 @@ const maxDictionary = 1 << 12
 //
 // arrow-go notes the bounds of such an array once, for the page that comes next; so it is done only where the indices fit into
 // one page, and the page index stays right.
-func (l *layout) withDictionaries(columns [][]arrow.Array, rows int64) ([][]arrow.Array, *arrow.Schema, []string) {
-	if l.storeSchema || rows == 0 {
+func (l *layout) withDictionaries(columns [][]arrow.Array, total int64) ([][]arrow.Array, *arrow.Schema, []string) {
+	if l.storeSchema || total == 0 {
 		return columns, l.arrow, nil
 	}
 	out, fields := append([][]arrow.Array{}, columns...), l.arrow.Fields()
@@ -34,7 +36,7 @@ func (l *layout) withDictionaries(columns [][]arrow.Array, rows int64) ([][]arro
 		if f.Type.ID() != arrow.STRING && f.Type.ID() != arrow.BINARY || chosen && !wanted || !chosen && !repeats(columns[i]) {
 			continue
 		}
-		indices := indexed(columns[i], int(rows), l.pageBytes)
+		indices := indexed(columns[i], int(total), l.pageBytes)
 		if indices == nil {
 			continue
 		}
@@ -50,23 +52,23 @@ func (l *layout) withDictionaries(columns [][]arrow.Array, rows int64) ([][]arro
 
 // indexed is texts as indices into a dictionary of them, in order of first appearance; nil if there are too many different ones
 // for a page of about pageBytes.
-func indexed(chunks []arrow.Array, rows int, pageBytes int64) arrow.Array {
+func indexed(chunks []arrow.Array, total int, pageBytes int64) arrow.Array {
 	d := newTextDictionary(chunks[0].DataType())
 	indices := memory.NewResizableBuffer(allocator)
 	defer indices.Release()
-	indices.Resize(4 * rows)
+	indices.Resize(4 * total)
 	out := arrow.Int32Traits.CastFromBytes(indices.Bytes())
-	width := min(pageBytes*8/2/int64(rows), 12) // bits that an index may take
+	width := min(pageBytes*8/2/int64(total), 12) // bits that an index may take
 	limit, nulls, at := 1<<width, 0, 0
 	var valid *memory.Buffer
 	for _, c := range chunks {
 		if c.NullN() > 0 && valid == nil {
 			valid = memory.NewResizableBuffer(allocator)
 			defer valid.Release()
-			valid.Resize(int(bitutil.BytesForBits(int64(rows))))
-			bitutil.SetBitsTo(valid.Bytes(), 0, int64(rows), true)
+			valid.Resize(int(bitutil.BytesForBits(int64(total))))
+			bitutil.SetBitsTo(valid.Bytes(), 0, int64(total), true)
 		}
-		offsets, data := textsOf(c)
+		offsets, data := rows.TextOf(c)
 		for i := range c.Len() {
 			if c.NullN() > 0 && c.IsNull(i) {
 				bitutil.ClearBit(valid.Bytes(), at)
@@ -88,23 +90,9 @@ func indexed(chunks []arrow.Array, rows int, pageBytes int64) arrow.Array {
 	values := d.array()
 	defer values.Release()
 	t := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: d.kind}
-	made := array.NewDataWithDictionary(t, rows, []*memory.Buffer{valid, indices}, nulls, 0, values.Data().(*array.Data))
+	made := array.NewDataWithDictionary(t, total, []*memory.Buffer{valid, indices}, nulls, 0, values.Data().(*array.Data))
 	defer made.Release()
 	return array.MakeFromData(made)
-}
-
-// textsOf gives the offsets and bytes of an array of texts or bytes.
-func textsOf(a arrow.Array) (offsets []int32, data []byte) {
-	if b := a.Data().Buffers()[2]; b != nil {
-		data = b.Bytes()
-	}
-	switch a := a.(type) {
-	case *array.String:
-		return a.ValueOffsets(), data
-	case *array.Binary:
-		return a.ValueOffsets(), data
-	}
-	return nil, nil
 }
 
 // textDictionary numbers different texts.

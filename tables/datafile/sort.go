@@ -8,6 +8,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // sorter sorts rows by a table's sort order.
@@ -120,7 +122,7 @@ func (s *sorter) keyBytes(batch arrow.RecordBatch) int64 {
 		case *array.String, *array.Binary:
 			total += 3 * n
 			if n > 0 {
-				offsets, data := textsOf(a)
+				offsets, data := rows.TextOf(a)
 				data = data[offsets[0]:offsets[n]]
 				total += max(int64(len(data)+bytes.Count(data, []byte{0})), 6*n) // a bucket of it takes nine
 			}

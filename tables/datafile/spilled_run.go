@@ -222,7 +222,7 @@ func addSizes(a arrow.Array, vary *[]uint32) int64 {
 	switch a := a.(type) {
 	case *array.String, *array.Binary:
 		if a.Len() > 0 {
-			offsets, _ := textsOf(a)
+			offsets, _ := rows.TextOf(a)
 			add(func(i int) int64 { return int64(offsets[i+1] - offsets[i]) })
 		}
 		return 5

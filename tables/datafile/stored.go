@@ -8,6 +8,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // stored is where an array's buffers lie in a spill file, as they lie in memory: so that any rows of it can be read back alone.
@@ -39,10 +41,7 @@ func (s *spill) put(a arrow.Array) (out stored, err error) {
 		out.values, err = s.write(bitsOf(bufferBytes(a, 1), a.Data().Offset(), a.Len()))
 		return out, err
 	case *array.String, *array.Binary:
-		offsets, data := []int32{0}, []byte(nil) // an empty array may lack the buffers
-		if a.Len() > 0 {
-			offsets, data = textsOf(a)
-		}
+		offsets, data := rows.TextOf(a)
 		if err = s.putOffsets(&out, offsets[:a.Len()+1]); err == nil {
 			out.data, err = s.write(data[offsets[0]:offsets[a.Len()]])
 		}

@@ -69,8 +69,8 @@ func valueComparer(a, b arrow.Array) (func(i, j int) bool, error) {
 		x, y := a.(*array.Boolean), b.(*array.Boolean)
 		return func(i, j int) bool { return x.Value(i) == y.Value(j) }, nil
 	case *arrow.StringType, *arrow.BinaryType:
-		xo, x := textOf(a)
-		yo, y := textOf(b)
+		xo, x := TextOf(a)
+		yo, y := TextOf(b)
 		return func(i, j int) bool { return bytes.Equal(x[xo[i]:xo[i+1]], y[yo[j]:yo[j+1]]) }, nil
 	case *arrow.StructType:
 		return structComparer(t, a.(*array.Struct), b.(*array.Struct))

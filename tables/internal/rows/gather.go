@@ -198,8 +198,8 @@ func gatherWords[T uint32 | uint64](cast func([]byte) []T, from [][]byte, to []b
 	}
 }
 
-// textOf gives the offsets and bytes of a string or binary array.
-func textOf(a arrow.Array) ([]int32, []byte) {
+// TextOf gives the offsets and bytes of a string or binary array. An empty one, which may lack the buffers, has the offset 0.
+func TextOf(a arrow.Array) ([]int32, []byte) {
 	if a.Len() == 0 {
 		return []int32{0}, nil
 	}
@@ -219,7 +219,7 @@ func textOf(a arrow.Array) ([]int32, []byte) {
 func gatherText(chunks []arrow.Array, refs []Ref) (arrow.Array, error) {
 	offsets, data := make([][]int32, len(chunks)), make([][]byte, len(chunks))
 	for i, c := range chunks {
-		offsets[i], data[i] = textOf(c)
+		offsets[i], data[i] = TextOf(c)
 	}
 	starts := newBuffer(4 * (len(refs) + 1))
 	ends := arrow.Int32Traits.CastFromBytes(starts.Bytes())

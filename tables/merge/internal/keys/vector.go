@@ -7,6 +7,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
+
+	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
 // Vector holds the keys of one batch. It may share memory with the arrays that
@@ -71,7 +73,7 @@ func (l *Layout) Encode(v *Vector, columns []arrow.Array) error {
 		if !isText(columns[0]) {
 			return l.mismatch(0, columns[0])
 		}
-		v.offsets, v.data = textOf(columns[0])
+		v.offsets, v.data = rows.TextOf(columns[0])
 	default:
 		err = l.encodeRows(v, columns)
 	}
@@ -237,19 +239,4 @@ func (l *Layout) timestampWords(v *Vector, c int, own *[]uint64, a *array.Timest
 		(*own)[i] = uint64(y)
 	}
 	return *own
-}
-
-// textOf gives the offsets and bytes of a string or binary array.
-func textOf(a arrow.Array) ([]int32, []byte) {
-	var data []byte
-	if b := a.Data().Buffers()[2]; b != nil {
-		data = b.Bytes()
-	}
-	switch a := a.(type) {
-	case *array.String:
-		return a.ValueOffsets(), data
-	case *array.Binary:
-		return a.ValueOffsets(), data
-	}
-	return nil, nil
 }
