@@ -3,8 +3,10 @@ package datafile
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,13 +58,23 @@ func gauged(t *testing.T) *gauge {
 	return g
 }
 
+// look is the bytes that are alive. What is made and thrown away while it is collected counts as alive, and more so on a busy
+// machine: it looks until nobody goes on for want of memory, so that the figure no longer falls.
 func (g *gauge) look() uint64 {
 	g.Lock()
 	defer g.Unlock()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
+	alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	least := uint64(math.MaxUint64)
+	for range 10 {
+		runtime.GC()
+		metrics.Read(alive)
+		now := alive[0].Value.Uint64()
+		if now >= least {
+			break
+		}
+		least = now
+	}
+	return least
 }
 
 func (g *gauge) Allocate(n int) []byte {
@@ -118,7 +130,7 @@ func TestSortingStaysWithinItsMemory(t *testing.T) {
 			t.Logf("%d rows; at most %.1f of the limit, %.1f before the merge", n, float64(g.most.Load()-g.before)/limit, float64(written-g.before)/limit)
 			require.Less(t, written-g.before, uint64(2*limit))
 			// Row groups are encoded meanwhile, of which each takes as much again as pages and once more as a file.
-			require.Less(t, g.most.Load()-g.before, uint64(4*limit))
+			require.Less(t, g.most.Load()-g.before, uint64(3*limit))
 		})
 	}
 }
