@@ -25,12 +25,14 @@ type unproven struct {
 type sentChange struct {
 	*staged
 	files map[string]bool
+	// thrown are those of the files that their planner has removed meanwhile, and that are there still.
+	thrown []string
 }
 
 func (u *unproven) add(s *staged, c *Change) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	out := &sentChange{s, map[string]bool{}}
+	out := &sentChange{staged: s, files: map[string]bool{}}
 	for _, files := range [][]iceberg.DataFile{c.AddData, c.AddDeletes} {
 		for _, f := range files {
 			out.files[f.FilePath()] = true
@@ -48,10 +50,15 @@ func (u *unproven) any() bool {
 	return len(u.sent) > 0
 }
 
-func (u *unproven) names(path string) bool {
+// keeps tells whether a file that is to go has to stay for now, and remembers that it is to go.
+func (u *unproven) keeps(path string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return slices.ContainsFunc(u.sent, func(s *sentChange) bool { return s.files[path] })
+	at := slices.IndexFunc(u.sent, func(s *sentChange) bool { return s.files[path] })
+	if at >= 0 {
+		u.sent[at].thrown = append(u.sent[at].thrown, path)
+	}
+	return at >= 0
 }
 
 // disproved takes out the changes that certainly are not in the table and never will be, since it does not have their
@@ -74,10 +81,15 @@ func (u *unproven) disproved(head *table.Table, writer string) (out []*sentChang
 	return out
 }
 
-// tidy removes the metadata files of attempts that are certainly not in the table.
+// tidy removes the metadata files of attempts that are certainly not in the table, and what their planner has thrown away.
 func (p *protocol) tidy(ctx context.Context, head *table.Table) {
 	for _, s := range p.unproven.disproved(head, p.id.Writer) {
 		s.remove(ctx)
+		for _, path := range s.thrown {
+			if ctx.Err() == nil && !p.unproven.keeps(path) {
+				_ = s.written.Remove(path)
+			}
+		}
 	}
 }
 
@@ -123,7 +135,7 @@ func (p *protocol) guarded(head *table.Table) *table.Table {
 	}, nil)
 }
 
-// guardedStore keeps the files of unproven changes, whatever makes a planner throw its work away.
+// guardedStore keeps the files of unproven changes, whatever makes a planner throw its work away, until they are disproved.
 type guardedStore struct {
 	iceio.WriteFileIO
 	unproven *unproven
@@ -131,7 +143,7 @@ type guardedStore struct {
 
 // Remove implements iceio.IO.
 func (g *guardedStore) Remove(name string) error {
-	if g.unproven.names(name) {
+	if g.unproven.keeps(name) {
 		return nil
 	}
 	return g.WriteFileIO.Remove(name)
