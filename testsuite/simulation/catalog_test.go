@@ -63,7 +63,9 @@ func (c *registry) apply(r *request) error {
 	c.mu.Lock()
 	c.versions = append(c.versions, next)
 	c.mu.Unlock()
-	if !claims(r.updates) {
+	if claims(r.updates) {
+		c.sim.model.asBefore()
+	} else {
 		c.sim.model.landed(r.p, base, next)
 	}
 	return nil
@@ -112,8 +114,12 @@ func (c *registry) table(p *process, version int) *table.Table {
 	if p != nil && p.op != nil && p.op.sees != nil {
 		meta = p.op.sees(meta)
 	}
+	return c.tableOf(p, meta, locationOf(version))
+}
+
+func (c *registry) tableOf(p *process, meta table.Metadata, location string) *table.Table {
 	fs := view{c.sim.store, p}
-	return table.New(ident, meta, locationOf(version), func(context.Context) (iceio.IO, error) { return fs, nil }, &client{p: p, c: c})
+	return table.New(ident, meta, location, func(context.Context) (iceio.IO, error) { return fs, nil }, &client{p: p, c: c})
 }
 
 // client is the catalog as a process has it. What it does not implement it is never asked for.
@@ -140,6 +146,7 @@ func (c *client) LoadTable(context.Context, table.Identifier) (*table.Table, err
 	case stale:
 		version = max(0, version-1-c.p.rng.IntN(3))
 	}
+	c.p.base = min(c.p.base, version)
 	return c.c.table(c.p, version), nil
 }
 

@@ -10,26 +10,62 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/merge"
 )
 
 // row is a row of the table, without its partition, which follows from the key.
 type row struct{ k, v int64 }
 
+// record is a row of the model. It stays the same one, by its id, when it is updated.
+type record struct {
+	row
+	id int64
+}
+
 // state is what the table has to be after some of the commits, one after another.
 type state struct {
-	rows        []row // sorted
+	records     []record // sorted by their rows
 	checkpoints map[string]string
 }
 
-func (s state) with(rows []row) state {
-	slices.SortFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.k, b.k), cmp.Compare(a.v, b.v)) })
-	return state{rows, s.checkpoints}
+func (s state) with(records []record) state {
+	slices.SortFunc(records, func(a, b record) int {
+		return cmp.Or(cmp.Compare(a.k, b.k), cmp.Compare(a.v, b.v), cmp.Compare(a.id, b.id))
+	})
+	return state{records, s.checkpoints}
+}
+
+// without are the records for which a condition does not hold.
+func (s state) without(condition func(row) bool) []record {
+	return slices.DeleteFunc(slices.Clone(s.records), func(r record) bool { return condition(r.row) })
+}
+
+func (s state) rows() []row {
+	var out []row
+	for _, r := range s.records {
+		out = append(out, r.row)
+	}
+	return out
+}
+
+// inserted are new records.
+func (s *sim) inserted(changes []change) []record {
+	var out []record
+	for _, c := range changes {
+		out = append(out, s.newRecord(c))
+	}
+	return out
+}
+
+func (s *sim) newRecord(c change) record {
+	s.records++
+	return record{row{c.k, c.v}, s.records}
 }
 
 // model is the table as a serial order of the commits makes it: that in which the catalog let them in.
 type model struct {
 	sim       *sim
-	history   []state // after each commit
+	history   []state // by the catalog's versions
 	snapshots map[int64]state
 	tags      map[string]int64
 	alone     map[string]bool // writers of which a checkpoint has moved without rows
@@ -47,6 +83,7 @@ func (m *model) now() state { return m.history[len(m.history)-1] }
 func (m *model) landed(p *process, base, next table.Metadata) {
 	op := p.op
 	m.sim.commits++
+	m.sim.count("commit: "+op.what(), 1)
 	if sameHead(base, next) && op.kind != "rollback" {
 		op.still++ // a checkpoint alone, an expiry, a tag: the same twice as once
 	} else {
@@ -66,7 +103,10 @@ func (m *model) landed(p *process, base, next table.Metadata) {
 		clear(m.erased)
 	case op.effect != nil:
 		before := now
-		if now = op.effect(now); op.kind == "retain" {
+		if now = op.effect(now); op.isolation == merge.Snapshot {
+			now = m.permitted(p, before, next)
+		}
+		if op.kind == "retain" {
 			m.erase(before, now)
 		}
 	}
@@ -99,12 +139,15 @@ func (m *model) landed(p *process, base, next table.Metadata) {
 	}
 }
 
+// asBefore follows a commit that changes no rows and no checkpoint.
+func (m *model) asBefore() { m.history = append(m.history, m.now()) }
+
 // erase notes what a retention took away.
 func (m *model) erase(before, now state) {
-	for _, r := range before.rows {
+	for _, r := range before.records {
 		m.erased[r.v] = true
 	}
-	for _, r := range now.rows {
+	for _, r := range now.records {
 		delete(m.erased, r.v)
 	}
 }
@@ -117,7 +160,7 @@ func sameHead(a, b table.Metadata) bool {
 // idle tells whether at some time since an operation began it had nothing to do.
 func (m *model) idle(op *operation) bool {
 	for _, s := range m.history[op.began:] {
-		if op.effect == nil || slices.Equal(op.effect(s).rows, s.rows) {
+		if op.effect == nil || slices.Equal(op.effect(s).rows(), s.rows()) {
 			return true
 		}
 	}
@@ -131,6 +174,9 @@ type operation struct {
 	bound               int64             // of a retention: values below it go
 	effect              func(state) state // on the rows; nil if there is none
 	changes             []change          // of a writer
+	isolation           merge.Isolation   // of a MERGE
+	rounds              []round           // of a MERGE in groups, as its workflow knows them
+	divisions           int               // of it, also those of builds before
 	do                  func(p *process) (committed bool, err error)
 	began               int // in the model's history
 
@@ -141,13 +187,26 @@ type operation struct {
 	now  func() time.Time // its clock, if it is not the simulation's
 	slow time.Duration    // that it takes longer for each read
 
-	after        *string // the writer's last commit when the operation was prepared
-	applied      int     // commits of it that moved the head
-	still        int     // and that did not
+	ended        time.Time // when nobody tried any more
+	after        *string   // the writer's last commit when the operation was prepared
+	applied      int       // commits of it that moved the head
+	still        int       // and that did not
 	lives        int
 	acknowledged bool
 	refused      bool // certainly not committed, as far as its programs could tell
 	unsure       bool // some life of it does not know
+}
+
+// what it is, with what tells it from others of its kind.
+func (o *operation) what() string {
+	out := o.kind
+	if o.divisions > 0 {
+		out += " in groups"
+	}
+	if o.isolation == merge.Snapshot {
+		out += " under snapshot isolation"
+	}
+	return out
 }
 
 func (o *operation) String() string { return o.kind + " " + o.token }

@@ -39,7 +39,7 @@ var mutants = []mutant{
 		func(_ *sim, op *operation) {
 			if op.kind == "merge" {
 				op.checkpoint = ""
-				op.do = func(p *process) (bool, error) { return p.mergeOnce(op.changes) }
+				op.do = func(p *process) (bool, error) { return p.mergeOnce() }
 			}
 		},
 	},
@@ -210,8 +210,8 @@ func (p *process) planned(plan commit.Planner) (bool, error) {
 	return out.Committed || out.AlreadyCommitted, err
 }
 
-func (p *process) mergeOnce(rows []change) (bool, error) {
-	plan, err := merge.New(&source{rows: rows}, p.sim.mergeOptions())
+func (p *process) mergeOnce() (bool, error) {
+	plan, err := merge.New(&source{rows: p.op.changes}, p.mergeOptions())
 	if err != nil {
 		return false, err
 	}

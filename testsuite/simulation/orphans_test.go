@@ -64,12 +64,25 @@ func (s *sim) longest(but *process) time.Duration {
 	oldest := now
 	for _, p := range s.processes {
 		travels := slices.ContainsFunc(s.late, func(r *request) bool { return r.p == p })
-		under := !p.began.IsZero() && (p.ended.IsZero() || now.Sub(p.ended)*clockRate < time.Hour || travels)
+		under := !p.began.IsZero() && (p.over(now) < time.Hour || travels)
 		if under && p != but && p.op.kind != "sweep" && p.began.Before(oldest) {
 			oldest = p.began
 		}
 	}
 	return now.Sub(oldest) * clockRate
+}
+
+// over is for how long, by the store's clock, a process has been gone, and its workflow too, if that holds on to what
+// processes have written.
+func (p *process) over(now time.Time) time.Duration {
+	ended := p.ended
+	if p.op.divisions > 0 && !ended.IsZero() && (p.op.ended.IsZero() || p.op.ended.After(ended)) {
+		ended = p.op.ended
+	}
+	if ended.IsZero() {
+		return 0
+	}
+	return now.Sub(ended) * clockRate
 }
 
 // sweep removes the files that nothing names; heedless is the mutant that does not ask for builds under way.

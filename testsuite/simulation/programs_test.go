@@ -14,7 +14,6 @@ import (
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/maintain"
-	"github.com/varve-lake/varve/tables/merge"
 )
 
 const keys = 8 // overlapping on purpose
@@ -26,7 +25,11 @@ func (s *sim) programs() {
 	for range 2 + s.rng.IntN(5)/4 {
 		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.write(name, i, rng) }, 1+s.rng.IntN(3))
 	}
-	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.compact(name, i) }, s.rng.IntN(3))
+	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.compact(name, i, rng) }, s.rng.IntN(3))
+	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.minor(name, i, rng) }, s.rng.IntN(2))
+	if s.format == 2 {
+		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.foreign(name, i, rng) }, s.rng.IntN(2))
+	}
 	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.retain(name, i, rng) }, s.rng.IntN(2))
 	if s.catalog.currentOnly {
 		return
@@ -38,7 +41,7 @@ func (s *sim) programs() {
 	case 1:
 		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.read(name, i, rng) }, 2)
 	case 2:
-		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.evolve(name, i) }, 1)
+		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.evolve(name, i, rng) }, 1)
 	}
 	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.tag(name, i, rng) }, s.rng.IntN(3))
 }
@@ -60,118 +63,8 @@ func (s *sim) program(next func(i int, name string, rng *rand.Rand) *operation, 
 	})
 }
 
-// write is an append, a replace, or a MERGE that updates, deletes and inserts.
-func (s *sim) write(writer string, i int, rng *rand.Rand) *operation {
-	op := &operation{writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
-	op.checkpoint = fmt.Sprintf(`{"kind":"n","body":%d}`, i+1)
-	var rows []change
-	for _, k := range rng.Perm(keys)[:1+rng.IntN(4)] {
-		rows = append(rows, change{k: int64(k), v: rng.Int64N(valueRange)})
-	}
-	op.changes = rows
-	switch dice := rng.IntN(12); {
-	case dice < 4:
-		op.kind, op.effect = "append", func(now state) state { return now.with(append(slices.Clone(now.rows), inserted(rows)...)) }
-	case dice == 4:
-		op.kind, op.effect = "replace", func(now state) state { return now.with(inserted(rows)) }
-	default:
-		for j := range rows {
-			rows[j].del = rng.IntN(3) == 0
-		}
-		op.kind, op.effect = "merge", func(now state) state { return merged(now, rows) }
-		op.do = func(p *process) (bool, error) { return p.merge(rows) }
-		return op
-	}
-	op.do = func(p *process) (bool, error) { return p.add(rows) }
-	return op
-}
-
-func inserted(changes []change) []row {
-	var out []row
-	for _, c := range changes {
-		out = append(out, row{c.k, c.v})
-	}
-	return out
-}
-
-// merged is what the MERGE means.
-func merged(now state, changes []change) state {
-	by := map[int64]change{}
-	for _, c := range changes {
-		by[c.k] = c
-	}
-	var rows []row
-	matched := map[int64]bool{}
-	for _, r := range now.rows {
-		c, ok := by[r.k]
-		switch matched[r.k] = ok; {
-		case !ok:
-			rows = append(rows, r)
-		case !c.del:
-			rows = append(rows, row{r.k, c.v})
-		}
-	}
-	for _, c := range changes {
-		if !matched[c.k] && !c.del {
-			rows = append(rows, row{c.k, c.v})
-		}
-	}
-	return now.with(rows)
-}
-
-func (p *process) commitOptions() tables.CommitOptions {
-	o := tables.CommitOptions{ID: p.commitID()}
-	if p.op.checkpoint != "" {
-		var n int
-		_, _ = fmt.Sscanf(p.op.checkpoint, `{"kind":"n","body":%d}`, &n)
-		o.Checkpoint = &tables.Checkpoint{Kind: "n", Body: []byte(fmt.Sprint(n))}
-	}
-	return o
-}
-
-// add stages rows and appends them, or replaces all by them.
-func (p *process) add(rows []change) (bool, error) {
-	t, err := p.table()
-	if err != nil {
-		return false, err
-	}
-	staged, err := t.Stage(bg, (&source{rows: rows, without: true}).all(), tables.StageOptions{})
-	if err != nil {
-		return false, err
-	}
-	do := t.Append
-	if p.op.kind == "replace" {
-		do = t.Replace
-	}
-	r, err := do(bg, p.commitOptions(), staged)
-	p.sim.attempts(r)
-	if err != nil && commit.Safe(err) || r.AlreadyCommitted && !r.Sent {
-		_ = t.Discard(bg, staged)
-	}
-	return r.Committed || r.AlreadyCommitted, err
-}
-
-func (s *sim) attempts(r tables.Result) { s.most = max(s.most, r.Attempts) }
-
-func (p *process) merge(rows []change) (bool, error) {
-	t, err := p.table()
-	if err != nil {
-		return false, err
-	}
-	r, err := t.Merge(bg, p.commitOptions(), p.sim.mergeOptions(), &source{rows: rows})
-	p.sim.attempts(r)
-	return r.Committed || r.AlreadyCommitted, err
-}
-
-func (s *sim) mergeOptions() merge.Options {
-	return merge.Options{
-		On: []string{"k"}, Strategy: s.strategy, Parallelism: 1,
-		Matched:    []merge.Clause{{If: flag{}, Action: merge.Delete}, {Action: merge.Update, All: true}},
-		NotMatched: []merge.Clause{{If: flag{not: true}, Action: merge.Insert, All: true}},
-	}
-}
-
-func (s *sim) compact(writer string, i int) *operation {
+func (s *sim) compact(writer string, i int, rng *rand.Rand) *operation {
+	time.Sleep(time.Duration(rng.Int64N(int64(2 * olderThan))))
 	op := &operation{kind: "compact", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
 	op.do = func(p *process) (bool, error) {
 		t, err := p.table()
@@ -179,6 +72,8 @@ func (s *sim) compact(writer string, i int) *operation {
 			return false, err
 		}
 		r, err := t.Compact(bg, p.commitOptions(), maintain.CompactOptions{MinInputFiles: 2, MaxDeleted: 0.1})
+		p.met(r.Result)
+		s.count("group that a compaction left to a writer", r.GroupsDropped)
 		return r.Committed || r.AlreadyCommitted, err
 	}
 	return op
@@ -202,7 +97,8 @@ func (s *sim) expiry(writer, token string, keep int) *operation {
 			return false, err
 		}
 		r, err := t.Expire(bg, p.commitOptions(), maintain.ExpireOptions{OlderThan: olderThan, KeepLast: keep})
-		s.expired += r.Snapshots
+		p.met(r.Result)
+		s.count("snapshot expired", r.Snapshots)
 		return r.Committed || r.AlreadyCommitted, err
 	}
 	return op
@@ -259,14 +155,20 @@ func (s *sim) tag(writer string, i int, rng *rand.Rand) *operation {
 	return op
 }
 
-// evolve adds a column.
-func (s *sim) evolve(writer string, i int) *operation {
+// evolve adds a column, or makes a table of format 2 one of format 3.
+func (s *sim) evolve(writer string, i int, rng *rand.Rand) *operation {
 	op := &operation{kind: "evolve", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
+	alter := func(tx *table.Transaction) error {
+		return tx.UpdateSchema(true, false).AddColumn([]string{"x" + fmt.Sprint(i)}, iceberg.PrimitiveTypes.String, "", false, nil).Commit()
+	}
+	if s.format == 2 && rng.IntN(2) == 0 {
+		op.kind = "upgrade"
+		alter = func(tx *table.Transaction) error { return tx.UpgradeFormatVersion(3) }
+	}
+	time.Sleep(time.Duration(rng.Int64N(int64(400 * time.Millisecond))))
 	op.do = func(p *process) (bool, error) {
 		out, err := commit.Commit(bg, &client{p: p, c: s.catalog}, ident, p.commitID(), func(context.Context, *table.Table, int) (*commit.Change, error) {
-			return &commit.Change{Alter: func(tx *table.Transaction) error {
-				return tx.UpdateSchema(true, false).AddColumn([]string{"x" + fmt.Sprint(i)}, iceberg.PrimitiveTypes.String, "", false, nil).Commit()
-			}}, nil
+			return &commit.Change{Alter: alter}, nil
 		}, p.options())
 		return out.Committed || out.AlreadyCommitted, err
 	}
@@ -291,7 +193,8 @@ func (s *sim) read(writer string, i int, rng *rand.Rand) *operation {
 			}
 			return false, err
 		}
-		if want := s.model.snapshots[t.Iceberg().CurrentSnapshot().SnapshotID].rows; !slices.Equal(got, want) {
+		s.count("read", 1)
+		if want := s.model.snapshots[t.Iceberg().CurrentSnapshot().SnapshotID].rows(); !slices.Equal(got, want) {
 			s.violate("%s: read %v, want %v", p.name, got, want)
 		}
 		return false, nil

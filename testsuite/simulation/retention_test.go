@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/apache/iceberg-go/table"
@@ -32,7 +31,7 @@ func (s *sim) retain(writer string, i int, rng *rand.Rand) *operation {
 	}
 	op := &operation{kind: "retain", writer: writer, token: fmt.Sprintf("%s-%d", writer, i), bound: bound}
 	op.effect = func(now state) state {
-		return now.with(slices.DeleteFunc(slices.Clone(now.rows), func(r row) bool { return r.v < bound }))
+		return now.with(now.without(func(r row) bool { return r.v < bound }))
 	}
 	op.do = func(p *process) (bool, error) {
 		return p.retain(below(bound), below(bound), true)
@@ -45,19 +44,7 @@ func below(bound int64) string { return fmt.Sprintf("v < %d", bound) }
 // retain deletes where a condition holds; whole says of which files all rows are taken to be meant, and marked whether the
 // snapshot tells what it is.
 func (p *process) retain(condition, whole string, marked bool) (bool, error) {
-	t, err := p.table()
-	if err != nil {
-		return false, err
-	}
-	schema, err := t.Schema()
-	if err != nil {
-		return false, err
-	}
-	filter, err := rowfilter.Compile(condition, schema)
-	if err != nil {
-		return false, err
-	}
-	all, err := rowfilter.Compile(whole, schema)
+	t, rows, err := p.rowsWhere(condition, whole)
 	if err != nil {
 		return false, err
 	}
@@ -65,9 +52,7 @@ func (p *process) retain(condition, whole string, marked bool) (bool, error) {
 	if marked {
 		opts.Summary = map[string]string{maintain.RetentionKey: "true"}
 	}
-	r, err := t.Delete(bg, opts, tables.Rows{Where: filter, May: filter.May, Rest: all.Rest, Strategy: merge.CopyOnWrite})
-	p.sim.attempts(r)
-	return r.Committed || r.AlreadyCommitted, err
+	return p.put(t, nil, func() (tables.Result, error) { return t.Delete(bg, opts, rows) })
 }
 
 // retainOnce plans at the first head only.
@@ -88,6 +73,7 @@ func (p *process) retainOnce(bound int64) (bool, error) {
 // erased has to be gone after it, from wherever no tag keeps it, also where snapshots are kept by number, and what a build
 // left that died.
 func (s *sim) settle() {
+	s.count("row erased", len(s.model.erased))
 	if len(s.model.erased) == 0 || s.catalog.currentOnly {
 		return
 	}

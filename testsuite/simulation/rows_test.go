@@ -110,6 +110,12 @@ func rowsOf(t *table.Table, snapshot *int64) ([]row, error) {
 
 // rowsIn are those of a scan, sorted.
 func rowsIn(t *table.Table, o datafile.ScanOptions) ([]row, error) {
+	out, err := rowsInOrder(t, o)
+	slices.SortFunc(out, func(a, b row) int { return cmp.Or(cmp.Compare(a.k, b.k), cmp.Compare(a.v, b.v)) })
+	return out, err
+}
+
+func rowsInOrder(t *table.Table, o datafile.ScanOptions) ([]row, error) {
 	o.Columns, o.Parallelism = []string{"k", "v"}, 1
 	r, err := datafile.Scan(context.Background(), t, o)
 	if err != nil {
@@ -123,6 +129,5 @@ func rowsIn(t *table.Table, o datafile.ScanOptions) ([]row, error) {
 			out = append(out, row{k.Value(i), v.Value(i)})
 		}
 	}
-	slices.SortFunc(out, func(a, b row) int { return cmp.Or(cmp.Compare(a.k, b.k), cmp.Compare(a.v, b.v)) })
 	return out, r.Err()
 }

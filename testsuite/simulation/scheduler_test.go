@@ -55,6 +55,8 @@ type process struct {
 	op   *operation
 	rng  *rand.Rand
 	died bool
+	twin bool // of a process that was given up, or is
+	base int  // the oldest version of the table that it has seen since it last began to plan
 	// sawPast says that a stale read may have misled it.
 	sawPast bool
 	after   *string
@@ -80,10 +82,12 @@ type scheduler struct {
 	lines   []string
 	steps   int
 	keep    bool // the lines
+	counts  counts
+	counted sync.Mutex
 }
 
 func newScheduler(seed uint64) *scheduler {
-	return &scheduler{rng: rand.New(rand.NewPCG(seed, 1)), digest: sha256.New(), aliases: map[string]string{}}
+	return &scheduler{rng: rand.New(rand.NewPCG(seed, 1)), digest: sha256.New(), aliases: map[string]string{}, counts: counts{}}
 }
 
 // io parks the calling goroutine until the scheduler lets the I/O of that name go on, and tells what becomes of it.
@@ -186,6 +190,7 @@ func (s *scheduler) note(who, op, name string, f fate) {
 		s.aliases[name] = alias
 	}
 	s.steps++
+	s.count("fate: "+string(f), 1)
 	line := fmt.Sprintf("%5d %s: %s %s: %s", s.steps, who, op, alias, f)
 	s.digest.Write([]byte(line))
 	if s.keep {

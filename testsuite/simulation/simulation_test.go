@@ -4,9 +4,12 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 // inTest and inRace are the seeds of `make test` and of `make race`.
@@ -15,6 +18,8 @@ const (
 	inRace = 64
 	// determined are run twice.
 	determined = 100
+	// leastTaken is how often everything takes place in the seeds of `make test`, at the least.
+	leastTaken = 10
 )
 
 // TestSimulation: VARVE_SEEDS=n runs that many seeds and VARVE_SEEDS=n-m those from n on, VARVE_SEED=n replays one and
@@ -28,17 +33,21 @@ func TestSimulation(t *testing.T) {
 		return
 	}
 	first, last := seeds(t)
-	var steps, commits, expired, attempts, erased, failed int
+	var steps, commits, attempts, failed int
+	took := counts{}
 	for seed := first; seed < last && failed < 5; seed++ {
 		r := simulate(t, seed, "", false)
-		steps, commits, expired, attempts = steps+r.steps, commits+r.commits, expired+r.expired, max(attempts, r.most)
-		erased += r.erased
+		steps, commits, attempts = steps+r.steps, commits+r.commits, max(attempts, r.most)
+		took.add(r.counts)
 		if len(r.violations) > 0 {
 			failed++
 			report(t, seed, r)
 		}
 	}
-	t.Logf("%d seeds, %d steps, %d commits, %d snapshots expired, %d rows erased; at most %d attempts of one", last-first, steps, commits, expired, erased, attempts)
+	t.Logf("%d seeds, %d steps, %d commits, at most %d attempts of one; and of these:\n%s", last-first, steps, commits, attempts, took)
+	if last-first >= inTest {
+		assert.Empty(t, took.missing(slices.Concat(everything, fates()), leastTaken), "what the seeds come by too seldom to have shown anything")
+	}
 }
 
 // TestDeterminism: the same seed is the same run, step by step.

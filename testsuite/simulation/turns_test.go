@@ -81,7 +81,7 @@ func (s *sim) small(c *crowd, writer string, i int, rng *rand.Rand) *operation {
 	op := &operation{kind: "append", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
 	rows := []change{{k: rng.Int64N(keys), v: rng.Int64N(valueRange)}}
 	op.changes = rows
-	op.effect = func(now state) state { return now.with(append(slices.Clone(now.rows), inserted(rows)...)) }
+	op.effect = s.appends(rows)
 	op.do = func(p *process) (bool, error) {
 		began := time.Now()
 		committed, err := p.add(rows)
@@ -98,7 +98,7 @@ func (s *sim) large(c *crowd, rng *rand.Rand) *operation {
 	for k := range int64(keys) {
 		op.changes = append(op.changes, change{k: k, v: rng.Int64N(valueRange)})
 	}
-	op.effect = func(now state) state { return merged(now, op.changes) }
+	op.effect = func(now state) state { return s.merged(now, op.changes) }
 	op.do = func(p *process) (bool, error) {
 		t, err := p.table()
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -43,7 +44,7 @@ type sim struct {
 	commits    int
 	violations []string
 	most       int // attempts of a commit
-	expired    int // snapshots
+	records    int64
 }
 
 // entropy gives uuids, and so the names of files and the ids of snapshots, from the seed.
@@ -109,8 +110,8 @@ type result struct {
 	trace          string
 	lines          []string
 	steps, commits int
-	most, expired  int
-	erased         int
+	most           int // attempts of a commit
+	counts         counts
 }
 
 // simulate runs a seed in a bubble of its own.
@@ -123,7 +124,7 @@ func simulate(t *testing.T, seed uint64, mutant string, keep bool) (out result) 
 		s.run()
 		s.settle()
 		s.check()
-		out = result{s.violations, s.trace(), s.lines, s.steps, s.commits, s.most, s.expired, len(s.model.erased)}
+		out = result{s.violations, s.trace(), s.lines, s.steps, s.commits, s.most, s.counts}
 	})
 	return out
 }
@@ -147,7 +148,7 @@ func (s *sim) process(op *operation, rng *rand.Rand) *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	op.lives++
-	p := &process{sim: s, id: len(s.processes), op: op, rng: rng, died: s.stopped}
+	p := &process{sim: s, id: len(s.processes), op: op, rng: rng, died: s.stopped, base: math.MaxInt}
 	p.name = fmt.Sprintf("%s (life %d)", op, op.lives)
 	s.processes = append(s.processes, p)
 	return p
@@ -176,9 +177,14 @@ func (p *process) table() (*tables.Table, error) {
 // an error that may pass is tried again, and sometimes two lives overlap.
 func (s *sim) perform(op *operation, rng *rand.Rand) {
 	op.began = len(s.model.history) - 1
+	defer func() { op.ended = time.Now() }()
 	if !s.faultless && rng.IntN(8) == 0 { // a worker that was given up runs on
 		twin := rand.New(rand.NewPCG(rng.Uint64(), 4))
-		s.spawn(twin, func() { s.live(op, s.process(op, twin)) })
+		s.spawn(twin, func() {
+			p := s.process(op, twin)
+			p.twin = true
+			s.live(op, p)
+		})
 	}
 	for range 6 {
 		if s.live(op, s.process(op, rng)) {
@@ -226,7 +232,7 @@ func (s *sim) live(op *operation, p *process) bool {
 	case !commit.Safe(err):
 		op.unsure = true
 	case errors.Is(err, commit.ErrSuperseded): // by a rollback, or prepared on a stale read: the build begins anew
-		op.after = nil
+		op.after, op.rounds = nil, nil
 	case s.faultless && fault.Class(err) == nil:
 		s.violate("%s: %v", p.name, err)
 	}
