@@ -26,12 +26,14 @@ func TestSlicesAddUpOnThePage(t *testing.T) {
 	second.add(outcome{On: localName, Victim: worker, At: fault.CommitDone, Killed: true, When: fault.SidePoint, What: fault.CommitDone, Right: true})
 	require.NoError(t, first.err)
 
-	page := "text\n" + kindsMark + "\nof kinds\n\n" + allMark + "old\n"
+	page := "text\n" + kindsMark + "\nof kinds\n\n" + allMark + victimMark(worker) + "old\n" + victimMark(server) + "of the server\n" + victimMark(both)
 	page, err := second.into(page, "all", path)
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(page, "text\n"+kindsMark+"\nof kinds\n\n"+allMark), page)
 	require.NotContains(t, page, "old")
-	require.Contains(t, page, "local: there are some 11 sides of I/Os, each for three victims, and 1 points for the worker. Gone through: of both 1, of the worker 3, of the server 0; at 1 of them the run ended before it came by; 1 did not end right. Slices: 1/2, 2/2.")
+	require.Contains(t, page, victimMark(server)+"of the server\n"+victimMark(both), "nothing is new of the server")
+	require.Contains(t, page, "local: there are some 11 sides of I/Os and 1 points. Gone through: 3; at 0 of them the run ended before it came by; 1 did not end right. Slices: 1/2, 2/2.")
+	require.Contains(t, page, "local: there are some 11 sides of I/Os. Gone through: 1; at 1 of them the run ended before it came by; 0 did not end right. Slices: 1/2, 2/2.")
 	require.Contains(t, page, "3 kills: of the worker 3, of the server 0, of both 0.")
 	require.Contains(t, page, "| before write manifest | 2, 0, 0 | 2 | 0 | 0 | local: 1 of 2 |")
 
@@ -48,6 +50,8 @@ func TestSlicesAddUpOnThePage(t *testing.T) {
 	require.Contains(t, page, "2 kills: of the worker 2")
 	_, err = second.into("another page", "kinds", "")
 	require.ErrorContains(t, err, "there is no line")
+	_, err = second.into(kindsMark+allMark, "all", path)
+	require.ErrorContains(t, err, "there is no line "+victimMark(worker))
 }
 
 // Each place is in one slice.

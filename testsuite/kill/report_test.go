@@ -11,12 +11,18 @@ import (
 	"github.com/varve-lake/varve/internal/fault"
 )
 
-// The page docs/kill-matrix.md ends with what this package writes: what test-kill-kinds came to, and below it what all slices of
-// test-kill-all did so far.
+// The page docs/kill-matrix.md ends with what this package writes: what test-kill-kinds came to, and below it, by who dies, what all
+// slices of test-kill-all did so far.
 const (
 	kindsMark = "<!-- what follows is written by make test-kill-kinds -->\n"
 	allMark   = "<!-- what follows is written by make test-kill-all -->\n"
 )
+
+var victims = []string{worker, server, both}
+
+func victimMark(victim string) string {
+	return "<!-- what follows is written by VARVE_KILL_VICTIM=" + victim + " make test-kill-all -->\n"
+}
 
 // TestMain writes what came of all trials into the page that VARVE_KILL_TABLE names.
 func TestMain(m *testing.M) {
@@ -50,7 +56,8 @@ func finish() error {
 	return os.WriteFile(path, []byte(strings.TrimRight(text, "\n")+"\n\n"+upkeepMark+maintained), 0o644)
 }
 
-// into puts the outcomes of a form of the test into a page; those of all with what earlier processes came to.
+// into puts the outcomes of a form of the test into a page; those of all with what earlier processes came to, in the part of each
+// victim of whom there are any.
 func (o *outcomes) into(page, form, earlier string) (string, error) {
 	head, rest, found := strings.Cut(page, kindsMark)
 	kinds, every, foundAll := strings.Cut(rest, allMark)
@@ -67,11 +74,58 @@ func (o *outcomes) into(page, form, earlier string) (string, error) {
 			return "", err
 		}
 	}
-	return head + kindsMark + kinds + allMark + "\n## Before and after every single I/O\n\n" + o.ran() + "\n" + o.tables("###"), nil
+	parts, err := byVictim(every)
+	if err != nil {
+		return "", err
+	}
+	page = head + kindsMark + kinds + allMark
+	for _, victim := range victims {
+		if of := o.of(victim); len(of.all) > 0 {
+			parts[victim] = "\n## Before and after every single I/O: " + title(victim) + "\n\n" + of.ran(victim) + "\n" + of.tables("###") + "\n"
+		}
+		page += victimMark(victim) + parts[victim]
+	}
+	return page, nil
 }
 
-// ran says which places were gone through, of which there are.
-func (o *outcomes) ran() string {
+func title(victim string) string {
+	return map[string]string{worker: "the worker alone", server: "the server alone", both: "worker and server, one process"}[victim]
+}
+
+// byVictim cuts what test-kill-all wrote into the parts of each victim.
+func byVictim(text string) (map[string]string, error) {
+	parts := map[string]string{}
+	for i, victim := range victims {
+		_, after, found := strings.Cut(text, victimMark(victim))
+		if !found {
+			return nil, fmt.Errorf("there is no line %s", victimMark(victim))
+		}
+		if i+1 < len(victims) {
+			after, _, _ = strings.Cut(after, victimMark(victims[i+1]))
+		}
+		parts[victim] = after
+	}
+	return parts, nil
+}
+
+// of are the outcomes of one victim, and the slices in which it was one.
+func (o *outcomes) of(victim string) *outcomes {
+	out := &outcomes{}
+	for _, one := range o.all {
+		if one.Victim == victim {
+			out.all = append(out.all, one)
+		}
+	}
+	for i, s := range o.slices {
+		if of := victimOf(s.Shard); of == "" || of == victim {
+			out.slices, out.days = append(out.slices, s), append(out.days, o.days[i])
+		}
+	}
+	return out
+}
+
+// ran says which places were gone through of one victim, of whom these are the outcomes, of which there are.
+func (o *outcomes) ran(victim string) string {
 	var b strings.Builder
 	for _, on := range []string{localName, nessieName} {
 		var shards []string
@@ -85,12 +139,12 @@ func (o *outcomes) ran() string {
 			continue
 		}
 		slices.SortFunc(shards, byShard)
-		places, missed, failed := map[string]int{}, 0, 0
+		gone, missed, failed := 0, 0, 0
 		for _, one := range o.all {
 			if one.On != on {
 				continue
 			}
-			places[one.Victim]++
+			gone++
 			if !one.Killed {
 				missed++
 			}
@@ -98,8 +152,12 @@ func (o *outcomes) ran() string {
 				failed++
 			}
 		}
-		fmt.Fprintf(&b, "- %s: there are some %d sides of I/Os, each for three victims, and %d points for the worker. Gone through: of both %d, of the worker %d, of the server %d; at %d of them the run ended before it came by; %d did not end right. Slices: %s.\n",
-			on, sides, points, places[both], places[worker], places[server], missed, failed, strings.Join(slices.Compact(shards), ", "))
+		there := fmt.Sprintf("some %d sides of I/Os", sides)
+		if victim == worker {
+			there += fmt.Sprintf(" and %d points", points)
+		}
+		fmt.Fprintf(&b, "- %s: there are %s. Gone through: %d; at %d of them the run ended before it came by; %d did not end right. Slices: %s.\n",
+			on, there, gone, missed, failed, strings.Join(slices.Compact(shards), ", "))
 	}
 	if days := slices.Sorted(slices.Values(o.days)); len(days) > 0 {
 		fmt.Fprintf(&b, "\nRun from %s to %s, by `make test-kill-all`", days[0], days[len(days)-1])
