@@ -3,6 +3,7 @@ package commit
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
@@ -38,29 +39,33 @@ func guardVectors(ctx context.Context, head *table.Table, c *Change) error {
 	})
 }
 
-// eachDelete goes through those of the head's delete manifests that may list deletes of the partitions of some.
+// eachDelete goes through the delete files in those of the head's manifests that may list deletes of the partitions of some. Who lists a
+// delete elsewhere does so, most likely, by the table's spec of the day instead of its data file's: manifests of other specs are looked
+// through too, unless they list many.
 func eachDelete(ctx context.Context, head *table.Table, of []iceberg.DataFile, do func(iceberg.DataFile) error) error {
 	fs, err := head.FS(ctx)
 	if err != nil {
 		return err
 	}
-	manifests, err := manifestsOf(fs, head.CurrentSnapshot())
+	all, err := manifestsOf(fs, head.CurrentSnapshot())
 	if err != nil {
 		return err
 	}
-	may := planning.PlacesOf(head.Metadata(), of...).Manifests(manifests)
-	for i, m := range manifests {
-		if !may[i] || dead(m) || m.ManifestContent() != iceberg.ManifestContentDeletes {
-			continue
-		}
-		for entry, err := range iceberg.EntriesWithProjection(fs, m, true, iceberg.ManifestEntryProjection{}) {
-			if err := whileReading(ctx, m, err); err != nil {
-				return err
-			}
-			if err := do(entry.DataFile()); err != nil {
-				return err
-			}
+	specs := map[int32]bool{}
+	for _, f := range of {
+		specs[f.SpecID()] = true
+	}
+	places := planning.PlacesOf(head.Metadata(), of...)
+	manifests := slices.DeleteFunc(places.Elsewhere(all, iceberg.ManifestContentDeletes), func(m iceberg.ManifestFile) bool {
+		return specs[m.PartitionSpecID()]
+	})
+	if !planning.Few(manifests) {
+		manifests = nil
+	}
+	for i, may := range places.Manifests(all) {
+		if may && all[i].ManifestContent() == iceberg.ManifestContentDeletes && !dead(all[i]) {
+			manifests = append(manifests, all[i])
 		}
 	}
-	return nil
+	return planning.LookThrough(ctx, fs, manifests, func(f iceberg.DataFile) (more bool, err error) { return true, do(f) })
 }

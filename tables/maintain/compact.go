@@ -131,7 +131,7 @@ func (c *Compaction) adopt(ctx context.Context, head *table.Table) error {
 		if err != nil {
 			return err
 		}
-		out := &rewritten{inputs: g.Inputs, read: g.BytesRead, copied: g.BytesCopied, from: &g}
+		out := &rewritten{inputs: g.Inputs, read: g.BytesRead, copied: g.BytesCopied, sequence: g.Sequence, from: &g}
 		if out.out, err = files.Files(g.Files); err != nil {
 			return err
 		}

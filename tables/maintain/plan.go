@@ -18,6 +18,7 @@ import (
 type CompactionPlan struct {
 	Table    string `json:"table"` // the table's uuid
 	Snapshot int64  `json:"snapshot,omitempty"`
+	Sequence int64  `json:"sequence,omitempty"` // of the snapshot
 	Schema   int    `json:"schema"`
 	Spec     int    `json:"spec"`
 	Version  int    `json:"version"` // of the format
@@ -93,7 +94,7 @@ func planGroups(ctx context.Context, head *table.Table, o CompactOptions) (Compa
 	if snapshot == nil {
 		return plan, nil, nil
 	}
-	plan.Snapshot = snapshot.SnapshotID
+	plan.Snapshot, plan.Sequence = snapshot.SnapshotID, snapshot.SequenceNumber
 	planned, err := planFiles(ctx, head, planning.Options{Choose: o.worthALook(lastWritten(head))})
 	if err != nil {
 		return plan, nil, err

@@ -26,8 +26,11 @@ type Compacted struct {
 
 	// Inputs are the files that it takes the place of, with what their live rows depended on.
 	Inputs []CompactedInput `json:"inputs"`
-	// Place is a file without statistics in the partition that they lie in. Without it they are looked for in all.
+	// Place is a file without statistics in each partition that they and their deletes lie in. Without it they are looked for in all.
 	Place []datafile.FileForm `json:"place,omitempty"`
+	// Sequence is the number of the snapshot that they were read at: what deletes from them came since if its own is higher.
+	Sequence int64 `json:"sequence,omitempty"`
+
 	Files []datafile.FileForm `json:"files,omitempty"` // none if all rows were deleted
 	Paths []string            `json:"paths,omitempty"` // of Files
 
@@ -81,12 +84,14 @@ func CompactGroup(ctx context.Context, head *table.Table, plan CompactionPlan, g
 // rewritten is a group whose rows lie in new files.
 type rewritten struct {
 	inputs []CompactedInput
-	place  []iceberg.DataFile // one in the partition of the inputs; none if that is not known
+	place  []iceberg.DataFile // one in each partition of the inputs and of their deletes; none if they are not known
 	out    []iceberg.DataFile
 	read   int64
 	copied int64
 	fs     iceio.WriteFileIO
 	from   *Compacted // elsewhere
+
+	sequence int64 // see Compacted
 }
 
 func (r *rewritten) rows() (n int64) {
@@ -114,7 +119,7 @@ func (r *rewritten) remove() error {
 
 func (r *rewritten) describe(meta table.Metadata, plan CompactionPlan, number int) (Compacted, error) {
 	out := Compacted{
-		Number: number, Schema: plan.Schema, Version: plan.Version, Inputs: r.inputs,
+		Number: number, Schema: plan.Schema, Version: plan.Version, Inputs: r.inputs, Sequence: r.sequence,
 		Rows: r.rows(), BytesRead: r.read, BytesWritten: r.bytes(), BytesCopied: r.copied,
 	}
 	var err error
@@ -134,7 +139,7 @@ func rewrite(ctx context.Context, head *table.Table, plan CompactionPlan, tasks 
 	if err != nil {
 		return nil, err
 	}
-	out := &rewritten{}
+	out := &rewritten{sequence: plan.Sequence}
 	var ok bool
 	if out.fs, ok = fs.(iceio.WriteFileIO); !ok {
 		return nil, errors.New("its store cannot be written to")
@@ -143,11 +148,9 @@ func rewrite(ctx context.Context, head *table.Table, plan CompactionPlan, tasks 
 		out.inputs = append(out.inputs, CompactedInput{t.File.FilePath(), signature(t)})
 		out.read += t.File.FileSizeBytes()
 	}
-	place, err := placeOf(head.Metadata(), tasks[0].File)
-	if err != nil {
+	if out.place, err = placesOf(head.Metadata(), tasks); err != nil {
 		return nil, err
 	}
-	out.place = []iceberg.DataFile{place}
 	opts := datafile.WriterOptions{
 		TargetFileSize: plan.TargetFileBytes, RowLineage: head.Metadata().Version() >= 3, Parallelism: local.Parallelism,
 		TempDir: local.TempDir, MemoryLimit: local.MemoryLimit, Prefix: plan.prefix(), Like: longest(tasks),
@@ -175,13 +178,33 @@ func rewrite(ctx context.Context, head *table.Table, plan CompactionPlan, tasks 
 	return out, nil
 }
 
-// placeOf is a file without statistics in the partition of another.
-func placeOf(meta table.Metadata, f iceberg.DataFile) (iceberg.DataFile, error) {
+// placesOf are files without statistics, one in each partition of those of some tasks and of what is deleted from them.
+func placesOf(meta table.Metadata, tasks []table.FileScanTask) (out []iceberg.DataFile, err error) {
+	known := map[string]bool{}
+	for _, t := range tasks {
+		for _, f := range slices.Concat([]iceberg.DataFile{t.File}, t.DeleteFiles, t.DeletionVectorFiles, t.EqualityDeleteFiles) {
+			key := datafile.PartitionKey(int(f.SpecID()), f.Partition())
+			if known[key] {
+				continue
+			}
+			known[key] = true
+			place, err := placeOf(meta, f, t.File)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, place)
+		}
+	}
+	return out, nil
+}
+
+// placeOf is a file without statistics in the partition of one, which is otherwise like another.
+func placeOf(meta table.Metadata, f, like iceberg.DataFile) (iceberg.DataFile, error) {
 	spec := meta.PartitionSpecByID(int(f.SpecID()))
 	if spec == nil {
 		return nil, fmt.Errorf("%s: no partition spec %d", f.FilePath(), f.SpecID())
 	}
-	b, err := iceberg.NewDataFileBuilder(*spec, f.ContentType(), f.FilePath(), f.FileFormat(), f.Partition(), nil, nil, f.Count(), f.FileSizeBytes())
+	b, err := iceberg.NewDataFileBuilder(*spec, like.ContentType(), like.FilePath(), like.FileFormat(), f.Partition(), nil, nil, like.Count(), like.FileSizeBytes())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.FilePath(), err)
 	}

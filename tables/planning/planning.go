@@ -40,8 +40,9 @@ type Options struct {
 	Keep   func(iceberg.DataFile) bool
 	Choose func(table.FileScanTask) bool
 	// Places, when set, are the only partitions that are wanted, in addition to the filter. Files of others may come too: they are
-	// left out by manifests.
+	// left out by manifests. Deletes in manifests that are younger than a sequence number, Since, are wanted wherever they lie.
 	Places *Places
+	Since  int64
 	// Rest, with Described, is another filter, of which Plan.Rest tells whether it may hold for a row of a task.
 	Rest iceberg.BooleanExpression
 	// Parallelism is the number of manifests read at once. Default: GOMAXPROCS.
@@ -158,7 +159,7 @@ func (p *planner) choose(all []iceberg.ManifestFile, counts *Counts) (data, dele
 	}
 	if p.opts.Places != nil {
 		for i, may := range p.opts.Places.Manifests(all) {
-			kept[all[i]] = kept[all[i]] && (may || p.everywhere(all[i]))
+			kept[all[i]] = kept[all[i]] && (may || p.everywhere(all[i]) || p.since(all[i]))
 		}
 	}
 	for _, m := range all {
@@ -182,6 +183,10 @@ func (p *planner) choose(all []iceberg.ManifestFile, counts *Counts) (data, dele
 func (p *planner) everywhere(m iceberg.ManifestFile) bool {
 	spec := p.meta.PartitionSpecByID(int(m.PartitionSpecID()))
 	return m.ManifestContent() == iceberg.ManifestContentDeletes && (spec == nil || spec.IsUnpartitioned())
+}
+
+func (p *planner) since(m iceberg.ManifestFile) bool {
+	return m.ManifestContent() == iceberg.ManifestContentDeletes && m.SequenceNum() > p.opts.Since
 }
 
 // firstRows leaves out what comes after the first that have so many rows together.
