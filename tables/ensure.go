@@ -74,7 +74,8 @@ var defaults = map[string]string{
 // reserved properties are made from other fields of the definition, or are the commit protocol's.
 func reserved(key string) bool {
 	return key == table.PropertyFormatVersion || key == commit.RollbackKey || key == maintain.ForgottenKey ||
-		strings.HasPrefix(key, commit.PropertyPrefix) || strings.HasPrefix(key, commit.ClaimPrefix) || strings.HasPrefix(key, checkpointPrefix)
+		strings.HasPrefix(key, commit.PropertyPrefix) || strings.HasPrefix(key, commit.SequencePrefix) ||
+		strings.HasPrefix(key, commit.ClaimPrefix) || strings.HasPrefix(key, checkpointPrefix)
 }
 
 // Ensure creates the table, or evolves it to the definition. Two callers at once both succeed if their definitions

@@ -126,7 +126,8 @@ func (i *Info) describe(schema *iceberg.Schema, props iceberg.Properties) {
 		case isCheckpoint && strings.Contains(writer, "/"): // what it remembers
 		case isCheckpoint:
 			i.Writers = append(i.Writers, writer)
-		case k == "comment", k == "owner", k == commit.RollbackKey, strings.HasPrefix(k, commit.PropertyPrefix), strings.HasPrefix(k, commit.ClaimPrefix):
+		case k == "comment", k == "owner", k == commit.RollbackKey, strings.HasPrefix(k, commit.PropertyPrefix), strings.HasPrefix(k, commit.SequencePrefix),
+			strings.HasPrefix(k, commit.ClaimPrefix):
 		default:
 			i.Properties[k] = v
 		}

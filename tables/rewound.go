@@ -10,9 +10,10 @@ import (
 )
 
 // checkpointsOf gives the checkpoints of all writers as of the head. They are what the properties say, but for writers whose
-// last snapshot is not among the head's ancestors: Table.Rollback sets the properties back, and that of another engine leaves
-// them as they are, though the rows that they count are gone. Those are what they were at the head. That cannot be told once the
-// snapshot that was rolled back has expired, so that each commit, that of expiry too, sets the properties right.
+// last commit is not among the head's ancestors: Table.Rollback sets the properties back, and that of another engine leaves
+// them as they are, though the rows that they count are gone. Those are what they were at the head. That cannot be told once so many
+// of the head's ancestors have expired that none is older than that commit, so that each commit, that of expiry too, sets the
+// properties right.
 func checkpointsOf(meta table.Metadata) (map[string]string, error) {
 	said := checkpointsIn(meta.Properties())
 	rewound := map[string]bool{}
@@ -26,7 +27,7 @@ func checkpointsOf(meta table.Metadata) (map[string]string, error) {
 	}
 	then, err := checkpointsAt(meta, meta.CurrentSnapshot())
 	if err != nil {
-		if meta.Properties()[commit.RollbackKey] != "" { // it was Varve's, which has seen to it
+		if meta.Properties()[commit.RollbackKey] != "" && !told(meta, rewound) { // it was Varve's, which has seen to it
 			return said, nil
 		}
 		return nil, err
@@ -39,6 +40,17 @@ func checkpointsOf(meta table.Metadata) (map[string]string, error) {
 		}
 	}
 	return said, nil
+}
+
+// told says that the properties tell Varve's own rollbacks from those of others, of all of some writers. Earlier versions of Varve did not
+// take it down.
+func told(meta table.Metadata, writers map[string]bool) bool {
+	for writer := range writers {
+		if meta.Properties()[commit.SequencePrefix+writer] == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // writerOf is whose checkpoint, or memory, a key is.

@@ -135,3 +135,82 @@ func TestATaggedSnapshotIsNoRollback(t *testing.T) {
 	require.Len(t, tbl.Snapshots(), 2)
 	require.Equal(t, []string{"1", "4"}, []string{countOf(t, tbl, "a"), countOf(t, tbl, "b")})
 }
+
+// idle commits a checkpoint without rows.
+func idle(t *testing.T, tbl *tables.Table, writer string, n int) {
+	t.Helper()
+	opts := token(writer, n)
+	opts.Checkpoint = &tables.Checkpoint{Kind: "n", Body: json.RawMessage(fmt.Sprint(n))}
+	r, err := reload(t, tbl).SetCheckpoint(ctx, opts)
+	require.NoError(t, err)
+	require.True(t, r.Committed)
+	require.Zero(t, r.SnapshotID)
+}
+
+// A writer whose last commit had no rows is rolled back as one whose had: the rows before it are gone.
+func TestARollbackOfRowsBeforeAnIdleCommit(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	countedPut(t, tbl, "a", 1, "a 1")
+	first := pointOf(reload(t, tbl)).Snapshot
+	idle(t, tbl, "b", 5)
+	countedPut(t, reload(t, tbl), "a", 2, "b 2")
+	last := pointOf(reload(t, tbl)).Snapshot
+	idle(t, tbl, "a", 3)
+	before := reload(t, tbl).LastToken("a")
+	require.Equal(t, "3", countOf(t, reload(t, tbl), "a"))
+	foreignRollback(t, lake, tbl, first)
+	tbl = reload(t, tbl)
+	require.Equal(t, []string{"1", "5"}, []string{countOf(t, tbl, "a"), countOf(t, tbl, "b")}, "what a had read since is not in the table; what b had is")
+	require.NotEqual(t, before, tbl.LastToken("a"))
+	foreignRollback(t, lake, tbl, last)
+	require.Equal(t, "3", countOf(t, reload(t, tbl), "a"))
+	foreignRollback(t, lake, tbl, first)
+	idle(t, tbl, "a", 4)
+	require.Equal(t, "4", countOf(t, reload(t, tbl), "a"), "committed after the rollback")
+	countedPut(t, reload(t, tbl), "c", 1, "c 3")
+	require.Equal(t, []string{"4", "5", "1"}, []string{countOf(t, reload(t, tbl), "a"), countOf(t, reload(t, tbl), "b"), countOf(t, reload(t, tbl), "c")})
+}
+
+// It is seen too when what was rolled back has expired since, or comes after a rollback of Varve's.
+func TestARollbackIsSeenAfterWhatItTookAwayHasExpired(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		t.Run(fmt.Sprint("after one of Varve's ", own), func(t *testing.T) {
+			lake := newLake(t)
+			tbl := ensure(t, lake, pairs(t))
+			countedPut(t, tbl, "a", 1, "a 1")
+			first := pointOf(reload(t, tbl)).Snapshot
+			countedPut(t, reload(t, tbl), "a", 2, "b 2")
+			second := pointOf(reload(t, tbl)).Snapshot
+			if own {
+				countedPut(t, reload(t, tbl), "a", 3, "c 3")
+				_, err := reload(t, tbl).Rollback(ctx, token("admin", 1), tables.Version{SnapshotID: &second})
+				require.NoError(t, err)
+				require.Equal(t, "2", countOf(t, reload(t, tbl), "a"))
+			}
+			foreignRollback(t, lake, tbl, first)
+			require.Equal(t, "1", countOf(t, reload(t, tbl), "a"))
+			expire(t, lake, tbl, second)
+			require.Equal(t, "1", countOf(t, reload(t, tbl), "a"))
+		})
+	}
+}
+
+// What a rollback of Varve's has left in the property RollbackKey does not make one of another engine look like it.
+func TestAnUnknownCheckpointStaysUnknownAfterARollbackOfVarves(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	countedPut(t, tbl, "a", 1, "a 1")
+	first := *reload(t, tbl).Iceberg().CurrentSnapshot()
+	countedPut(t, reload(t, tbl), "a", 2, "b 2")
+	_, err := reload(t, tbl).Rollback(ctx, token("admin", 1), tables.Version{SnapshotID: &first.SnapshotID})
+	require.NoError(t, err)
+	foreign(t, lake, reload(t, tbl))
+	theirs := *reload(t, tbl).Iceberg().CurrentSnapshot()
+	countedPut(t, reload(t, tbl), "a", 3, "c 3")
+	foreignRollback(t, lake, tbl, theirs.SnapshotID)
+	require.Equal(t, "1", countOf(t, reload(t, tbl), "a"))
+	expire(t, lake, tbl, first.SnapshotID)
+	_, err = reload(t, tbl).Checkpoint(ctx, "a")
+	require.ErrorContains(t, err, "another engine has rolled back")
+}

@@ -21,7 +21,7 @@ func (t *Table) Rollback(ctx context.Context, opts CommitOptions, to Version) (R
 	}
 	opts.Checkpoint = nil
 	result, err := t.commit(ctx, "roll back", opts, Result{}, func(_ context.Context, head *table.Table, _ int) (*commit.Change, error) {
-		return rollbackChange(head, target.SnapshotID, opts.ID.Token)
+		return rollbackChange(head, target.SnapshotID, opts.ID)
 	})
 	if err == nil {
 		result.SnapshotID = target.SnapshotID
@@ -29,7 +29,7 @@ func (t *Table) Rollback(ctx context.Context, opts CommitOptions, to Version) (R
 	return result, err
 }
 
-func rollbackChange(head *table.Table, id int64, token string) (*commit.Change, error) {
+func rollbackChange(head *table.Table, id int64, by commit.ID) (*commit.Change, error) {
 	meta := head.Metadata()
 	target := meta.SnapshotByID(id)
 	if target == nil {
@@ -43,9 +43,10 @@ func rollbackChange(head *table.Table, id int64, token string) (*commit.Change, 
 		return nil, fmt.Errorf("snapshot %d: %w", id, err)
 	}
 	change := &commit.Change{
-		Properties: map[string]string{commit.RollbackKey: token},
+		Properties: commit.AtSequence(meta, target, by.Writer),
 		Updates:    []table.Update{moveMain(meta, id)},
 	}
+	change.Properties[commit.RollbackKey] = by.Token
 	maps.Copy(change.Properties, then)
 	for key := range checkpointsIn(meta.Properties()) {
 		if _, ok := then[key]; !ok {

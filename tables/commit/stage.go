@@ -51,7 +51,7 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change, spent 
 		return nil, err
 	}
 	s := &staging{tx: tx, written: written, firstRowIDs: map[string]int64{}}
-	if err := s.put(ctx, id, change, spent); err != nil {
+	if err := s.put(ctx, head.Metadata(), id, change, spent); err != nil {
 		return nil, err
 	}
 	var relisted []table.Update
@@ -68,7 +68,7 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change, spent 
 }
 
 // put stages the parts of a change, and the token beside them.
-func (s *staging) put(ctx context.Context, id ID, change *Change, spent []string) error {
+func (s *staging) put(ctx context.Context, base table.Metadata, id ID, change *Change, spent []string) error {
 	tx := s.tx
 	if change.Alter != nil {
 		if err := change.Alter(tx); err != nil {
@@ -78,6 +78,7 @@ func (s *staging) put(ctx context.Context, id ID, change *Change, spent []string
 	properties := iceberg.Properties{}
 	maps.Copy(properties, change.Properties)
 	properties[PropertyPrefix+id.Writer] = id.Token
+	withSequence(properties, base, id, change)
 	if err := tx.SetProperties(properties); err != nil {
 		return err
 	}

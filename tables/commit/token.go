@@ -2,7 +2,6 @@ package commit
 
 import (
 	"iter"
-	"strconv"
 
 	"github.com/apache/iceberg-go/table"
 )
@@ -23,6 +22,9 @@ type ID struct {
 const (
 	// PropertyPrefix, followed by the writer, is the table property that holds the writer's last token.
 	PropertyPrefix = "varve.commit."
+	// SequencePrefix, followed by the writer, is the table property that holds the sequence number of the snapshot that the
+	// writer's last commit made, or without one was committed at; 0 if there was none. See Rewound.
+	SequencePrefix = "varve.sequence."
 	// TokenKey and WriterKey are the token and the writer in a snapshot's summary.
 	TokenKey  = "varve.commit-id"
 	WriterKey = "varve.writer"
@@ -43,34 +45,6 @@ func LastToken(meta table.Metadata, writer string) string {
 		token += " rewound"
 	}
 	return token
-}
-
-// Rewound tells whether the snapshot of the writer's last commit is there and leads to the head no more, but to one that the head
-// has come from too. If that commit made no snapshot, or it or what it has in common with the head has expired, it is false.
-func Rewound(meta table.Metadata, writer string) bool {
-	token, head := meta.Properties()[PropertyPrefix+writer], meta.CurrentSnapshot()
-	if token == "" || head == nil {
-		return false
-	}
-	last, _ := Find(meta, ID{Writer: writer, Token: token})
-	led := map[int64]bool{}
-	for s := range lineage(meta, head) {
-		led[s.SnapshotID] = true
-		if s.Summary != nil { // other engines' cherry-picked snapshots have the files of another one
-			if id, err := strconv.ParseInt(s.Summary.Properties["source-snapshot-id"], 10, 64); err == nil {
-				led[id] = true
-			}
-		}
-	}
-	if last == 0 || led[last] {
-		return false
-	}
-	for s := range lineage(meta, meta.SnapshotByID(last)) {
-		if led[s.SnapshotID] {
-			return true
-		}
-	}
-	return false
 }
 
 // lineage are a snapshot and its ancestors, up to the first one that has expired.
