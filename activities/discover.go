@@ -40,6 +40,22 @@ func markOf(t *tables.Table) mark {
 	return m
 }
 
+// since is what the table that is read was when it was last, if that is known, and up to where its rows are no news. another says that it
+// was another table of that name.
+func (j *job) since(now mark) (before mark, since tables.ReadPoint, another bool) {
+	known := readCheckpoint(j.Base, kindTable, &before)
+	if known && (before.Table != now.Table || before.UUID != now.UUID) {
+		return mark{}, since, true
+	}
+	if !known {
+		return mark{}, since, false
+	}
+	if j.Table.From.Read != "full" {
+		since = before.point()
+	}
+	return before, since, false
+}
+
 // newRows finds what another table has that this one has not read.
 func (a *Activities) newRows(ctx context.Context, j *job) (*found, error) {
 	from := j.Table.From
@@ -49,26 +65,19 @@ func (a *Activities) newRows(ctx context.Context, j *job) (*found, error) {
 	}
 	now := markOf(source)
 	out := &found{snapshots: map[string]int64{from.Table: now.Snapshot}}
-	var before mark
-	known := readCheckpoint(j.Base, kindTable, &before)
-	if known && (before.Table != now.Table || before.UUID != now.UUID) {
+	before, since, another := j.since(now)
+	known := before != mark{}
+	if another {
 		out.warnings = append(out.warnings, fmt.Sprintf("%s is not the table that was read before: it is read from its beginning", from.Table))
-		known = false
 	}
-	var since tables.ReadPoint
 	if from.Read == "full" {
 		if now.Definition, err = j.Table.Definition(); err != nil {
 			return nil, err
 		}
 		out.unchanged = known && sameRows(source, before.Snapshot) && before.Definition == now.Definition
 		out.moved = out.unchanged && before.Snapshot != now.Snapshot
-	} else {
-		if s := source.Iceberg().CurrentSnapshot(); s != nil {
-			now.Sequence = s.SequenceNumber
-		}
-		if known {
-			since = before.point()
-		}
+	} else if s := source.Iceberg().CurrentSnapshot(); s != nil {
+		now.Sequence = s.SequenceNumber
 	}
 	if out.next, err = checkpointOf(kindTable, now); err != nil {
 		return nil, err

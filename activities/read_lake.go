@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -39,7 +38,7 @@ func (a *Activities) openTasks(ctx context.Context, j *job, tasks []scanTask, sc
 	}
 	rows, err := source.Scan(ctx, tables.ScanOptions{Columns: columns, Files: files})
 	if err != nil {
-		return nil, gone(err)
+		return nil, err
 	}
 	return a.conformed(&counted{RecordReader: rows, collect: c}, schema, c)
 }
@@ -52,17 +51,9 @@ func (a *Activities) openQuery(ctx context.Context, j *job, schema *arrow.Schema
 	}
 	rows, err := engine.Run(ctx, j.Table.SQL.Query, lakesql.New(a.lake, j.Snapshots))
 	if err != nil {
-		return nil, gone(fmt.Errorf("query of %s: %w", j.Table.Name, err))
+		return nil, fmt.Errorf("query of %s: %w", j.Table.Name, err)
 	}
 	return a.conformed(&counted{RecordReader: rows, collect: c}, schema, c)
-}
-
-// gone makes a pinned snapshot that has expired meanwhile a reason to plan anew.
-func gone(err error) error {
-	if errors.Is(err, tables.ErrNoSuchSnapshot) {
-		return stale(err)
-	}
-	return err
 }
 
 // conformed gives rows a schema if theirs is another one. It takes over the reference to rows.

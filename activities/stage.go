@@ -73,9 +73,9 @@ func (a *Activities) stageGroup(ctx context.Context, p *pulse, in wire.StageRequ
 	p.at("reading and staging")
 	rows, files, err := a.open(ctx, p, j, g, s.collect)
 	if err != nil {
-		return wire.Staged{}, fmt.Errorf("stage %s: %w", j.Table.Name, err)
+		return wire.Staged{}, fmt.Errorf("stage %s: %w", j.Table.Name, a.overtaken(ctx, j, g, err))
 	}
-	err = s.through(ctx, rows, 0)
+	err = a.overtaken(ctx, j, g, s.through(ctx, rows, 0))
 	if errors.Is(err, errNewColumns) {
 		columns, err := files.rest()
 		return wire.Staged{NewColumns: columns}, err

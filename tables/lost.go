@@ -48,13 +48,23 @@ func (t *Table) missing(ctx context.Context, schema, version int, files []datafi
 	if err != nil {
 		return nil, err
 	}
+	return t.Missing(ctx, tasks)
+}
+
+// FilesOf are the data file of a task and the files of what is deleted from it.
+func FilesOf(task table.FileScanTask) []iceberg.DataFile {
+	return append([]iceberg.DataFile{task.File}, deletesOf(task)...)
+}
+
+// Missing are those of some files, and of the deletes that go with them, that are not there, by their paths.
+func (t *Table) Missing(ctx context.Context, tasks []table.FileScanTask) (map[string]bool, error) {
 	store, err := t.FS(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out, seen := map[string]bool{}, map[string]bool{}
 	for _, task := range tasks {
-		for _, f := range append(append(append([]iceberg.DataFile{task.File}, task.DeleteFiles...), task.EqualityDeleteFiles...), task.DeletionVectorFiles...) {
+		for _, f := range FilesOf(task) {
 			path := f.FilePath()
 			if seen[path] {
 				continue
