@@ -222,8 +222,7 @@ func (p *protocol) arrive(ctx context.Context) (head *table.Table, done bool, er
 		// Step 2: look for the token. It is there if an earlier attempt landed although its answer was lost, if the process
 		// was killed after the commit, or if the same activity runs twice. It is looked for in the writer's property, which
 		// outlives later snapshots and their expiry, and then in the snapshots, which outlive later commits of the writer.
-		if snapshot, found := Find(head.Metadata(), p.id); found {
-			p.found(snapshot)
+		if p.foundAt(head) {
 			return nil, true, nil
 		}
 		p.tidy(ctx, head)
@@ -238,6 +237,16 @@ func (p *protocol) arrive(ctx context.Context) (head *table.Table, done bool, er
 			return head, err != nil, err
 		}
 	}
+}
+
+// foundAt looks for the token of this commit at a head.
+func (p *protocol) foundAt(head *table.Table) bool {
+	snapshot, found := Find(head.Metadata(), p.id)
+	if found {
+		p.out.Table = head
+		p.found(snapshot)
+	}
+	return found
 }
 
 // found is a commit of this ID that is in the table. It is this call's if the snapshot is one that it sent, or if nobody
@@ -273,37 +282,46 @@ func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged,
 		if change.files() > 0 {
 			p.unproven.add(next, change)
 		}
-	case errors.Is(err, ErrPassing):
-		next.remove(ctx) // it never got there
 	case errors.Is(err, ErrUnknownOutcome):
 		// The answer was lost, by either side's fault. Step 2 finds out; until it has, no file is removed. Should the
 		// change still be under way and land later, then the pinned head lets only one of the two in.
 		p.out.UnknownOutcomes++
 		p.unproven.add(next, change)
-	case fault.Class(err) == nil:
-		moved, unseen := p.moved(ctx, head)
-		switch {
-		case unseen != nil:
-			// An answer that cannot be read, and a table that cannot: it may have landed.
-			p.out.UnknownOutcomes++
-			p.unproven.add(next, change)
-			err = &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
-		case moved:
-			// It was refused for a reason that is none by now: a sequence number that another took, after which the head was
-			// rolled back to where it was.
-			p.out.Conflicts++
-			p.unproven.add(next, change)
-			err = &fault.Error{Class: ErrConflict, Op: "commit to a table that has changed", Err: err}
-		default:
-			next.remove(ctx)
+	default:
+		if done, err = p.turnedAway(ctx, head, next, change, err); done {
 			return true, err
 		}
-	default:
-		next.remove(ctx)
-		return true, err
 	}
 	p.observe(err)
 	return ctx.Err() != nil, err
+}
+
+// turnedAway is a change that was not let in, by what the answer says; but that may be the answer to a second copy of the request,
+// and the first one may have landed. Before anything of it is removed, it is looked for.
+func (p *protocol) turnedAway(ctx context.Context, head *table.Table, next *staged, change *Change, err error) (done bool, _ error) {
+	now, unseen := p.cat.LoadTable(ctx, p.ident)
+	if unseen == nil && p.foundAt(now) {
+		return true, nil
+	}
+	passing, classed := errors.Is(err, ErrPassing), fault.Class(err) != nil
+	switch {
+	case unseen != nil && classed:
+		p.unproven.add(next, change) // and neither can the table be seen
+	case unseen != nil:
+		// An answer that cannot be read, and a table that cannot: it may have landed.
+		p.out.UnknownOutcomes++
+		p.unproven.add(next, change)
+		return false, &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
+	case !classed && now.MetadataLocation() != head.MetadataLocation():
+		// It was refused for a reason that is none by now: a sequence number that another took, after which the head was
+		// rolled back to where it was.
+		p.out.Conflicts++
+		p.unproven.add(next, change)
+		return false, &fault.Error{Class: ErrConflict, Op: "commit to a table that has changed", Err: err}
+	default:
+		next.remove(ctx)
+	}
+	return !passing, err
 }
 
 func (p *protocol) succeed(ctx context.Context, head *table.Table, next *staged, meta table.Metadata, location string) {

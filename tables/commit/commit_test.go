@@ -343,3 +343,22 @@ func TestRowIDsAreNeverSharedInFormat3(t *testing.T) {
 		}
 	}
 }
+
+// A change without files that meets a copy of its own request with its last attempt has landed.
+func TestTheLastAttemptMeetsItsOwnCopy(t *testing.T) {
+	w := newWorld(t, "2")
+	for n := range 2 {
+		_, err := w.commit(commit.ID{Writer: "me", Token: fmt.Sprint(n)}, appending(fmt.Sprint(n)), commit.Options{})
+		require.NoError(t, err)
+	}
+	first := w.load().Metadata().Snapshots()[0].SnapshotID
+	w.script = []string{"twice"}
+	out, err := w.commit(commit.ID{Writer: "me", Token: "back"}, func(context.Context, *table.Table, int) (*commit.Change, error) {
+		return &commit.Change{Properties: map[string]string{"p": "v"}, Updates: []table.Update{
+			table.NewSetSnapshotRefUpdate(table.MainBranch, first, table.BranchRef, 0, 0, 0)}}, nil
+	}, commit.Options{MaxAttempts: 1})
+	require.NoError(t, err)
+	require.Equal(t, []any{true, 1, 1}, []any{out.Committed, out.Attempts, out.Conflicts})
+	require.Equal(t, []string{"0"}, w.live())
+	require.Equal(t, "v", out.Table.Properties()["p"])
+}

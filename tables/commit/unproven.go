@@ -93,21 +93,19 @@ func (p *protocol) tidy(ctx context.Context, head *table.Table) {
 	}
 }
 
-// settle is what is left to do when Commit gives up with err: to look once more, so that the caller knows whether its
-// files may be removed. Without proof the outcome is unknown.
+// settle is what is left to do when Commit gives up with err: to look once more, since the last conflict may have been with a first copy
+// of the same request, and so that the caller knows whether its files may be removed. Without proof the outcome is unknown.
 func (p *protocol) settle(ctx context.Context, err error) error {
-	if !p.unproven.any() || !Safe(err) {
+	if err == nil || p.out.Attempts == 0 || fault.Cancelled(err) {
 		return err
 	}
 	if head, loadErr := p.cat.LoadTable(ctx, p.ident); loadErr == nil {
-		if snapshot, found := Find(head.Metadata(), p.id); found {
-			p.out.Table = head
-			p.found(snapshot)
+		if p.foundAt(head) {
 			return nil
 		}
 		p.tidy(ctx, head)
 	}
-	if !p.unproven.any() {
+	if !p.unproven.any() || !Safe(err) {
 		return err
 	}
 	return &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
