@@ -153,3 +153,33 @@ func TestOwnResultsAreDividedOrKept(t *testing.T) {
 	require.Len(t, p.files, 1)
 	require.Contains(t, p.files, at(0))
 }
+
+// Small files of some partitions are in groups of their own; those of very many share groups, and no partition is in two for that.
+func TestSmallPartitionsStayApartWhileTheyAreFew(t *testing.T) {
+	spec := iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{1}, FieldID: 1000, Name: "p", Transform: iceberg.IdentityTransform{}})
+	for _, c := range []struct{ partitions, least, most int }{{1, 1, 1}, {64, 64, 64}, {65, 33, 65}, {10_000, 32, 70}} {
+		var files []changed
+		for i := range 3 * c.partitions {
+			p := int64(i % c.partitions)
+			b, err := iceberg.NewDataFileBuilder(spec, iceberg.EntryContentData, fmt.Sprintf("file:///t/%06d.parquet", i), iceberg.ParquetFile,
+				map[int]any{1000: p}, nil, nil, 10, 5_000)
+			require.NoError(t, err)
+			files = append(files, changed{file: &targetFile{task: table.FileScanTask{File: b.Build()}}, number: i})
+		}
+		groups := groupFiles(files, 2)
+		require.GreaterOrEqual(t, len(groups), c.least, c.partitions)
+		require.LessOrEqual(t, len(groups), c.most, c.partitions)
+		in, n := map[int64]int{}, 0
+		for g, group := range groups {
+			n += len(group)
+			for _, f := range group {
+				p := f.file.task.File.Partition()[1000].(int64)
+				if at, known := in[p]; known {
+					require.Equal(t, at, g, "partition %d", p)
+				}
+				in[p] = g
+			}
+		}
+		require.Equal(t, 3*c.partitions, n)
+	}
+}
