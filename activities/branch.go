@@ -18,11 +18,12 @@ func (a *Activities) openBranch(ctx context.Context, _ *pulse, in wire.BranchReq
 	return struct{}{}, err
 }
 
-// mergeBranch makes what a run built on its branch the configured one's. It may be done again.
+// mergeBranch makes what a run built on its branch the configured one's, and not what others have committed to the branch since. It may
+// be done again.
 func (a *Activities) mergeBranch(ctx context.Context, _ *pulse, in wire.BranchRequest) (wire.BranchMerged, error) {
 	c := a.lake.Catalog()
 	out := wire.BranchMerged{Into: c.Configured()}
-	merged, err := c.MergeBranch(ctx, in.Branch, out.Into)
+	merged, err := c.MergeBranch(ctx, in.Branch, out.Into, in.Seen...)
 	out.Hash = merged.Hash
 	if errors.Is(err, tables.ErrConflict) { // which stays one
 		return out, userError("%v; what %s has now is not what the branch was made of: build again, on a new branch", err, out.Into)
@@ -34,7 +35,7 @@ func (a *Activities) mergeBranch(ctx context.Context, _ *pulse, in wire.BranchRe
 func (a *Activities) dropBranch(ctx context.Context, _ *pulse, in wire.BranchRequest) (struct{}, error) {
 	err := a.lake.Catalog().DropBranch(ctx, in.Branch, in.Hash)
 	if errors.Is(err, tables.ErrConflict) {
-		return struct{}{}, userError("it is kept, since something was committed to it after it was merged: %v", err)
+		return struct{}{}, userError("it is kept, since something was committed to it after what was merged: %v", err)
 	}
 	return struct{}{}, err
 }

@@ -59,6 +59,7 @@ func (a *Activities) commit(ctx context.Context, p *pulse, in wire.CommitRequest
 	}
 	if out.Divided == nil {
 		fault.Point(fault.CommitDone)
+		out.Commit = table.CatalogCommit()
 		if wire.Branch(ctx) == "" { // a branch is kept when it is merged
 			out.Maintain = due(table, j.Table.Maintenance)
 		}

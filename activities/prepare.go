@@ -67,7 +67,9 @@ func (a *Activities) prepare(ctx context.Context, p *pulse, in wire.PrepareReque
 	out.Reason, out.Files, out.Bytes, out.Warnings = what.reason, what.files, what.bytes, what.warnings
 	if what.unchanged {
 		out.Unchanged = true
-		return out, a.advance(ctx, table, j, what)
+		err := a.advance(ctx, table, j, what)
+		out.Commit = table.CatalogCommit()
+		return out, err
 	}
 	j.Next, j.Snapshots = what.next, what.snapshots
 	p.at("staging the job")

@@ -136,6 +136,14 @@ func distinct(all iter.Seq2[catalog.Revision, error]) iter.Seq2[catalog.Revision
 	}
 }
 
+// CatalogCommit is the commit of the branch at which the table was read, or which its last commit made; "" where there are no branches.
+func (t *Table) CatalogCommit() string {
+	if !t.lake.cat.HeadOnly() {
+		return ""
+	}
+	return catalog.CommitOf(t.tbl.Metadata())
+}
+
 // OnBranch makes operations with ctx go to a branch of Nessie's in place of the configured one.
 func OnBranch(ctx context.Context, name string) context.Context { return catalog.OnBranch(ctx, name) }
 

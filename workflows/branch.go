@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -28,17 +29,27 @@ func (r *run) publish(ctx workflow.Context, result *RunResult) (failure string) 
 	if !r.in.Merge {
 		return ""
 	}
-	request := wire.BranchRequest{Branch: r.in.Branch}
+	request := wire.BranchRequest{Branch: r.in.Branch, Seen: r.seen()}
 	var merged wire.BranchMerged
 	if err := workflow.ExecuteActivity(short(ctx), wire.ActivityMergeBranch, request).Get(ctx, &merged); err != nil {
 		return fmt.Sprintf("branch %s was not merged: %s", r.in.Branch, told(err))
 	}
 	result.Merged = merged.Into
-	request.Hash = merged.Hash
+	request = wire.BranchRequest{Branch: r.in.Branch, Hash: merged.Hash}
 	if err := workflow.ExecuteActivity(short(ctx), wire.ActivityDropBranch, request).Get(ctx, nil); err != nil {
 		result.Warnings = append(result.Warnings, fmt.Sprintf("branch %s is merged, and was not removed: %s", r.in.Branch, told(err)))
 	}
 	return ""
+}
+
+// seen are the commits of the branch as of which tables were built.
+func (r *run) seen() (out []string) {
+	for _, t := range r.tables {
+		if t.Commit != "" && !slices.Contains(out, t.Commit) {
+			out = append(out, t.Commit)
+		}
+	}
+	return out
 }
 
 // told is what an activity says of its failure, without what Temporal says of the activity.

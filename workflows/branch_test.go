@@ -2,6 +2,8 @@ package workflows_test
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -30,6 +32,10 @@ func (b *branches) called(name string) func(context.Context, wire.BranchRequest)
 		call := name + " " + r.Branch
 		if r.Hash != "" {
 			call += "@" + r.Hash
+		}
+		if len(r.Seen) > 0 {
+			slices.Sort(r.Seen)
+			call += " of " + strings.Join(r.Seen, " ")
 		}
 		b.calls = append(b.calls, call)
 		if name == wire.ActivityMergeBranch {
@@ -107,6 +113,16 @@ func TestABranchThatCannotBeMergedIsKeptAndFailsTheRun(t *testing.T) {
 
 	_, err = execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Merge: true})
 	require.ErrorContains(t, err, "merge is for a run on a branch")
+}
+
+// What is merged is what the run has seen of the branch, not what others commit to it meanwhile.
+func TestABranchIsMergedAsTheRunHasSeenIt(t *testing.T) {
+	f, b := diamond(), &branches{}
+	f.hash = func(table string) string { return "after " + table }
+	_, err := execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Branch: "audit", Merge: true})
+	require.NoError(t, err)
+	require.Equal(t, "MergeBranch audit of after bronze.a after bronze.b after gold.ab after silver.a after silver.b", b.calls[1])
+	require.Equal(t, "DropBranch audit@c0ffee", b.calls[2])
 }
 
 func TestABranchToWhichMoreCameIsKeptAndTheRunSaysSo(t *testing.T) {

@@ -220,7 +220,7 @@ func (b *build) result(ctx workflow.Context, state string) *wire.TableResult {
 	r := &wire.TableResult{
 		Table: b.in.Table.Name, Layer: b.in.Table.Layer, State: state, Reason: b.Prepared.Reason,
 		SnapshotID: b.Prepared.Snapshot, Seconds: workflow.Now(ctx).Sub(b.Started).Seconds(),
-		Changes: b.Changes, Warnings: b.Warnings,
+		Changes: b.Changes, Warnings: b.Warnings, Commit: b.Prepared.Commit,
 	}
 	r.Took(b.Counts)
 	return r

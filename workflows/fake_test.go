@@ -34,6 +34,7 @@ type fake struct {
 	refines   bool
 	reason    string
 	planURI   string
+	hash      func(table string) string // of the commit that a table's made
 	onStage   func(ctx context.Context, r wire.StageRequest) (wire.Staged, error)
 	// divisions are what the next commits of any table answer instead of committing: so many groups.
 	divisions []int
@@ -188,7 +189,11 @@ func (f *fake) commit(_ context.Context, r wire.CommitRequest) (wire.Committed, 
 		return out, nil
 	}
 	f.snapshots++
-	return wire.Committed{Snapshot: f.snapshots, Inserted: int64(10 * len(r.Parts)), FilesAdded: 1, Maintain: f.maintain}, nil
+	out := wire.Committed{Snapshot: f.snapshots, Inserted: int64(10 * len(r.Parts)), FilesAdded: 1, Maintain: f.maintain}
+	if f.hash != nil {
+		out.Commit = f.hash(tableOf(r.Job))
+	}
+	return out, nil
 }
 
 func (f *fake) mergeGroup(ctx context.Context, r wire.MergeGroupRequest) (wire.MergedGroup, error) {

@@ -11,6 +11,8 @@ import (
 type BranchRequest struct {
 	Branch string `json:"branch"`
 	Hash   string `json:"hash,omitempty"` // where the branch has to stand
+	// Seen are commits of the branch, up to the newest of which it is merged; without any, up to where it stands.
+	Seen []string `json:"seen,omitempty"`
 }
 
 // BranchMerged says where a branch went.

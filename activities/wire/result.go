@@ -47,6 +47,7 @@ type TableResult struct {
 	MergeGroups  int      `json:"merge_groups,omitempty"`
 	GroupsRedone int      `json:"groups_redone,omitempty"`
 	Seconds      float64  `json:"seconds"`
+	Commit       string   `json:"commit,omitempty"`  // of the catalog's branch, as of which the table is built
 	Changes      []string `json:"changes,omitempty"` // of the table's definition
 	Warnings     []string `json:"warnings,omitempty"`
 }
@@ -63,7 +64,7 @@ func (r *TableResult) Committed(c Committed) {
 	r.Inserted, r.Updated, r.Deleted, r.Unchanged = c.Inserted, c.Updated, c.Deleted, c.Unchanged
 	r.DataFilesAdded, r.DataFilesRemoved, r.DeleteFilesAdded = c.FilesAdded, c.FilesRemoved, c.DeleteFiles
 	r.TableBytesRead, r.BytesWritten, r.Conflicts, r.GroupsRedone = c.BytesRead, c.BytesWritten, c.Conflicts, c.GroupsRedone
-	r.Warnings = append(r.Warnings, c.Warnings...)
+	r.Warnings, r.Commit = append(r.Warnings, c.Warnings...), c.Commit
 	if c.Snapshot != 0 {
 		r.SnapshotID = c.Snapshot
 	}

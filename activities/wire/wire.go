@@ -119,6 +119,7 @@ type Prepared struct {
 	Files     int      `json:"files,omitempty"`
 	Bytes     int64    `json:"bytes,omitempty"`
 	Snapshot  int64    `json:"snapshot,omitempty"` // the table's head
+	Commit    string   `json:"commit,omitempty"`   // of the catalog's branch, at which that is
 	Changes   []string `json:"changes,omitempty"`  // what was made or altered of the table
 	Warnings  []string `json:"warnings,omitempty"`
 }
@@ -229,6 +230,7 @@ type Committed struct {
 	Conflicts    int      `json:"conflicts,omitempty"`
 	GroupsRedone int      `json:"groups_redone,omitempty"`
 	Warnings     []string `json:"warnings,omitempty"`
+	Commit       string   `json:"commit,omitempty"` // of the catalog's branch, where there is one
 	// Maintain, when set, says why the table's maintenance is due at once.
 	Maintain string `json:"maintain,omitempty"`
 	// Divided, when set, is what has to be merged before anything is committed; the rest then says what was tried.

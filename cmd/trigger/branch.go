@@ -73,25 +73,31 @@ func newBranchCreate(g *global) *cobra.Command {
 }
 
 func newBranchMerge(g *global) *cobra.Command {
-	var into string
+	var into, at string
 	var keep bool
 	c := &cobra.Command{Use: "merge NAME", Short: "Make what was built on a branch another one's, and remove the branch",
 		Long: "merge commits what was committed to the branch since it was made to another one, all tables at once. Where both have\n" +
-			"changed a table nothing is merged: build again on a new branch.",
+			"changed a table nothing is merged: build again on a new branch. With --at it is what the branch had at a commit, as\n" +
+			"`trigger branch list` told it before the branch was looked at: what came since stays on the branch.",
 		Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-			return withLake(c.Context(), g, func(lake *tables.Lake) error { return mergeBranch(c, lake, args[0], into, keep) })
+			return withLake(c.Context(), g, func(lake *tables.Lake) error { return mergeBranch(c, lake, args[0], into, at, keep) })
 		}}
+	c.Flags().StringVar(&at, "at", "", "commit of the branch up to which it is merged (default: where it stands)")
 	c.Flags().StringVar(&into, "into", "", "branch to merge into (default: the configured branch)")
 	c.Flags().BoolVar(&keep, "keep", false, "keep the branch")
 	return c
 }
 
-func mergeBranch(c *cobra.Command, lake *tables.Lake, name, into string, keep bool) error {
+func mergeBranch(c *cobra.Command, lake *tables.Lake, name, into, at string, keep bool) error {
 	into = firstNonEmpty(into, lake.Catalog().Configured())
 	if name == into && name != "" {
 		return usageError{fmt.Errorf("branch %s cannot be merged into itself", name)}
 	}
-	merged, err := lake.Catalog().MergeBranch(c.Context(), name, into)
+	var seen []string
+	if at != "" {
+		seen = []string{at}
+	}
+	merged, err := lake.Catalog().MergeBranch(c.Context(), name, into, seen...)
 	if err != nil {
 		return branchFailure(err)
 	}
@@ -105,7 +111,7 @@ func mergeBranch(c *cobra.Command, lake *tables.Lake, name, into string, keep bo
 	}
 	err = lake.Catalog().DropBranch(c.Context(), name, merged.Hash)
 	if errors.Is(err, tables.ErrConflict) {
-		return fmt.Errorf("branch %s is kept, since something was committed to it after it was merged: merge it again: %w", name, err)
+		return fmt.Errorf("branch %s is kept, since something was committed to it after what was merged: merge it again: %w", name, err)
 	}
 	return err
 }

@@ -36,6 +36,9 @@ type Merged struct {
 	Changed bool   // there was something to merge
 }
 
+// CommitOf is the commit of the catalog's branch at which a table was read, or which its commit made; "" where there are none.
+func CommitOf(meta table.Metadata) string { return meta.Properties()[nessieCommit] }
+
 type branchKey struct{}
 
 // OnBranch makes requests go to a branch, or a tag, or the state at a commit as branch@hash, instead of the configured
@@ -99,14 +102,15 @@ func (c *Catalog) DropBranch(ctx context.Context, name, hash string) error {
 	return c.classed("delete branch "+name, c.api.drop(ctx, name, hash))
 }
 
-// MergeBranch makes what was committed to a branch since it was made the other one's, in one commit. If both have changed
-// a table it is fault.ErrConflict, and nothing is merged. Merging what is merged already changes nothing, so that it may
-// be asked for again when an answer was lost.
-func (c *Catalog) MergeBranch(ctx context.Context, from, into string) (Merged, error) {
+// MergeBranch makes what was committed to a branch since it was made the other one's, in one commit: up to the newest of some commits
+// of the branch, which somebody has seen, or without any, up to where it stands. If both have changed a table it is
+// fault.ErrConflict, and nothing is merged; so it is if the branch's history has none of the commits. Merging what is merged already
+// changes nothing, so that it may be asked for again when an answer was lost.
+func (c *Catalog) MergeBranch(ctx context.Context, from, into string, seen ...string) (Merged, error) {
 	if c.api == nil {
 		return Merged{}, ErrNoBranches
 	}
-	merged, err := c.api.merge(ctx, from, into)
+	merged, err := c.api.merge(ctx, from, into, seen)
 	return merged, c.classed(fmt.Sprintf("merge branch %s into %s", from, into), err)
 }
 

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,9 +106,12 @@ func (n *nessieAPI) drop(ctx context.Context, name, hash string) error {
 // mergeAttempts bounds how often a merge is asked for anew since the branch that it goes into moved on meanwhile.
 const mergeAttempts = 20
 
-func (n *nessieAPI) merge(ctx context.Context, from, into string) (Merged, error) {
+func (n *nessieAPI) merge(ctx context.Context, from, into string, seen []string) (Merged, error) {
 	for attempt := 1; ; attempt++ {
 		source, err := n.reference(ctx, from)
+		if err == nil {
+			source.Hash, err = n.newest(ctx, source, seen)
+		}
 		if err != nil {
 			return Merged{}, err
 		}
@@ -132,6 +136,28 @@ func (n *nessieAPI) merge(ctx context.Context, from, into string) (Merged, error
 		if fault.Class(err) != fault.ErrConflict || moved != nil || now.Hash == target.Hash || attempt == mergeAttempts {
 			return Merged{source.Hash, answer.WasApplied}, err
 		}
+	}
+}
+
+// newest is the newest of some commits in a branch's history; without any, the one that it names.
+func (n *nessieAPI) newest(ctx context.Context, branch nessieReference, of []string) (string, error) {
+	if len(of) == 0 || slices.Contains(of, branch.Hash) {
+		return branch.Hash, nil
+	}
+	for query := (url.Values{}); ; {
+		var page nessieLog
+		if err := n.call(ctx, http.MethodGet, "trees/"+url.PathEscape(branch.Name+"@"+branch.Hash)+"/history", query, nil, &page); err != nil {
+			return "", err
+		}
+		for _, e := range page.LogEntries {
+			if slices.Contains(of, e.CommitMeta.Hash) {
+				return e.CommitMeta.Hash, nil
+			}
+		}
+		if !page.HasMore {
+			return "", &fault.Error{Class: fault.ErrConflict, Op: "nessie", Err: fmt.Errorf("branch %s has no commit %s any more", branch.Name, strings.Join(of, " or "))}
+		}
+		query.Set("page-token", page.Token)
 	}
 }
 

@@ -35,6 +35,7 @@ func testBranch(t *testing.T, s Subject) {
 	other := s.ensure(t, work, "branched.only", 2)
 	_, err = there.Append(ctx, by("w", 1), stage(t, there, row{"b", 2}))
 	require.NoError(t, err)
+	older := there.CatalogCommit()
 	r, err := other.Append(ctx, by("w", 1), stage(t, other, row{"c", 3}))
 	require.NoError(t, err)
 	require.Zero(t, r.Conflicts)
@@ -73,6 +74,26 @@ func testBranch(t *testing.T, s Subject) {
 	require.True(t, merged.Changed)
 	require.Len(t, contents(t, tbl, tables.Version{Ref: "main"}), 3)
 
+	_, err = there.Append(ctx, by("w", 3), stage(t, there, row{"e", 5}))
+	require.NoError(t, err)
+	pinned := there.CatalogCommit()
+	_, err = other.Append(ctx, by("w", 3), stage(t, other, row{"f", 6})) // by somebody else, say
+	require.NoError(t, err)
+	require.NotEqual(t, pinned, other.CatalogCommit())
+	_, err = main.Catalog().MergeBranch(ctx, "work/one", "main", "0000000000000000000000000000000000000000000000000000000000000000")
+	require.ErrorIs(t, err, tables.ErrConflict, "the branch is another one than was seen")
+	for n := range 2 {
+		merged, err = main.Catalog().MergeBranch(ctx, "work/one", "main", older, pinned)
+		require.NoError(t, err)
+		require.Equal(t, []any{pinned, n == 0}, []any{merged.Hash, merged.Changed}, "the newest that was seen")
+	}
+	require.Len(t, contents(t, tbl, tables.Version{Ref: "main"}), 4)
+	seen, err = main.Table(ctx, "branched.only")
+	require.NoError(t, err)
+	require.Equal(t, texts(row{"c", 3}), contents(t, seen, tables.Version{}), "what came after it is not merged")
+	require.ErrorIs(t, main.Catalog().DropBranch(ctx, "work/one", merged.Hash), tables.ErrConflict)
+	merged, err = main.Catalog().MergeBranch(ctx, "work/one", "main")
+	require.NoError(t, err)
 	for range 2 {
 		require.NoError(t, main.Catalog().DropBranch(ctx, "work/one", merged.Hash))
 	}
