@@ -99,6 +99,7 @@ func (a *Activities) filesCheckpoint(ctx context.Context, table *tables.Table, j
 	if err != nil {
 		return nil, err
 	}
+	set.TempDir = a.cfg.WorkDir
 	for _, c := range j.Chunks {
 		var groups []group
 		if err := a.load(ctx, c.URI, &groups); err != nil {

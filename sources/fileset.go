@@ -1,7 +1,6 @@
 package sources
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
 )
 
 // FilesKind is the Kind of a checkpoint whose body is a FileSet's.
@@ -25,15 +23,20 @@ type StateStore interface {
 }
 
 // FileSet is the files that were loaded already. It holds digests, not names, so that a million files take some tens
-// of megabytes. The zero FileSet is empty and ready. It is not safe for use by several goroutines.
+// of megabytes; names of what is added lie on the disk where they are many. The zero FileSet is empty and ready. It is not safe for
+// use by several goroutines.
 //
 // Its states form a chain, the newest first, each holding the files that its ancestors lack. States that are not much
 // larger than what is added to them are merged into it, so that a chain stays short, and a file's name is rewritten a
 // logarithmic number of times over its life.
 type FileSet struct {
+	// TempDir is where names are put aside until Save; the system's folder if it is empty. No file is left there.
+	TempDir string
+
 	seen  map[name]version
-	chain []link // what was loaded, newest first
-	added []File // since
+	chain []link   // what was loaded, newest first
+	added fileSort // since
+	err   error    // of adding
 }
 
 // name and version are digests of a file's URI, and of what tells whether it changed. The first is of 128 bits: that
@@ -158,13 +161,16 @@ func (s *FileSet) Add(files ...File) {
 	if s.seen == nil {
 		s.seen = map[name]version{}
 	}
+	s.added.dir = s.TempDir
 	for _, f := range files {
 		n := nameOf(f.URI)
 		if _, already := s.seen[n]; already {
 			continue
 		}
 		s.seen[n] = versionOf(f)
-		s.added = append(s.added, f)
+		if err := s.added.add(f); err != nil && s.err == nil {
+			s.err = err // Save says so
+		}
 	}
 }
 
@@ -175,7 +181,7 @@ const maxChain = 16
 // {"kind":"files","count":N,"state":"<uri>","digest":"<sha256>"}. The same set and additions give the same body and
 // the same state, in whatever order they were added. Older states stay: an older snapshot's checkpoint names them.
 func (s *FileSet) Save(ctx context.Context, states StateStore) (json.RawMessage, error) {
-	if len(s.added) > 0 {
+	if s.added.n > 0 {
 		if err := s.save(ctx, states); err != nil {
 			return nil, fmt.Errorf("checkpoint of loaded files: %w", err)
 		}
@@ -188,22 +194,20 @@ func (s *FileSet) Save(ctx context.Context, states StateStore) (json.RawMessage,
 }
 
 func (s *FileSet) save(ctx context.Context, states StateStore) error {
-	files, kept := slices.Clone(s.added), s.chain
-	for len(kept) > 0 && (kept[0].Count <= 2*len(files) || len(kept) >= maxChain) {
-		_, err := readState(ctx, states, kept[0], func(f File) error {
-			files = append(files, f)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+	if s.err != nil {
+		return fmt.Errorf("put names aside: %w", s.err)
+	}
+	count, kept, streams := s.added.n, s.chain, s.added.streams()
+	for len(kept) > 0 && (kept[0].Count <= 2*count || len(kept) >= maxChain) {
+		count += kept[0].Count
+		streams = append(streams, stateFiles(ctx, states, kept[0]))
 		kept = kept[1:]
 	}
-	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.URI, b.URI) })
-	head, err := writeState(ctx, states, files, kept)
+	head, err := s.writeState(ctx, states, count, merged(streams), kept)
 	if err != nil {
 		return err
 	}
-	s.chain, s.added = append([]link{head}, kept...), nil
+	s.added.close()
+	s.chain = append([]link{head}, kept...)
 	return nil
 }

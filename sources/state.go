@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -31,19 +32,26 @@ type link struct {
 	Count  int    `json:"count"`
 }
 
-// writeState writes a state and gives its link.
-func writeState(ctx context.Context, states StateStore, files []File, ancestors []link) (link, error) {
-	var body bytes.Buffer
+// writeState writes a state of so many files, sorted by URI, and gives its link.
+func (s *FileSet) writeState(ctx context.Context, states StateStore, count int, files iter.Seq2[File, error], ancestors []link) (link, error) {
+	body, done, err := s.spool(count)
+	if err != nil {
+		return link{}, err
+	}
+	defer done()
 	sum := sha256.New()
-	zip, err := gzip.NewWriterLevel(io.MultiWriter(&body, sum), gzip.BestSpeed)
+	zip, err := gzip.NewWriterLevel(io.MultiWriter(body, sum), gzip.BestSpeed)
 	if err != nil {
 		return link{}, err
 	}
 	lines := json.NewEncoder(zip)
-	if err := lines.Encode(stateHeader{FilesKind, stateVersion, len(files), ancestors}); err != nil {
+	if err := lines.Encode(stateHeader{FilesKind, stateVersion, count, ancestors}); err != nil {
 		return link{}, err
 	}
-	for _, f := range files {
+	for f, err := range files {
+		if err != nil {
+			return link{}, err
+		}
 		if err := lines.Encode(f); err != nil {
 			return link{}, fmt.Errorf("write state of %s: %w", f.URI, err)
 		}
@@ -51,12 +59,27 @@ func writeState(ctx context.Context, states StateStore, files []File, ancestors 
 	if err := zip.Close(); err != nil {
 		return link{}, err
 	}
+	if f, ok := body.(io.Seeker); ok {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return link{}, err
+		}
+	}
 	digest := hex.EncodeToString(sum.Sum(nil))
-	uri, err := states.WriteState(ctx, "files-"+digest[:32]+".ndjson.gz", &body)
+	uri, err := states.WriteState(ctx, "files-"+digest[:32]+".ndjson.gz", body)
 	if err != nil {
 		return link{}, fmt.Errorf("write state: %w", err)
 	}
-	return link{URI: uri, Digest: digest, Count: len(files)}, nil
+	return link{URI: uri, Digest: digest, Count: count}, nil
+}
+
+// spool takes what is written, and gives it to who reads: in memory, or that of many files on the disk. A state's name, which is asked
+// for first, is made of all of it.
+func (s *FileSet) spool(count int) (body io.ReadWriter, done func(), err error) {
+	if count <= maxHeld {
+		return &bytes.Buffer{}, func() {}, nil
+	}
+	f, err := unnamedFile(s.TempDir)
+	return f, func() { _ = f.Close() }, err
 }
 
 // readState reads a state and hands out its files.
