@@ -42,7 +42,7 @@ lint: ## vet and staticcheck
 .PHONY: test-interop
 test-interop: build ## PyIceberg and Spark read what Varve wrote, and the other way round (installs both)
 	testsuite/peers/install
-	VARVE_BIN=$(CURDIR)/bin VARVE_PEERS=1 go test -timeout 30m -count=1 ./testsuite/interop/...
+	VARVE_BIN=$(CURDIR)/bin VARVE_PEERS=1 VARVE_SERVERS=$$(testsuite/servers/install) go test -timeout 30m -count=1 ./testsuite/interop/...
 
 .PHONY: test-differential
 test-differential: ## random MERGEs beside Spark's; PyIceberg, Spark and DuckDB read the tables (installs them); VARVE_SEEDS=n for more

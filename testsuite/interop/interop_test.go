@@ -1,5 +1,5 @@
 // Package interop shows that PyIceberg and Spark read through the same SQLite catalog file what Varve wrote, row for row,
-// and that Varve reads what PyIceberg appends.
+// and that Varve reads what PyIceberg appends; and that Spark shares a catalog in PostgreSQL.
 package interop
 
 import (
@@ -107,6 +107,12 @@ func TestPeersReadEverything(t *testing.T) {
 // compareRows holds the peer's rows against Varve's, both ways, duplicates counted.
 func compareRows(t *testing.T, l *lab.Lab, name, glob string) {
 	t.Helper()
+	compareWith(t, name, l.Must("query", "--format", "csv", "SELECT * FROM "+name), glob)
+}
+
+// compareWith holds the peer's rows of a table against Varve's as CSV.
+func compareWith(t *testing.T, name, rowsOfVarve, glob string) {
+	t.Helper()
 	connector, err := duckdb.NewConnector("", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +127,7 @@ func compareRows(t *testing.T, l *lab.Lab, name, glob string) {
 		}
 	}
 	csv := filepath.Join(t.TempDir(), "varve.csv")
-	if err := os.WriteFile(csv, []byte(l.Must("query", "--format", "csv", "SELECT * FROM "+name)), 0o644); err != nil {
+	if err := os.WriteFile(csv, []byte(rowsOfVarve), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	exec("SET TimeZone='UTC'")
