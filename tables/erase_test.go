@@ -188,11 +188,18 @@ func TestWhatBesideDataFilesMayHoldErasedRowsIsNamed(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, beside, "of a table on this machine, without change data")
 
+	_, err = stage(t, tbl, []string{"a 2"}) // and its process dies
+	require.NoError(t, err)
+	beside, err = reload(t, tbl).HeldBeside(ctx)
+	require.NoError(t, err)
+	require.Len(t, beside, 1)
+	require.Contains(t, beside[0], "1 files in the table's folder that no snapshot names")
+
 	remembers := token("cdc", 1)
 	remembers.Memory = map[string]tables.Checkpoint{"tombstones": {Kind: "tombstones", Body: []byte(`{"files":[]}`)}}
 	put(t, tbl, remembers, "b 2")
 	beside, err = reload(t, tbl).HeldBeside(ctx)
 	require.NoError(t, err)
-	require.Len(t, beside, 1)
+	require.Len(t, beside, 2)
 	require.Contains(t, beside[0], "tombstones")
 }

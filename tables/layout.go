@@ -113,13 +113,21 @@ func (t term) fieldName() string {
 // partitionTerms reads a partition_by list.
 func partitionTerms(texts []string, schema *iceberg.Schema) ([]term, error) {
 	var out []term
+	decimal := ""
 	for _, text := range texts {
 		t, err := parseTerm(text)
 		if err != nil {
 			return nil, fmt.Errorf("partition by: %w", err)
 		}
-		if _, err := t.bind(schema); err != nil {
+		f, err := t.bind(schema)
+		if err != nil {
 			return nil, fmt.Errorf("partition by: %w", err)
+		}
+		// The library gives all decimals of a manifest one name, and then cannot write it.
+		if _, is := t.transform.ResultType(f.Type).(iceberg.DecimalType); is && decimal != "" {
+			return nil, badDefinition("partition by: %q and %q: of partitions that are decimals a table can have one; bucket(…) makes whole numbers", decimal, text)
+		} else if is {
+			decimal = text
 		}
 		out = append(out, t)
 	}

@@ -114,6 +114,7 @@ func (m *machine) minor(which int) {
 
 // wear deletes some rows of the file that has the most, one after the other, merge-on-read.
 func (m *machine) wear(rows int) {
+	defer func() { m.reserved = nil }()
 	tasks, err := m.table().Iceberg().Scan().PlanFiles(context.Background())
 	require.NoError(m.t, err)
 	var keys []int64
@@ -123,6 +124,7 @@ func (m *machine) wear(rows int) {
 		}
 	}
 	for _, key := range keys[:min(rows, len(keys))] {
+		m.reserved = append(m.reserved, []any{key})
 		source := &random.Source{Columns: m.now.model.random()[:1], Rows: [][]any{{key}}, Batch: 1}
 		m.run(fmt.Sprintf("delete row %d", key), source, merge.Options{
 			On: []string{"k"}, Strategy: merge.MergeOnRead, TempDir: m.t.TempDir(), Matched: []merge.Clause{{Action: merge.Delete}},

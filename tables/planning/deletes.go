@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/datafile"
 )
 
 // deleteIndex finds the delete files that apply to a data file, by the specification's rules (Scan Planning): a position
@@ -40,14 +41,14 @@ func (x *deleteIndex) add(f *file, spec int32) {
 			x.byPath[of] = append(x.byPath[of], f)
 			return
 		}
-		key := x.partition(f, spec)
+		key := partitionOf(f, spec)
 		x.byPart[key] = append(x.byPart[key], f)
 	default:
 		if s := x.meta.PartitionSpecByID(int(spec)); s == nil || s.IsUnpartitioned() {
 			x.global = append(x.global, f)
 			return
 		}
-		key := x.partition(f, spec)
+		key := partitionOf(f, spec)
 		x.equal[key] = append(x.equal[key], f)
 	}
 }
@@ -67,22 +68,8 @@ func deletesFrom(f iceberg.DataFile) string {
 	return ""
 }
 
-// partition is the same text for files of the same partition of the same spec.
-func (x *deleteIndex) partition(f *file, id int32) string {
-	var key strings.Builder
-	fmt.Fprintf(&key, "%d", id)
-	if spec := x.meta.PartitionSpecByID(int(id)); spec != nil {
-		for i := range spec.NumFields() {
-			switch v := f.partition[spec.Field(i).FieldID].(type) {
-			case string:
-				fmt.Fprintf(&key, "/%q", v)
-			default:
-				fmt.Fprintf(&key, "/%v", v)
-			}
-		}
-	}
-	return key.String()
-}
+// partitionOf is the same text for files of the same partition of the same spec.
+func partitionOf(f *file, spec int32) string { return datafile.PartitionKey(int(spec), f.partition) }
 
 // task is a candidate with what is deleted from it.
 func (x *deleteIndex) task(c candidate, counts *Counts) (table.FileScanTask, error) {
@@ -93,7 +80,7 @@ func (x *deleteIndex) task(c candidate, counts *Counts) (table.FileScanTask, err
 	}
 	path, partition := c.data.FilePath(), ""
 	if len(x.byPart)+len(x.equal) > 0 {
-		partition = x.partition(c.file, c.spec)
+		partition = partitionOf(c.file, c.spec)
 	}
 	vectors := x.vectors[path]
 	if len(vectors) > 1 {
@@ -189,7 +176,7 @@ func (p *planner) concerned(index *deleteIndex, candidates []candidate) *concern
 	for _, c := range candidates {
 		of.oldest = min(of.oldest, c.sequence)
 		of.paths[c.data.FilePath()] = true
-		of.partitions[index.partition(c.file, c.spec)] = true
+		of.partitions[partitionOf(c.file, c.spec)] = true
 	}
 	return of
 }
@@ -211,7 +198,7 @@ func (of *concern) mayBe(f *file, spec int32) bool {
 			return true
 		}
 	}
-	return of.partitions[of.index.partition(f, spec)]
+	return of.partitions[partitionOf(f, spec)]
 }
 
 // Deletes calls each with every delete file of a snapshot that is listed where those of the places may be, also with those that apply
