@@ -122,16 +122,15 @@ func (m *machine) addColumn() {
 // repartition chooses another partitioning and order.
 func (m *machine) repartition() {
 	m.def.PartitionBy, m.def.SortBy, m.parts = nil, nil, nil
-	decimals := 0 // of which a partitioning can have one
+	decimal := false // of which a partitioning can have one
 	for _, c := range m.now.model.columns {
 		if n := len(c.Kind.Transforms); n > 0 && m.IntN(4) == 0 {
 			text := c.Kind.Transforms[m.IntN(n)]
-			if strings.HasPrefix(c.Kind.Name, "decimal") && !strings.HasPrefix(text, "bucket") {
-				decimals++
-			}
-			if text == "void" || decimals > 1 {
+			is := strings.HasPrefix(c.Kind.Name, "decimal") && !strings.HasPrefix(text, "bucket")
+			if text == "void" || is && decimal {
 				continue
 			}
+			decimal = decimal || is
 			transform, err := iceberg.ParseTransform(text)
 			require.NoError(m.t, err)
 			m.def.PartitionBy = append(m.def.PartitionBy, term(text, c.Name))
