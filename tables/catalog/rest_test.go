@@ -63,7 +63,13 @@ func TestClassesOfRESTErrors(t *testing.T) {
 		"503":         {status(503), fault.ErrPassing, fault.ErrUnknownOutcome},
 		"504":         {status(504), fault.ErrPassing, fault.ErrUnknownOutcome},
 		"500 in HTML": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); fmt.Fprint(w, "<html>") }, fault.ErrPassing, fault.ErrUnknownOutcome},
-		"no answer":   {func(w http.ResponseWriter, _ *http.Request) { hangUp(w) }, fault.ErrPassing, fault.ErrUnknownOutcome},
+		"524, and an error that is a text": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(524)
+			fmt.Fprint(w, `{"error":"a timeout occurred"}`)
+		}, fault.ErrPassing, fault.ErrUnknownOutcome},
+		"599, and a list": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(599); fmt.Fprint(w, `["no"]`) }, fault.ErrPassing, fault.ErrUnknownOutcome},
+		"408":             {status(408), fault.ErrPassing, fault.ErrUnknownOutcome},
+		"no answer":       {func(w http.ResponseWriter, _ *http.Request) { hangUp(w) }, fault.ErrPassing, fault.ErrUnknownOutcome},
 		"half an answer": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			fmt.Fprint(w, `{"metadata":`)

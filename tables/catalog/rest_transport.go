@@ -76,6 +76,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method == http.MethodPost && resp.StatusCode == http.StatusOK && !json.Valid(body) {
 		return nil, &transportError{true, fmt.Errorf("the server answers %s with what is not JSON", resp.Status)}
 	}
+	if resp.StatusCode == http.StatusRequestTimeout { // of a gateway's patience: what is behind it may go on
+		return nil, &transportError{true, fmt.Errorf("the server answers %s", resp.Status)}
+	}
 	if resp.StatusCode == http.StatusTooManyRequests { // it was turned away, so nothing was changed
 		return nil, &fault.Error{Class: fault.ErrPassing, Op: req.Method, Err: fmt.Errorf("the server answers %s", resp.Status)}
 	}
@@ -84,13 +87,27 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if resp.StatusCode >= 300 && len(body) > 0 {
 		body = withoutCredential(req, body)
-		if !json.Valid(body) {
+		if !enveloped(body) {
 			body = plainAnswer(resp, body)
 		}
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	resp.ContentLength = int64(len(body))
 	return resp, nil
+}
+
+// enveloped tells whether an error's body has the form of the protocol. Of a body of another form, as gateways give it, the
+// library forgets the status, by which a passing fault, or an answer that says nothing of the outcome, is known.
+func enveloped(body []byte) bool {
+	var form struct {
+		Error *struct {
+			Message, Type string
+			Code          int
+			Stack         []string
+		}
+		Message, Type string
+	}
+	return json.Unmarshal(body, &form) == nil
 }
 
 // plainAnswer puts what something between here and the server answers, a page of HTML for one, into the form that the
