@@ -97,6 +97,28 @@ func TestTagsAtOnce(t *testing.T) {
 	require.Equal(t, first.ID, reload(t, tbl).Iceberg().SnapshotByName("audit").SnapshotID)
 }
 
+// A tag that comes after an expiry was planned, and before it is committed, keeps its snapshot.
+func TestATagThatComesDuringAnExpiryKeepsItsSnapshot(t *testing.T) {
+	dir := t.TempDir()
+	lake, own := lakeIn(t, dir), lakeIn(t, dir)
+	tbl := ensure(t, lake, pairs(t))
+	for i := range 3 {
+		put(t, tbl, token("w", i), fmt.Sprintf("a%d 1", i))
+	}
+	first := tbl.Snapshots()[0].ID
+	lake.CommitThrough(&before{Catalog: lake.Catalog(), do: func() {
+		same, err := own.Table(ctx, "ns.t")
+		require.NoError(t, err)
+		_, err = same.Tag(ctx, token("tag", 1), "audit", tables.Version{SnapshotID: &first}, 0)
+		require.NoError(t, err)
+	}})
+	r, err := tbl.Expire(ctx, token("x", 1), maintain.ExpireOptions{OlderThan: time.Hour, Now: func() time.Time { return time.Now().Add(2 * time.Hour) }})
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Conflicts)
+	require.Equal(t, 1, r.Snapshots, "the one between")
+	require.Equal(t, []string{"a0 1"}, contents(t, reload(t, tbl), tables.Version{Ref: "audit"}))
+}
+
 // What still holds erased rows is found whatever hides them, with what keeps it and until when.
 func TestErasedRowsAndWhatHoldsThem(t *testing.T) {
 	for _, format := range []int{2, 3} {

@@ -40,6 +40,7 @@ func (n *nessie) CommitTable(ctx context.Context, ident table.Identifier, reqs [
 			sent[i] = addSchema{u, now.Metadata().LastColumnID()}
 		}
 	}
+	reqs, _ = known(reqs)
 	return n.Catalog.CommitTable(pinned(ctx, hash), ident, reqs, sent)
 }
 

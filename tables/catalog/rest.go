@@ -44,7 +44,7 @@ func openREST(ctx context.Context, cfg Config) (*Catalog, error) {
 		return nil, classifyREST(op, err, false)
 	}
 	c := &Catalog{
-		inner: inner, stores: cfg.stores, warehouse: cfg.stagingRoot(wire.server()), classify: classifyREST,
+		inner: &server{inner}, stores: cfg.stores, warehouse: cfg.stagingRoot(wire.server()), classify: classifyREST,
 		close: func() error { defer wire.close(); return inner.Close() },
 	}
 	if wire.server()["nessie.is-nessie-catalog"] == "true" {

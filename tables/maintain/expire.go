@@ -87,7 +87,7 @@ func NewExpiry(opts ExpireOptions) (*Expiry, error) {
 }
 
 // Change computes what to expire of head; nil if there is nothing. The heads of all branches and tags are required to be
-// as they were: a tag that moved to a snapshot meanwhile keeps it.
+// as they were, and no others to have come: a tag that was put at a snapshot meanwhile keeps it.
 func (e *Expiry) Change(_ context.Context, head *table.Table, _ int) (*commit.Change, error) {
 	meta := head.Metadata()
 	e.base, e.stats = head, ExpireStats{}
@@ -97,12 +97,15 @@ func (e *Expiry) Change(_ context.Context, head *table.Table, _ int) (*commit.Ch
 	}
 	e.stats.Snapshots, e.stats.Refs = len(gone), refs
 	change := &commit.Change{}
+	known := onlyRefs{}
 	for name, ref := range sortedRefs(meta) {
+		known[name] = true
 		if name != table.MainBranch { // which every commit pins
 			id := ref.SnapshotID
 			change.Requirements = append(change.Requirements, table.AssertRefSnapshotID(name, &id))
 		}
 	}
+	change.Requirements = append(change.Requirements, known)
 	for _, name := range refs {
 		change.Updates = append(change.Updates, table.NewRemoveSnapshotRefUpdate(name))
 	}
@@ -118,6 +121,30 @@ func (e *Expiry) Change(_ context.Context, head *table.Table, _ int) (*commit.Ch
 	}
 	return change, nil
 }
+
+// onlyRefs requires that a table has no other branches and tags than these. A removal of snapshots takes away, without a word,
+// what points at them. Iceberg's protocol has no such requirement: it is held where the catalog's metadata are changed by this
+// process, and before the request is sent where a server does that.
+type onlyRefs map[string]bool
+
+// Validate implements table.Requirement.
+func (o onlyRefs) Validate(meta table.Metadata) error {
+	if meta == nil {
+		return errors.New("the table is not there")
+	}
+	for name := range meta.Refs() {
+		if !o[name] {
+			return fmt.Errorf("branch or tag %q has come since", name)
+		}
+	}
+	return nil
+}
+
+// GetType implements table.Requirement.
+func (onlyRefs) GetType() string { return "only-refs" }
+
+// HeldHere marks a requirement that no server knows: see package catalog.
+func (onlyRefs) HeldHere() {}
 
 // Plan lists the snapshots, and the branches and tags, that Change would remove of head.
 func (e *Expiry) Plan(head *table.Table) (gone []int64, refs []string, err error) {

@@ -62,7 +62,7 @@ var mutants = []mutant{
 		"expiry-ignores-tags", 200, []string{"is gone"},
 		func(_ *sim, op *operation) {
 			if op.kind == "expire" {
-				op.sees = withoutTags
+				op.sends, op.sees = withoutReferences, withoutTags
 			}
 		},
 	},
@@ -191,6 +191,11 @@ func withoutTags(meta table.Metadata) table.Metadata {
 		panic(err)
 	}
 	return out
+}
+
+// withoutReferences takes out of what a program sends that no branch or tag has come since it looked.
+func withoutReferences(reqs []table.Requirement, updates []table.Update) ([]table.Requirement, []table.Update) {
+	return slices.DeleteFunc(slices.Clone(reqs), func(r table.Requirement) bool { return r.GetType() == "only-refs" }), updates
 }
 
 // once is a planner that plans at the first head only.
