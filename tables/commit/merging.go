@@ -16,6 +16,42 @@ const (
 	leastManifest = 16 << 10
 )
 
+// mergingOf gives the metadata that a change is staged on, which says how the library merges manifests. Of a table that came to have
+// row ids, and whose manifests have none yet, it merges none: the files that are added have ids beside them, those of the others
+// would be counted from the same one on if both were in one manifest.
+func mergingOf(ctx context.Context, head *table.Table, change *Change) (table.Metadata, error) {
+	meta := head.Metadata()
+	if meta.Version() >= 3 && change.files() > 0 {
+		fs, err := head.FS(ctx)
+		if err != nil {
+			return nil, err
+		}
+		manifests, err := manifestsOf(fs, meta.CurrentSnapshot())
+		if err != nil {
+			return nil, err
+		}
+		if unnumbered(meta, manifests) {
+			return withProperties(head, iceberg.Properties{table.ManifestMergeEnabledKey: "false"})
+		}
+	}
+	if change.onlyAdds() {
+		return boundMerging(ctx, head)
+	}
+	return meta, nil
+}
+
+// withProperties is a table's metadata with other properties, for the library alone.
+func withProperties(head *table.Table, properties iceberg.Properties) (table.Metadata, error) {
+	b, err := table.MetadataBuilderFromBase(head.Metadata(), head.MetadataLocation())
+	if err != nil {
+		return nil, err
+	}
+	if err := b.SetProperties(properties); err != nil {
+		return nil, err
+	}
+	return b.Build()
+}
+
 // boundMerging gives the metadata that an append is staged on. Where manifests are merged (commit.manifest-merge.enabled), the
 // library rewrites in one commit every run of manifests that are together smaller than the target size: after a rewrite of
 // manifests by partition, or in a table of millions of files that others wrote, all of them. Here the target that a commit goes
@@ -50,14 +86,7 @@ func boundMerging(ctx context.Context, head *table.Table) (table.Metadata, error
 	if target < leastManifest {
 		less = iceberg.Properties{table.ManifestMergeEnabledKey: "false"}
 	}
-	b, err := table.MetadataBuilderFromBase(meta, head.MetadataLocation())
-	if err != nil {
-		return nil, err
-	}
-	if err := b.SetProperties(less); err != nil {
-		return nil, err
-	}
-	return b.Build()
+	return withProperties(head, less)
 }
 
 // size is that of a manifest.

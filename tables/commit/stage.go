@@ -38,11 +38,9 @@ func stage(ctx context.Context, head *table.Table, id ID, change *Change, spent 
 	if err := guardVectors(ctx, head, change); err != nil {
 		return nil, err
 	}
-	on := head.Metadata()
-	if change.onlyAdds() {
-		if on, err = boundMerging(ctx, head); err != nil {
-			return nil, err
-		}
+	on, err := mergingOf(ctx, head, change)
+	if err != nil {
+		return nil, err
 	}
 	handle := table.New(head.Identifier(), on, head.MetadataLocation(),
 		func(context.Context) (iceio.IO, error) { return written, nil }, nil)

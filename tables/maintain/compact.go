@@ -182,7 +182,8 @@ func (c *Compaction) drop(g *rewritten) {
 	_ = g.remove() // what cannot be removed is an orphan
 }
 
-// signature is equal for two tasks of a file if the same rows are live; it is never empty.
+// signature is equal for two tasks of a file if the same rows are live, with the same ids: those of a table whose format was just
+// raised get theirs by the next commit. It is never empty.
 func signature(t table.FileScanTask) string {
 	var names []string
 	for _, files := range [][]iceberg.DataFile{t.DeleteFiles, t.EqualityDeleteFiles, t.DeletionVectorFiles} {
@@ -195,7 +196,11 @@ func signature(t table.FileScanTask) string {
 		}
 	}
 	slices.Sort(names)
-	return "live|" + strings.Join(names, "|")
+	out := "live|"
+	if t.FirstRowID != nil {
+		out = "live#" + strconv.FormatInt(*t.FirstRowID, 10) + "|"
+	}
+	return out + strings.Join(names, "|")
 }
 
 // rewrite chooses groups and rewrites them, until the budget of time is spent.

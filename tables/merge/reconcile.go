@@ -169,6 +169,9 @@ func (p *Plan) since(ctx context.Context, head *table.Table) (added []table.File
 	if from == nil && *p.base != 0 {
 		return nil, false, nil // it has expired
 	}
+	if from != nil && from.FirstRowID == nil && head.Metadata().Version() >= 3 {
+		return nil, false, nil // its rows have got their ids since
+	}
 	diff, err := commit.BetweenSnapshots(ctx, head, from, head.CurrentSnapshot())
 	if err != nil {
 		return nil, false, ctx.Err() // its manifests are gone: look at all files instead
@@ -269,9 +272,14 @@ func (p *Plan) drop(f *fileState) bool {
 	return true
 }
 
-// signatureOf is equal for two tasks of a file if the same rows are live.
+// signatureOf is equal for two tasks of a file if the same rows are live, with
+// the same ids: those of a table whose format was just raised get theirs by the
+// next commit.
 func signatureOf(t table.FileScanTask) string {
 	out := "live"
+	if t.FirstRowID != nil {
+		out += "#" + strconv.FormatInt(*t.FirstRowID, 10)
+	}
 	for _, files := range [][]iceberg.DataFile{t.DeleteFiles, t.EqualityDeleteFiles, t.DeletionVectorFiles} {
 		for _, d := range files {
 			out += "|" + d.FilePath()
