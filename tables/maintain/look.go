@@ -77,6 +77,10 @@ func lookFor(head *table.Table, groups []*rewritten) *look {
 	if known {
 		out.places = planning.PlacesOf(head.Metadata(), files...)
 	}
+	chain, _ := ancestry(head.Metadata())
+	if !slices.ContainsFunc(chain, func(s *table.Snapshot) bool { return s.SequenceNumber == out.since }) {
+		out.since = 0 // the head has not come from there, as far as is known: what is older may be new to it
+	}
 	return out
 }
 
