@@ -2,10 +2,10 @@ package datafile
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 
 	"github.com/varve-lake/varve/tables/internal/rows"
@@ -65,7 +65,7 @@ func (w *Writer) relieve() error {
 // the next are buffered, and of that not what a section takes.
 func (w *Writer) runBytes() int64 {
 	limit := w.layout.memoryLimit
-	return limit/2 - min(limit/sectionShare, maxSection)
+	return limit/2 - min(limit/sectionShare, maxSection) - w.codes.size()
 }
 
 // crowded says whether more partitions have rows than files may be open.
@@ -84,7 +84,7 @@ func (w *Writer) foresee(rows, bytes int64) int64 {
 	if laid := w.laidRows.Load(); laid > 0 {
 		return int64(float64(w.laidBytes.Load()) / float64(laid) * float64(rows))
 	}
-	return bytes / 3
+	return (bytes + rows*w.codes.widening()) / 3
 }
 
 // foreseeLike lets what rows took in another file stand for a first row group. It weighs little beside what is seen later.
@@ -107,7 +107,8 @@ func (w *Writer) rowsAGroup(p *partition) int64 {
 	if w.spill != nil {
 		room /= 2 // beside them, others are being merged
 	}
-	if wide := room * p.rows / p.bytes; wide < rows {
+	// As they are encoded, numbers may have to be texts again.
+	if wide := room * p.rows / (p.bytes + p.rows*w.codes.widening()); wide < rows {
 		rows = wide
 	}
 	if each := w.foresee(p.rows, p.bytes); each > 0 {
@@ -145,7 +146,7 @@ func (w *Writer) flushSorted(p *partition) error {
 	for len(entries) > 0 {
 		n := notTooSmallARest(w.rowsAGroup(p), int64(len(entries)))
 		g := rowGroup{rows: n, bytes: bytes * n / total, first: key(entries[0]), last: key(entries[n-1])}
-		sorted, err := gatherEntries(w.layout.arrow, chunks, entries[:n])
+		sorted, err := gatherEntries(w.layout.arrow, w.codes, chunks, entries[:n])
 		if err != nil {
 			return err
 		}
@@ -162,17 +163,20 @@ func (w *Writer) flushSorted(p *partition) error {
 }
 
 // gatherEntries copies rows of batches, whose columns are chunks, in the order given.
-func gatherEntries(schema *arrow.Schema, chunks [][]arrow.Array, entries []sortEntry) (arrow.RecordBatch, error) {
+func gatherEntries(schema *arrow.Schema, codes *textCodes, chunks [][]arrow.Array, entries []sortEntry) (arrow.RecordBatch, error) {
 	refs := make([]rows.Ref, len(entries))
 	for i, e := range entries {
 		refs[i] = e.at
 	}
-	columns, err := rows.GatherColumns(chunks, refs)
-	if err != nil {
-		return nil, err
-	}
+	columns := make([]arrow.Array, len(chunks))
 	defer rows.Release(columns)
-	return array.NewRecordBatch(schema, columns, int64(len(refs))), nil
+	for i := range chunks {
+		var err error
+		if columns[i], err = codes.gather(i, chunks[i], refs); err != nil {
+			return nil, fmt.Errorf("column %s: %w", schema.Field(i).Name, err)
+		}
+	}
+	return recordOf(schema, columns, int64(len(refs))), nil
 }
 
 // notTooSmallARest lengthens a row group to all rows there are, where too few would be left to be worth another.
@@ -217,7 +221,7 @@ func (w *Writer) submit(p *partition, g rowGroup) error {
 	encoded := make(chan fragment, 1)
 	go func() {
 		defer free()
-		encoded <- w.layout.encodeFragment(w.ctx, g.batches)
+		encoded <- w.layout.encodeCoded(w.ctx, g.batches, w.codes)
 	}()
 	p.file.expect(g, size)
 	p.file.queue <- encoded // never blocks: the queue has room for as many as there are slots

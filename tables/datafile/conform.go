@@ -13,6 +13,11 @@ import (
 // conformBatch gives batch the table's own Arrow types: names of list elements and field ids are the table's, widths that
 // lose nothing are widened. What would lose something, or puts a null into a required field, is an error that names the column.
 func conformBatch(ctx context.Context, batch arrow.RecordBatch, schema *arrow.Schema) (arrow.RecordBatch, error) {
+	return conformCoded(ctx, batch, schema, nil)
+}
+
+// conformCoded is conformBatch with numbers in the place of texts where codes gives them.
+func conformCoded(ctx context.Context, batch arrow.RecordBatch, schema *arrow.Schema, codes *textCodes) (arrow.RecordBatch, error) {
 	if int(batch.NumCols()) != schema.NumFields() {
 		return nil, fmt.Errorf("batch has %d columns, the table has %d", batch.NumCols(), schema.NumFields())
 	}
@@ -22,16 +27,19 @@ func conformBatch(ctx context.Context, batch arrow.RecordBatch, schema *arrow.Sc
 		if got := batch.ColumnName(i); got != f.Name {
 			return nil, fmt.Errorf("column %d of the batch is %q, of the table %q", i+1, got, f.Name)
 		}
-		c, err := conformArray(ctx, batch.Column(i), f.Type)
-		if err != nil {
-			return nil, fmt.Errorf("column %s: %w", f.Name, err)
+		c := codes.code(i, batch.Column(i))
+		if c == nil {
+			var err error
+			if c, err = conformArray(ctx, batch.Column(i), f.Type); err != nil {
+				return nil, fmt.Errorf("column %s: %w", f.Name, err)
+			}
 		}
 		columns = append(columns, c)
 		if path, ok := nullInRequired(f.Name, f, c, nil); !ok {
 			return nil, fmt.Errorf("column %s is required and holds a null", path)
 		}
 	}
-	return array.NewRecordBatch(schema, columns, batch.NumRows()), nil
+	return recordOf(schema, columns, batch.NumRows()), nil
 }
 
 // conformArray returns a as type to, as a new reference.

@@ -91,7 +91,8 @@ func (r *Reader) ready(cursors []*cursor, spans []span, wide bool) error {
 	}
 	copied := wide && len(unopened) > 0
 	for _, c := range unopened {
-		if _, again := c.reader.(*textReader); again { // which may have to be begun anew
+		switch c.reader.(type) {
+		case *textReader, *dictionaryReader: // which may have to be begun anew
 			copied = false
 		}
 	}
@@ -135,9 +136,12 @@ func (r *Reader) openCursor(c *cursor, wide bool) (err error) {
 		}
 		return reader, nil
 	}
-	if wide && r.plainText(r.group, c.column) {
+	switch {
+	case wide && r.plainText(r.group, c.column):
 		c.reader, err = r.newTextReader(r.group, c.column, general)
-	} else {
+	case wide && r.dictionaryText(r.group, c.column):
+		c.reader, err = r.newDictionaryReader(r.group, c.column, general)
+	default:
 		c.reader, err = general()
 	}
 	c.paged = !wide
@@ -183,6 +187,9 @@ func (c *cursor) decode(ctx context.Context, spans []span) (arrow.Array, error) 
 		}
 		chunks = append(chunks, part)
 	}
+	if err := c.oneType(chunks); err != nil {
+		return nil, err
+	}
 	raw := chunks[0]
 	if len(chunks) > 1 {
 		var err error
@@ -191,7 +198,34 @@ func (c *cursor) decode(ctx context.Context, spans []span) (arrow.Array, error) 
 		}
 		defer raw.Release()
 	}
+	if raw.DataType().ID() == arrow.DICTIONARY {
+		raw.Retain()
+		return raw, nil
+	}
 	return c.column.build(ctx, raw, int(rows))
+}
+
+// oneType makes texts of what came as indices where not all did, in place.
+func (c *cursor) oneType(chunks []arrow.Array) error {
+	for _, a := range chunks {
+		if arrow.TypeEqual(a.DataType(), chunks[0].DataType()) {
+			continue
+		}
+		for i, a := range chunks {
+			d, ok := a.(*array.Dictionary)
+			if !ok {
+				continue
+			}
+			texts, err := textsOf(d)
+			if err != nil {
+				return err
+			}
+			a.Release()
+			chunks[i] = texts
+		}
+		return nil
+	}
+	return nil
 }
 
 // advance goes forward to a row. arrow-go's SeekToRow (v18.8.0) loses rows of repeated columns, which are never sought for

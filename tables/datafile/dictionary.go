@@ -29,16 +29,14 @@ func (l *layout) withDictionaries(columns [][]arrow.Array, total int64) ([][]arr
 	out, fields := append([][]arrow.Array{}, columns...), l.arrow.Fields()
 	var paths []string
 	for i, f := range fields {
-		wanted, chosen := l.dictionary[f.Name]
-		if !chosen && l.dictionaryDefault != nil {
-			wanted, chosen = *l.dictionaryDefault, true
-		}
-		if f.Type.ID() != arrow.STRING && f.Type.ID() != arrow.BINARY || chosen && !wanted || !chosen && !repeats(columns[i]) {
-			continue
-		}
-		indices := indexed(columns[i], int(total), l.pageBytes)
-		if indices == nil {
-			continue
+		indices, given := columns[i][0].(*array.Dictionary)
+		if !given {
+			if f.Type.ID() != arrow.STRING && f.Type.ID() != arrow.BINARY || !l.wantsDictionary(f.Name, columns[i]) {
+				continue
+			}
+			if indices = indexed(columns[i], int(total), l.maxIndexed(total)); indices == nil {
+				continue
+			}
 		}
 		out[i], fields[i].Type = []arrow.Array{indices}, indices.DataType()
 		paths = append(paths, f.Name)
@@ -50,16 +48,29 @@ func (l *layout) withDictionaries(columns [][]arrow.Array, total int64) ([][]arr
 	return out, arrow.NewSchema(fields, &meta), paths
 }
 
-// indexed is texts as indices into a dictionary of them, in order of first appearance; nil if there are too many different ones
-// for a page of about pageBytes.
-func indexed(chunks []arrow.Array, total int, pageBytes int64) arrow.Array {
+// wantsDictionary says whether a column's texts are to have a dictionary: by the user's choice, or as they repeat.
+func (l *layout) wantsDictionary(name string, chunks []arrow.Array) bool {
+	if wanted, chosen := l.dictionary[name]; chosen {
+		return wanted
+	}
+	if l.dictionaryDefault != nil {
+		return *l.dictionaryDefault
+	}
+	return repeats(chunks)
+}
+
+// maxIndexed is how many values a dictionary may have for the indices of so many rows to fit into a page.
+func (l *layout) maxIndexed(rows int64) int { return 1 << min(l.pageBytes*8/2/rows, 12) }
+
+// indexed is texts as indices into a dictionary of them, in order of first appearance; nil if there are more than most different
+// ones.
+func indexed(chunks []arrow.Array, total, most int) *array.Dictionary {
 	d := newTextDictionary(chunks[0].DataType())
 	indices := memory.NewResizableBuffer(allocator)
 	defer indices.Release()
 	indices.Resize(4 * total)
 	out := arrow.Int32Traits.CastFromBytes(indices.Bytes())
-	width := min(pageBytes*8/2/int64(total), 12) // bits that an index may take
-	limit, nulls, at := 1<<width, 0, 0
+	nulls, at := 0, 0
 	var valid *memory.Buffer
 	for _, c := range chunks {
 		if c.NullN() > 0 && valid == nil {
@@ -77,7 +88,7 @@ func indexed(chunks []arrow.Array, total int, pageBytes int64) arrow.Array {
 				continue
 			}
 			index := d.index(data[offsets[i]:offsets[i+1]])
-			if int(index) >= limit {
+			if int(index) >= most {
 				return nil
 			}
 			out[at] = index
@@ -87,18 +98,13 @@ func indexed(chunks []arrow.Array, total int, pageBytes int64) arrow.Array {
 	if len(d.ends) == 1 { // only nulls
 		return nil
 	}
-	values := d.array()
-	defer values.Release()
-	t := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: d.kind}
-	made := array.NewDataWithDictionary(t, total, []*memory.Buffer{valid, indices}, nulls, 0, values.Data().(*array.Data))
-	defer made.Release()
-	return array.MakeFromData(made)
+	return d.over(indices, valid, total, nulls)
 }
 
 // textDictionary numbers different texts.
 type textDictionary struct {
 	kind  arrow.DataType
-	slots []textSlot // open addressing, at most half full
+	slots []textSlot // open addressing, at most half full; they grow
 	ends  []int32
 	data  []byte
 }
@@ -111,7 +117,7 @@ type textSlot struct {
 }
 
 func newTextDictionary(kind arrow.DataType) *textDictionary {
-	return &textDictionary{kind: kind, slots: make([]textSlot, 2*maxDictionary), ends: []int32{0}}
+	return &textDictionary{kind: kind, slots: make([]textSlot, 64), ends: []int32{0}}
 }
 
 // index is the number of a text, which is new if it was not there yet. There is room for maxDictionary.
@@ -120,22 +126,68 @@ func (d *textDictionary) index(text []byte) int32 {
 	if size > 8 {
 		word = xxh3.Hash(text)
 	}
-	hi, lo := bits.Mul64(word^uint64(size)<<56, 0x9e3779b97f4a7c15)
-	for at := (hi ^ lo) & (2*maxDictionary - 1); ; at = (at + 1) & (2*maxDictionary - 1) {
+	hi, lo := spreadWord(word, size)
+	mask := uint64(len(d.slots) - 1)
+	for at := (hi ^ lo) & mask; ; at = (at + 1) & mask {
 		s := &d.slots[at]
 		if s.index == 0 {
 			if len(d.ends) > maxDictionary {
 				return maxDictionary
 			}
-			d.data = append(d.data, text...)
-			d.ends = append(d.ends, int32(len(d.data)))
+			d.add(text)
 			*s = textSlot{word, size, int32(len(d.ends) - 1)}
-			return s.index - 1
+			if 2*len(d.ends) > len(d.slots) {
+				d.grow()
+			}
+			return int32(len(d.ends) - 2)
 		}
 		if s.word == word && s.size == size && (size <= 8 || string(d.data[d.ends[s.index-1]:d.ends[s.index]]) == string(text)) {
 			return s.index - 1
 		}
 	}
+}
+
+// spreadWord is bits by which a text's slot is looked for.
+func spreadWord(word uint64, size int32) (hi, lo uint64) {
+	return bits.Mul64(word^uint64(size)<<56, 0x9e3779b97f4a7c15)
+}
+
+// add appends a text, without making it known to index.
+func (d *textDictionary) add(text []byte) {
+	d.data = append(d.data, text...)
+	d.ends = append(d.ends, int32(len(d.data)))
+}
+
+func (d *textDictionary) grow() {
+	slots := make([]textSlot, 2*len(d.slots))
+	mask := uint64(len(slots) - 1)
+	for _, s := range d.slots {
+		if s.index == 0 {
+			continue
+		}
+		hi, lo := spreadWord(s.word, s.size)
+		at := (hi ^ lo) & mask
+		for slots[at].index != 0 {
+			at = (at + 1) & mask
+		}
+		slots[at] = s
+	}
+	d.slots = slots
+}
+
+// bytes is what the dictionary takes.
+func (d *textDictionary) bytes() int64 {
+	return int64(16*len(d.slots) + 4*cap(d.ends) + cap(d.data))
+}
+
+// over is an array of indices into the dictionary.
+func (d *textDictionary) over(indices, valid *memory.Buffer, n, nulls int) *array.Dictionary {
+	values := d.array()
+	defer values.Release()
+	t := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: d.kind}
+	made := array.NewDataWithDictionary(t, n, []*memory.Buffer{valid, indices}, nulls, 0, values.Data().(*array.Data))
+	defer made.Release()
+	return array.NewDictionaryData(made)
 }
 
 // shortWord is different for different texts of one length up to eight.

@@ -37,9 +37,8 @@ func TestIndexedTexts(t *testing.T) {
 			chunks = append(chunks, array.NewSlice(b.NewArray(), int64(from), int64(n)))
 			rows += n - from
 		}
-		got := indexed(chunks, rows, 1<<20)
-		require.NotNil(t, got)
-		dict := got.(*array.Dictionary)
+		dict := indexed(chunks, rows, maxDictionary)
+		require.NotNil(t, dict)
 		values, at, seen := dict.Dictionary().(*array.String), 0, map[string]bool{}
 		for i := range values.Len() {
 			require.False(t, seen[values.Value(i)], "%q is there twice", values.Value(i))
@@ -89,11 +88,11 @@ func TestIndexedGivesUp(t *testing.T) {
 		b.Append(fmt.Sprint(i))
 	}
 	a := b.NewArray()
-	require.Nil(t, indexed([]arrow.Array{a}, a.Len(), 1<<30))
+	require.Nil(t, indexed([]arrow.Array{a}, a.Len(), maxDictionary))
 	few := array.NewSlice(a, 0, 100)
-	require.NotNil(t, indexed([]arrow.Array{few}, 100, 1<<20))
-	require.Nil(t, indexed([]arrow.Array{few}, 100, 100), "7 bits a row are more than half a page")
-	require.Nil(t, indexed([]arrow.Array{array.MakeArrayOfNull(memory.DefaultAllocator, arrow.BinaryTypes.String, 10)}, 10, 1<<20))
+	require.NotNil(t, indexed([]arrow.Array{few}, 100, (&layout{pageBytes: 1 << 20}).maxIndexed(100)))
+	require.Nil(t, indexed([]arrow.Array{few}, 100, (&layout{pageBytes: 100}).maxIndexed(100)), "7 bits a row are more than half a page")
+	require.Nil(t, indexed([]arrow.Array{array.MakeArrayOfNull(memory.DefaultAllocator, arrow.BinaryTypes.String, 10)}, 10, maxDictionary))
 }
 
 // What is written from indices has the bounds, counts, page index and Bloom filter that texts have.

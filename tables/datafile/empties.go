@@ -52,6 +52,8 @@ func hasEmpty(a arrow.Array) bool {
 		return hasEmptyAt(a, a.ValueOffsets())
 	case *array.Binary:
 		return hasEmptyAt(a, a.ValueOffsets())
+	case *array.Dictionary: // of which each value is used
+		return hasEmpty(a.Dictionary())
 	}
 	text, ok := a.(array.BinaryLike)
 	if !ok {

@@ -279,6 +279,8 @@ func valueHasher(a arrow.Array) func(int) uint64 {
 		return func(i int) uint64 { v := a.Value(i); return uint64(v.HighBits())*0x9e3779b97f4a7c15 ^ v.LowBits() }
 	case array.ExtensionArray:
 		return valueHasher(a.Storage())
+	case *array.Uint16: // numbers in the place of texts
+		return func(i int) uint64 { return uint64(a.Value(i)) }
 	case *array.Boolean:
 		return nil
 	}

@@ -22,6 +22,11 @@ type fragment struct {
 
 // encodeFragment encodes the rows of batches, whose schema is the layout's, as one row group. It does not release them.
 func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch) fragment {
+	return l.encodeCoded(ctx, batches, nil)
+}
+
+// encodeCoded is encodeFragment of batches of which some columns may be numbers in the place of texts.
+func (l *layout) encodeCoded(ctx context.Context, batches []arrow.RecordBatch, codes *textCodes) fragment {
 	columns := make([][]arrow.Array, l.arrow.NumFields())
 	rows := int64(0)
 	for _, b := range batches {
@@ -30,6 +35,14 @@ func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch
 			columns[i] = append(columns[i], c)
 		}
 	}
+	if codes == nil {
+		return l.encodeColumns(ctx, columns, rows)
+	}
+	columns, free, err := l.forEncoding(codes, columns, rows)
+	if err != nil {
+		return fragment{err: fmt.Errorf("encode row group: %w", err)}
+	}
+	defer free()
 	return l.encodeColumns(ctx, columns, rows)
 }
 

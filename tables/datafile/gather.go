@@ -54,6 +54,13 @@ func gather(ctx context.Context, a arrow.Array, rows []int32) (arrow.Array, erro
 		}
 		defer storage.Release()
 		return array.NewExtensionArrayWithStorage(a.DataType().(arrow.ExtensionType), storage), nil
+	case *array.Dictionary:
+		indices, err := gather(ctx, a.Indices(), rows)
+		if err != nil {
+			return nil, err
+		}
+		defer indices.Release()
+		return array.NewDictionaryArray(a.DataType(), indices, a.Dictionary()), nil
 	case *array.Struct:
 		return gatherStruct(ctx, a, rows)
 	case *array.Map:
@@ -68,7 +75,7 @@ func gather(ctx context.Context, a arrow.Array, rows []int32) (arrow.Array, erro
 			return v.Data(), v.Release, nil
 		})
 	}
-	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok && t.BitWidth()%8 == 0 && t.BitWidth() > 0 && a.DataType().ID() != arrow.DICTIONARY {
+	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok && t.BitWidth()%8 == 0 && t.BitWidth() > 0 {
 		return gatherFixed(a, t.BitWidth()/8, rows), nil
 	}
 	b := array.NewInt32Builder(allocator)
@@ -173,6 +180,10 @@ func gatherFixed(a arrow.Array, width int, rows []int32) arrow.Array {
 	}
 	to := out.Bytes()
 	switch width {
+	case 2:
+		for i, r := range rows {
+			binary.NativeEndian.PutUint16(to[i*2:], binary.NativeEndian.Uint16(from[int(r)*2:]))
+		}
 	case 4:
 		for i, r := range rows {
 			binary.NativeEndian.PutUint32(to[i*4:], binary.NativeEndian.Uint32(from[int(r)*4:]))

@@ -82,8 +82,8 @@ func (w *Writer) longerRun(runs []*spilledRun) (*spilledRun, error) {
 	for merged.Next() {
 		batch := merged.RecordBatch()
 		n := table.NumFields()
-		own := array.NewRecordBatch(table, batch.Columns()[:n], batch.NumRows())
-		sizes := rowSizesOf([]arrow.RecordBatch{own})
+		own := recordOf(table, batch.Columns()[:n], batch.NumRows())
+		sizes := rowSizesOf([]arrow.RecordBatch{own}, w.codes)
 		err := w.writeBatch(out, own, batch.Column(n).(*array.Uint64).Uint64Values(), func(row int) int64 { return sizes.of(0, row) })
 		own.Release()
 		if err != nil {
@@ -98,7 +98,7 @@ func (w *Writer) merged(plan *mergePlan, schema *arrow.Schema) array.RecordReade
 	return readOrdered(w.ctx, orderedOptions{
 		what: "merge spilled rows", schema: schema, files: len(plan.ranges), parallelism: w.layout.parallelism,
 		read: func(ctx context.Context, i int, each func(arrow.RecordBatch) error) error {
-			m := &rangeMerge{mergePlan: plan, sort: w.sort, schema: schema, columns: w.layout.arrow}
+			m := &rangeMerge{mergePlan: plan, sort: w.sort, codes: w.codes, schema: schema, columns: w.layout.arrow}
 			if plan.ranges[i].long {
 				return m.long(ctx, plan.ranges[i], each)
 			}
@@ -111,6 +111,7 @@ func (w *Writer) merged(plan *mergePlan, schema *arrow.Schema) array.RecordReade
 type rangeMerge struct {
 	*mergePlan
 	sort    *sorter
+	codes   *textCodes
 	schema  *arrow.Schema // of what is given
 	columns *arrow.Schema // of what the runs have
 }
@@ -144,7 +145,7 @@ func (m *rangeMerge) whole(r mergeRange, each func(arrow.RecordBatch) error) err
 				return err
 			}
 		}
-		together := array.NewRecordBatch(m.columns, columns, r.rows)
+		together := recordOf(m.columns, columns, r.rows)
 		keys := m.sort.keys(together)
 		together.Release()
 		breakTies(entries, func(at rows.Ref) []byte { return keys.at(at.Row()) })
@@ -176,14 +177,52 @@ func (m *rangeMerge) whole(r mergeRange, each func(arrow.RecordBatch) error) err
 }
 
 func (m *rangeMerge) read(columns []arrow.Array, i int, sections []sectionPart) (err error) {
-	parts := make([]part, len(sections))
+	parts, numbers := make([]part, len(sections)), 0
 	for j, s := range sections {
 		parts[j] = part{&s.section.columns[i], s.from, s.to}
+		if parts[j].coded {
+			numbers++
+		}
 	}
-	if columns[i], err = m.spill.get(m.columns.Field(i).Type, parts); err != nil {
+	switch numbers {
+	case 0:
+		columns[i], err = m.spill.get(m.columns.Field(i).Type, parts)
+	case len(parts):
+		columns[i], err = m.spill.get(arrow.PrimitiveTypes.Uint16, parts)
+	default:
+		columns[i], err = m.readMixed(i, parts)
+	}
+	if err != nil {
 		return fmt.Errorf("column %s: %w", m.columns.Field(i).Name, err)
 	}
 	return nil
+}
+
+// readMixed reads parts of which some are numbers, and some texts: as texts.
+func (m *rangeMerge) readMixed(column int, parts []part) (arrow.Array, error) {
+	var texts []arrow.Array
+	defer func() { releaseAll(texts) }()
+	for len(parts) > 0 {
+		n := 1
+		for n < len(parts) && parts[n].coded == parts[0].coded {
+			n++
+		}
+		t := m.columns.Field(column).Type
+		if parts[0].coded {
+			t = arrow.PrimitiveTypes.Uint16
+		}
+		stored, err := m.spill.get(t, parts[:n])
+		if err != nil {
+			return nil, err
+		}
+		own, err := m.codes.texts(column, stored)
+		stored.Release()
+		if err != nil {
+			return nil, err
+		}
+		texts, parts = append(texts, own), parts[n:]
+	}
+	return array.Concatenate(texts, allocator)
 }
 
 // give gives rows in order, with their keys' beginnings where these are wanted.
@@ -199,7 +238,7 @@ func (m *rangeMerge) give(columns []arrow.Array, entries []sortEntry, each func(
 		defer prefixes.Release()
 		columns = append(columns[:len(columns):len(columns)], prefixes)
 	}
-	batch := array.NewRecordBatch(m.schema, columns, int64(len(entries)))
+	batch := recordOf(m.schema, columns, int64(len(entries)))
 	defer batch.Release()
 	return each(batch)
 }
@@ -277,7 +316,7 @@ func (m *rangeMerge) fill(in *mergeInput, room int64) error {
 			return err
 		}
 	}
-	in.batch = array.NewRecordBatch(m.columns, columns, end-in.from)
+	in.batch = recordOf(m.columns, columns, end-in.from)
 	in.keys, in.at, in.from = m.sort.keys(in.batch), 0, end
 	return nil
 }
@@ -315,7 +354,7 @@ func (m *rangeMerge) block(inputs []*mergeInput, prefix uint64, each func(arrow.
 		}
 	}
 	breakTies(entries, func(at rows.Ref) []byte { return keys[at.Chunk()].at(at.Row()) })
-	sorted, err := gatherEntries(m.columns, chunks, entries)
+	sorted, err := gatherEntries(m.columns, m.codes, chunks, entries)
 	if err != nil {
 		return err
 	}
@@ -325,7 +364,7 @@ func (m *rangeMerge) block(inputs []*mergeInput, prefix uint64, each func(arrow.
 
 // eachOfRun calls each with the rows of a run, a little at a time, as new references.
 func (w *Writer) eachOfRun(run *spilledRun, each func(arrow.RecordBatch) error) error {
-	m := &rangeMerge{mergePlan: &mergePlan{spill: w.spill, runs: []*spilledRun{run}}, columns: w.layout.arrow}
+	m := &rangeMerge{mergePlan: &mergePlan{spill: w.spill, runs: []*spilledRun{run}}, codes: w.codes, columns: w.layout.arrow}
 	for from := int64(0); from < run.rows; {
 		if w.ctx.Err() != nil {
 			return w.failure()
@@ -338,7 +377,7 @@ func (w *Writer) eachOfRun(run *spilledRun, each func(arrow.RecordBatch) error) 
 				return err
 			}
 		}
-		batch := array.NewRecordBatch(m.columns, columns, to-from)
+		batch := recordOf(m.columns, columns, to-from)
 		releaseAll(columns)
 		if err := each(batch); err != nil {
 			return err

@@ -53,6 +53,9 @@ type ReadOptions struct {
 	// FirstRowID and SequenceNumber are those of the file's manifest entry (a FileScanTask's FirstRowID and
 	// DataSequenceNumber), for a Schema that names columns of row lineage, as iceberg.SchemaWithRowLineage gives.
 	FirstRowID, SequenceNumber *int64
+	// Dictionaries asks for texts that lie in dictionary encoding as arrays of arrow's dictionary type, so that batches need not be
+	// of the Reader's schema. It is for readings without a Filter.
+	Dictionaries bool
 	// Cache keeps footers, and of remote files page indexes and Bloom filters, for other readers; nil keeps none.
 	Cache *cache.Cache
 	// Counters, if set, count what is read and left out.

@@ -34,6 +34,9 @@ type ScanOptions struct {
 	BatchRows int
 	// Schema is the schema to read with; nil is the one that SnapshotID says.
 	Schema *iceberg.Schema
+	// Dictionaries asks for texts that lie in dictionary encoding as arrays of arrow's dictionary type, so that batches need not be
+	// of the reader's schema. It is for scans without a Filter.
+	Dictionaries bool
 	// Cache keeps what is read of files beside their rows; nil keeps nothing.
 	Cache *cache.Cache
 	// Counters, if set, count what is read and left out.
@@ -167,6 +170,7 @@ func (s *scan) readFile(ctx context.Context, task table.FileScanTask, each func(
 	if len(task.EqualityDeleteFiles) > 0 {
 		return s.equal.read(ctx, task, opts, each)
 	}
+	opts.Dictionaries = s.opts.Dictionaries && opts.Filter == nil
 	r, err := Open(ctx, s.fs, task.File, opts)
 	if err != nil {
 		return err

@@ -64,6 +64,18 @@ func newSorterOf(schema *iceberg.Schema, fields []table.SortField) (*sorter, err
 	return s, nil
 }
 
+// looked are the columns that keys are made of.
+func (s *sorter) looked() []boundField {
+	if s.curve == nil {
+		return s.fields
+	}
+	var out []boundField
+	for _, c := range s.curve.columns {
+		out = append(out, c.field)
+	}
+	return out
+}
+
 // sortKeys are rows' keys, which compare as bytes in the order wanted.
 type sortKeys struct {
 	data    []byte

@@ -43,7 +43,7 @@ type mark struct{ rows, bytes int64 }
 
 // writeRun writes buffered rows as a run, sorted where the table is.
 func (w *Writer) writeRun(run *spilledRun, batches []arrow.RecordBatch) error {
-	sizes := rowSizesOf(batches)
+	sizes := rowSizesOf(batches, w.codes)
 	if w.sort == nil {
 		for i, b := range batches {
 			if err := w.writeBatch(run, b, nil, func(row int) int64 { return sizes.of(i, row) }); err != nil {
@@ -65,7 +65,7 @@ func (w *Writer) writeRun(run *spilledRun, batches []arrow.RecordBatch) error {
 		for i, e := range entries[:n] {
 			refs[i], prefixes[i] = e.at, e.prefix
 		}
-		err := w.writeSection(run, n, prefixes, size, func(c int) (arrow.Array, error) { return rows.Gather(chunks[c], refs) })
+		err := w.writeSection(run, n, prefixes, size, func(c int) (arrow.Array, error) { return w.codes.gather(c, chunks[c], refs) })
 		if err != nil {
 			return err
 		}
@@ -124,6 +124,7 @@ func (w *Writer) writeSection(run *spilledRun, n int, prefixes []uint64, size fu
 		}
 		defer a.Release()
 		s.columns[c], err = w.spill.put(a)
+		s.columns[c].coded = isCoded(a)
 		return err
 	})
 	if err == nil {
@@ -180,16 +181,20 @@ func atOnce(parallelism, n int, do func(int) error) error {
 
 // rowSizes are the bytes that single rows take in memory.
 type rowSizes struct {
-	fixed int64      // of each row
+	fixed []int64    // of each row of a batch
 	vary  [][]uint32 // more, by batch and row; nil where rows are all alike
 }
 
-func rowSizesOf(batches []arrow.RecordBatch) (s rowSizes) {
+// rowSizesOf counts numbers as the texts that they may be made again.
+func rowSizesOf(batches []arrow.RecordBatch, codes *textCodes) (s rowSizes) {
+	s.fixed = make([]int64, len(batches))
 	for i, b := range batches {
-		s.fixed = 0
 		var own []uint32
-		for _, c := range b.Columns() {
-			s.fixed += addSizes(c, &own)
+		for j, c := range b.Columns() {
+			s.fixed[i] += addSizes(c, &own)
+			if isCoded(c) {
+				s.fixed[i] += codes.wideningOf(j)
+			}
 		}
 		if own != nil {
 			if s.vary == nil {
@@ -203,9 +208,9 @@ func rowSizesOf(batches []arrow.RecordBatch) (s rowSizes) {
 
 func (s rowSizes) of(batch, row int) int64 {
 	if s.vary == nil || s.vary[batch] == nil {
-		return s.fixed
+		return s.fixed[batch]
 	}
-	return s.fixed + int64(s.vary[batch][row])
+	return s.fixed[batch] + int64(s.vary[batch][row])
 }
 
 // addSizes adds what an array's values take that is not the same for each, and returns what is. What lists hold counts as if all

@@ -52,11 +52,29 @@ func (r *Reader) read(window []span) (bool, error) {
 	}
 	defer releaseAll(columns)
 	r.locate(sel)
-	r.batch = array.NewRecordBatch(r.schema, columns, int64(sel.count()))
+	r.batch = array.NewRecordBatch(withDictionaryTypes(r.schema, columns), columns, int64(sel.count()))
 	if n := r.batch.NumRows(); n > 0 {
 		r.rowBytes = max(r.rowBytes/2, batchBytes(r.batch)/n)
 	}
 	return true, nil
+}
+
+// withDictionaryTypes is a schema with the types of those columns that came as dictionaries.
+func withDictionaryTypes(schema *arrow.Schema, columns []arrow.Array) *arrow.Schema {
+	var fields []arrow.Field
+	for i, c := range columns {
+		if c.DataType().ID() != arrow.DICTIONARY {
+			continue
+		}
+		if fields == nil {
+			fields = schema.Fields()
+		}
+		fields[i].Type = c.DataType()
+	}
+	if fields == nil {
+		return schema
+	}
+	return arrow.NewSchema(fields, nil)
 }
 
 // windowRows is the number of rows to look at for the next batch: fewer where rows are wide.

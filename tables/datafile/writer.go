@@ -56,6 +56,7 @@ type Writer struct {
 	fs     iceio.WriteFileIO
 	split  *partitioner
 	sort   *sorter
+	codes  *textCodes // nil where rows are not sorted
 	prefix string
 	id     string
 	slots  chan struct{} // one for each row group encoded, or encoded and not yet in its file
@@ -102,10 +103,16 @@ func NewWriter(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, o
 	w := &Writer{layout: l, fs: fs, split: split, sort: order, prefix: opts.Prefix, tempDir: opts.TempDir, id: uuid.NewString(), slots: make(chan struct{}, l.parallelism+1), open: make(chan struct{}, maxOpenFiles)}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	w.whole, w.claims = opts.Order != nil || opts.Curve != nil, claims
+	if order != nil {
+		w.codes = newTextCodes(l.arrow, l.memoryLimit, append(split.fields, order.looked()...)...)
+	}
 	w.foreseeLike(opts.Like)
 	w.newCarrier = func() (*Carrier, error) { return NewCarrier(w.ctx, meta, fs, opts) }
 	return w, nil
 }
+
+// Sorts says whether rows are sorted. Texts are best given as arrow's dictionaries then, where they lie so.
+func (w *Writer) Sorts() bool { return w.sort != nil }
 
 // Write adds a batch whose columns are those of the table's current schema, in order. The batch stays the caller's.
 func (w *Writer) Write(batch arrow.RecordBatch) error {
@@ -126,7 +133,7 @@ func (w *Writer) write(batch arrow.RecordBatch) error {
 	if batch.NumRows() == 0 {
 		return nil
 	}
-	conformed, err := conformBatch(w.ctx, batch, w.layout.arrow)
+	conformed, err := conformCoded(w.ctx, batch, w.layout.arrow, w.codes)
 	if err != nil {
 		return err
 	}

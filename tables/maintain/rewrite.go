@@ -229,7 +229,7 @@ func writeAll(ctx context.Context, head *table.Table, w *datafile.Writer, tasks 
 	if len(rest) == 0 {
 		return nil
 	}
-	rows, err := datafile.Scan(ctx, head, datafile.ScanOptions{Columns: columnsOf(head), Files: rest, Parallelism: local.Parallelism})
+	rows, err := datafile.Scan(ctx, head, datafile.ScanOptions{Columns: columnsOf(head), Files: rest, Parallelism: local.Parallelism, Dictionaries: w.Sorts()})
 	if err != nil {
 		return err
 	}

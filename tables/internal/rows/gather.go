@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
@@ -166,10 +167,14 @@ func gatherFixed(t arrow.FixedWidthDataType, chunks []arrow.Array, refs []Ref) a
 	}
 	values := newBuffer(width * len(refs))
 	switch to := values.Bytes(); width {
+	case 2:
+		gatherWords(arrow.Uint16Traits.CastFromBytes, from, to, refs)
 	case 4:
 		gatherWords(arrow.Uint32Traits.CastFromBytes, from, to, refs)
 	case 8:
 		gatherWords(arrow.Uint64Traits.CastFromBytes, from, to, refs)
+	case 16:
+		gatherWords(arrow.Decimal128Traits.CastFromBytes, from, to, refs)
 	default:
 		for i, r := range refs {
 			if r == Null {
@@ -183,7 +188,7 @@ func gatherFixed(t arrow.FixedWidthDataType, chunks []arrow.Array, refs []Ref) a
 	return finish(t, len(refs), nulls, []*memory.Buffer{valid, values}, nil)
 }
 
-func gatherWords[T uint32 | uint64](cast func([]byte) []T, from [][]byte, to []byte, refs []Ref) {
+func gatherWords[T uint16 | uint32 | uint64 | decimal128.Num](cast func([]byte) []T, from [][]byte, to []byte, refs []Ref) {
 	words := make([][]T, len(from))
 	for i, b := range from {
 		words[i] = cast(b)
@@ -191,7 +196,8 @@ func gatherWords[T uint32 | uint64](cast func([]byte) []T, from [][]byte, to []b
 	out := cast(to)
 	for i, r := range refs {
 		if r == Null {
-			out[i] = 0
+			var zero T
+			out[i] = zero
 			continue
 		}
 		out[i] = words[r.Chunk()][r.Row()]
