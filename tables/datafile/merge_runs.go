@@ -84,7 +84,7 @@ func (w *Writer) longerRun(runs []*spilledRun) (*spilledRun, error) {
 		n := table.NumFields()
 		own := recordOf(table, batch.Columns()[:n], batch.NumRows())
 		sizes := rowSizesOf([]arrow.RecordBatch{own}, w.codes)
-		err := w.writeBatch(out, own, batch.Column(n).(*array.Uint64).Uint64Values(), func(row int) int64 { return sizes.of(0, row) })
+		err := w.writeBatch(out, own, batch.Column(n).(*array.Uint64).Uint64Values(), sizes.by(func(row int) (int, int) { return 0, row }))
 		own.Release()
 		if err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package datafile
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -46,7 +47,7 @@ func (w *Writer) writeRun(run *spilledRun, batches []arrow.RecordBatch) error {
 	sizes := rowSizesOf(batches, w.codes)
 	if w.sort == nil {
 		for i, b := range batches {
-			if err := w.writeBatch(run, b, nil, func(row int) int64 { return sizes.of(i, row) }); err != nil {
+			if err := w.writeBatch(run, b, nil, sizes.by(func(row int) (int, int) { return i, row })); err != nil {
 				return err
 			}
 		}
@@ -59,7 +60,7 @@ func (w *Writer) writeRun(run *spilledRun, batches []arrow.RecordBatch) error {
 		if err := w.ctx.Err(); err != nil {
 			return w.failure()
 		}
-		size := func(i int) int64 { return sizes.of(entries[i].at.Chunk(), entries[i].at.Row()) }
+		size := sizes.by(func(i int) (int, int) { return entries[i].at.Chunk(), entries[i].at.Row() })
 		n := w.sectionRows(len(entries), size)
 		refs, prefixes := make([]rows.Ref, n), make([]uint64, n)
 		for i, e := range entries[:n] {
@@ -75,9 +76,9 @@ func (w *Writer) writeRun(run *spilledRun, batches []arrow.RecordBatch) error {
 }
 
 // writeBatch appends rows that lie in a run's order, with their keys' beginnings if it has one.
-func (w *Writer) writeBatch(run *spilledRun, b arrow.RecordBatch, prefixes []uint64, size func(row int) int64) error {
+func (w *Writer) writeBatch(run *spilledRun, b arrow.RecordBatch, prefixes []uint64, size sizer) error {
 	for at, n := 0, 0; at < int(b.NumRows()); at += n {
-		own := func(i int) int64 { return size(at + i) }
+		own := size.from(at)
 		n = w.sectionRows(int(b.NumRows())-at, own)
 		var keys []uint64
 		if prefixes != nil {
@@ -104,18 +105,13 @@ func chunksOf(batches []arrow.RecordBatch) [][]arrow.Array {
 }
 
 // sectionRows is how many of the next rows make a section: one at least.
-func (w *Writer) sectionRows(left int, size func(int) int64) int {
-	room, total := min(w.layout.memoryLimit/sectionShare, maxSection), int64(0)
-	n := 0
-	for n < min(left, maxSectionRows) && (n == 0 || total < room) {
-		total += size(n)
-		n++
-	}
+func (w *Writer) sectionRows(left int, size sizer) int {
+	n, _ := size.take(min(left, maxSectionRows), min(w.layout.memoryLimit/sectionShare, maxSection))
 	return n
 }
 
 // writeSection appends a section to a run. Its columns are made and written several at once.
-func (w *Writer) writeSection(run *spilledRun, n int, prefixes []uint64, size func(int) int64, column func(int) (arrow.Array, error)) error {
+func (w *Writer) writeSection(run *spilledRun, n int, prefixes []uint64, size sizer, column func(int) (arrow.Array, error)) error {
 	s := runSection{first: run.rows, rows: int64(n), columns: make([]stored, w.layout.arrow.NumFields())}
 	err := atOnce(w.layout.parallelism, len(s.columns), func(c int) error {
 		a, err := column(c)
@@ -138,19 +134,16 @@ func (w *Writer) writeSection(run *spilledRun, n int, prefixes []uint64, size fu
 	return nil
 }
 
-// note adds rows to what is known of a run's sizes.
-func (r *spilledRun) note(n int, size func(int) int64, bytes int64) {
+// note adds rows to what is known of a run's sizes. It marks the last.
+func (r *spilledRun) note(n int, size sizer, bytes int64) {
 	if r.marks == nil {
 		r.marks = []mark{{}}
 	}
-	total, last := r.marks[len(r.marks)-1].bytes, r.marks[len(r.marks)-1]
-	for i := range n {
-		total += size(i)
-		r.rows++
-		if i == n-1 || total-last.bytes >= bytes || r.rows-last.rows >= markRows {
-			last = mark{r.rows, total}
-			r.marks = append(r.marks, last)
-		}
+	for at := 0; at < n; {
+		last := r.marks[len(r.marks)-1]
+		taken, total := size.from(at).take(min(n-at, markRows), bytes)
+		at, r.rows = at+taken, r.rows+int64(taken)
+		r.marks = append(r.marks, mark{r.rows, last.bytes + total})
 	}
 }
 
@@ -213,6 +206,43 @@ func (s rowSizes) of(batch, row int) int64 {
 	return s.fixed[batch] + int64(s.vary[batch][row])
 }
 
+// by gives the sizes of rows in another order, whose places in the batches are told.
+func (s rowSizes) by(place func(i int) (batch, row int)) sizer {
+	if s.vary == nil && slices.Min(s.fixed) == slices.Max(s.fixed) {
+		return sizer{each: s.fixed[0]}
+	}
+	return sizer{of: func(i int) int64 { return s.of(place(i)) }}
+}
+
+// sizer tells the sizes of consecutive rows: of each, or the one that all have.
+type sizer struct {
+	each int64
+	of   func(i int) int64
+}
+
+// from is about the rows from the i-th on.
+func (s sizer) from(i int) sizer {
+	if s.of == nil {
+		return s
+	}
+	return sizer{of: func(row int) int64 { return s.of(i + row) }}
+}
+
+// take is how many of the first rows, up to most, reach so many bytes, and what they take: one at least.
+func (s sizer) take(most int, bytes int64) (n int, total int64) {
+	if s.of == nil {
+		if s.each > 0 {
+			most = min(most, int(min(max(1, (bytes+s.each-1)/s.each), math.MaxInt32)))
+		}
+		return most, int64(most) * s.each
+	}
+	for n < most && (n == 0 || total < bytes) {
+		total += s.of(n)
+		n++
+	}
+	return n, total
+}
+
 // addSizes adds what an array's values take that is not the same for each, and returns what is. What lists hold counts as if all
 // of it were of one size.
 func addSizes(a arrow.Array, vary *[]uint32) int64 {
@@ -228,6 +258,9 @@ func addSizes(a arrow.Array, vary *[]uint32) int64 {
 	case *array.String, *array.Binary:
 		if a.Len() > 0 {
 			offsets, _ := rows.TextOf(a)
+			if alike := offsets[1] - offsets[0]; ofOneLength(offsets[:a.Len()+1], alike) {
+				return 5 + int64(alike)
+			}
 			add(func(i int) int64 { return int64(offsets[i+1] - offsets[i]) })
 		}
 		return 5
@@ -251,4 +284,13 @@ func addSizes(a arrow.Array, vary *[]uint32) int64 {
 		return int64(t.BitWidth()+7)/8 + 1
 	}
 	return 1
+}
+
+func ofOneLength(offsets []int32, length int32) bool {
+	for i := 1; i < len(offsets); i++ {
+		if offsets[i]-offsets[i-1] != length {
+			return false
+		}
+	}
+	return true
 }
