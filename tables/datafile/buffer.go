@@ -107,7 +107,7 @@ func (w *Writer) rowsAGroup(p *partition) int64 {
 	if w.spill != nil {
 		room /= 2 // beside them, others are being merged
 	}
-	// As they are encoded, numbers may have to be texts again.
+	// As they are encoded, codes may have to be texts again.
 	if wide := room * p.rows / (p.bytes + p.rows*w.codes.widening()); wide < rows {
 		rows = wide
 	}

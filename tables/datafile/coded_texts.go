@@ -13,7 +13,7 @@ import (
 	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
-// recordOf is a batch of a schema's columns, of which some may be numbers in the place of texts.
+// recordOf is a batch of a schema's columns, of which some may be codes in the place of texts.
 func recordOf(schema *arrow.Schema, columns []arrow.Array, n int64) arrow.RecordBatch {
 	fields := schema.Fields()
 	any := false
@@ -28,7 +28,7 @@ func recordOf(schema *arrow.Schema, columns []arrow.Array, n int64) arrow.Record
 	return array.NewRecordBatch(schema, columns, n)
 }
 
-// gather is rows.Gather of a column of which some chunks may be numbers. The result is numbers if all are.
+// gather is rows.Gather of a column of which some chunks may be codes. The result is codes if all are.
 func (c *textCodes) gather(column int, chunks []arrow.Array, refs []rows.Ref) (arrow.Array, error) {
 	if alike(chunks) {
 		return rows.Gather(chunks, refs)
@@ -46,7 +46,7 @@ func (c *textCodes) gather(column int, chunks []arrow.Array, refs []rows.Ref) (a
 	})
 }
 
-// alike says that all chunks are numbers, or none is.
+// alike says that all chunks are codes, or none is.
 func alike(chunks []arrow.Array) bool {
 	for _, a := range chunks {
 		if isCoded(a) != isCoded(chunks[0]) {
@@ -56,21 +56,32 @@ func alike(chunks []arrow.Array) bool {
 	return true
 }
 
-// textsOf gives the texts of an array that has them, or numbers in their place. They are not asked for nulls.
+// textsOf gives the texts of an array that has them, or codes in their place: each until it is asked for the next. It is not asked
+// for nulls.
 func (c *textCodes) textsOf(column int, a arrow.Array) func(row int) []byte {
 	if numbers, ok := a.(*array.Uint16); ok {
 		texts, codes := c.columns[column].texts.Load(), numbers.Uint16Values()
 		return func(row int) []byte { return texts.at(codes[row]) }
 	}
+	if isPacked(a) {
+		from, text := packedValues(a), make([]byte, unpackedText)
+		return func(row int) []byte {
+			unpack36(text, from[packedBytes*row:packedBytes*row+packedBytes])
+			return text
+		}
+	}
 	offsets, data := rows.TextOf(a)
 	return func(row int) []byte { return data[offsets[row]:offsets[row+1]] }
 }
 
-// texts is a column's array with texts in the place of numbers, as a new reference.
+// texts is a column's array with texts in the place of codes, as a new reference.
 func (c *textCodes) texts(column int, a arrow.Array) (arrow.Array, error) {
 	if !isCoded(a) {
 		a.Retain()
 		return a, nil
+	}
+	if isPacked(a) && a.Len() < math.MaxInt32/unpackedText {
+		return unpacked(a, c.columns[column].kind), nil
 	}
 	text := c.textsOf(column, a)
 	return c.build(column, a.Len(), func(i int) ([]byte, bool) {
@@ -116,7 +127,7 @@ func (c *textCodes) build(column, n int, text func(int) (text []byte, valid bool
 	return arrayOf(c.columns[column].kind, n, nulls, []*memory.Buffer{valid, starts, data}, nil), nil
 }
 
-// forEncoding puts in the place of the numbers of a row group's columns dictionaries of their own where these are wanted and small
+// forEncoding puts in the place of the codes of a row group's columns dictionaries of their own where these are wanted and small
 // enough, and texts else. What it gives is to be released.
 func (l *layout) forEncoding(codes *textCodes, columns [][]arrow.Array, total int64) (out [][]arrow.Array, free func(), err error) {
 	var made []arrow.Array
@@ -126,7 +137,7 @@ func (l *layout) forEncoding(codes *textCodes, columns [][]arrow.Array, total in
 		if len(chunks) == 0 || !slices.ContainsFunc(chunks, isCoded) {
 			continue
 		}
-		if alike(chunks) && l.wantsDictionary(l.arrow.Field(i).Name, chunks) {
+		if isNumbered(chunks[0]) && alike(chunks) && l.wantsDictionary(l.arrow.Field(i).Name, chunks) {
 			if d := codes.indexed(i, chunks, int(total), l.maxIndexed(total)); d != nil {
 				made, out[i] = append(made, d), []arrow.Array{d}
 				continue

@@ -17,14 +17,16 @@ const (
 	codeShare = 16
 )
 
-// textCodes numbers the texts of a writer's columns that have few different ones, for their way through sorting: a number is copied
-// at a fraction of a text's cost, and a row group's dictionary is made of numbers without a look at the texts.
+// textCodes gives the texts of a writer's columns a shorter form for their way through sorting, where they have one. Texts of which
+// there are few different ones are numbered: a number is copied at a fraction of a text's cost, and a row group's dictionary is
+// made of numbers without a look at the texts. UUIDs are packed into their 16 bytes.
 //
-// A column of numbers is an array of Uint16, which no column of a table is, in the place of its texts. A column's dictionary only
-// grows, and is given up for what comes later once it would get too large: chunks of a column may be numbers or texts, and
-// where both come together they are made texts again.
+// A column of numbers is an array of Uint16, one of packed texts of packedKind, which no column of a table is. A column has
+// one of both at most. Its dictionary only grows, and is given up for what comes later once it would get too large, as
+// packing is where other texts come: chunks of a column may be coded or texts, and where both come together they are made
+// texts again.
 //
-// Numbers are given by one goroutine. Any may look up those that it was handed.
+// Codes are given by one goroutine. Any may look up those that it was handed.
 type textCodes struct {
 	columns []*codedColumn // nil for those that are never numbered
 	room    int64          // bytes left for dictionaries
@@ -36,6 +38,8 @@ type codedColumn struct {
 	given *textDictionary // nil once it is given up
 	bytes int64           // that it takes
 	texts atomic.Pointer[codedTexts]
+	// packs: texts are packed as they come; packed: some were.
+	packs, packed bool
 }
 
 // codedTexts are the texts of the numbers given so far.
@@ -47,7 +51,9 @@ type codedTexts struct {
 
 func (t *codedTexts) at(code uint16) []byte { return t.data[t.ends[code]:t.ends[code+1]] }
 
-func isCoded(a arrow.Array) bool { return a.DataType().ID() == arrow.UINT16 }
+func isCoded(a arrow.Array) bool { return isNumbered(a) || isPacked(a) }
+
+func isNumbered(a arrow.Array) bool { return a.DataType().ID() == arrow.UINT16 }
 
 // newTextCodes numbers texts of top-level columns, but not of those whose values are looked at on the way.
 func newTextCodes(schema *arrow.Schema, memoryLimit int64, looked ...boundField) *textCodes {
@@ -65,23 +71,22 @@ func newTextCodes(schema *arrow.Schema, memoryLimit int64, looked ...boundField)
 	return c
 }
 
-// code gives numbers in the place of a column's texts, as a new reference; nil where they are to stay texts.
+// code gives codes in the place of a column's texts, as a new reference; nil where they are to stay texts.
 func (c *textCodes) code(column int, a arrow.Array) arrow.Array {
 	if c == nil || c.columns[column] == nil {
 		return nil
 	}
 	own := c.columns[column]
-	begun := own.texts.Load() != nil
-	if begun && own.given == nil {
-		return nil
+	if own.texts.Load() == nil {
+		own.begin(a)
 	}
-	if !begun {
-		own.texts.Store(&codedTexts{ends: []int32{0}})
-		if _, is := a.(*array.Dictionary); is || repeats([]arrow.Array{a}) {
-			own.given = newTextDictionary(own.kind)
-		} else {
-			return nil
-		}
+	if own.packs && arrow.TypeEqual(a.DataType(), own.kind) {
+		out := packed(a)
+		own.packs = out != nil
+		return out
+	}
+	if own.given == nil {
+		return nil
 	}
 	out := own.numbers(a, c.room+own.bytes)
 	grown := own.given.bytes() - own.bytes
@@ -92,6 +97,32 @@ func (c *textCodes) code(column int, a arrow.Array) arrow.Array {
 	}
 	own.publish()
 	return out
+}
+
+// begin chooses the form that texts will have, by the first of them.
+func (c *codedColumn) begin(a arrow.Array) {
+	c.texts.Store(&codedTexts{ends: []int32{0}})
+	if _, is := a.(*array.Dictionary); is || repeats([]arrow.Array{a}) {
+		c.given = newTextDictionary(c.kind)
+		return
+	}
+	if !arrow.TypeEqual(a.DataType(), c.kind) || a.NullN() == a.Len() {
+		return
+	}
+	some := array.NewSlice(a, 0, min(int64(a.Len()), sampleRows))
+	defer some.Release()
+	if probe := packed(some); probe != nil {
+		probe.Release()
+		c.packs, c.packed = true, true
+	}
+}
+
+// codedType is the type of a column's codes.
+func (c *textCodes) codedType(column int) arrow.DataType {
+	if c.columns[column].packed {
+		return packedKind
+	}
+	return arrow.PrimitiveTypes.Uint16
 }
 
 // publish shows others the texts that have come.
@@ -189,7 +220,7 @@ func coded(like arrow.Array, codes *memory.Buffer) arrow.Array {
 	return arrayOf(arrow.PrimitiveTypes.Uint16, like.Len(), like.NullN(), []*memory.Buffer{valid, codes}, nil)
 }
 
-// widening is what the columns' texts may take beyond their numbers, of a row that has them as numbers.
+// widening is what the columns' texts may take beyond their codes, of a row that has them coded.
 func (c *textCodes) widening() (bytes int64) {
 	if c == nil {
 		return 0
@@ -203,6 +234,9 @@ func (c *textCodes) widening() (bytes int64) {
 func (c *textCodes) wideningOf(column int) int64 {
 	if c.columns[column] == nil {
 		return 0
+	}
+	if c.columns[column].packed {
+		return unpackedText + 4 - packedBytes
 	}
 	if t := c.columns[column].texts.Load(); t != nil && len(t.ends) > 1 {
 		return int64(t.longest) + 4

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,6 +26,8 @@ func codedSchema() *iceberg.Schema {
 		iceberg.NestedField{ID: 6, Name: "different", Type: p.String},
 		iceberg.NestedField{ID: 7, Name: "day", Type: p.String},
 		iceberg.NestedField{ID: 8, Name: "n", Type: p.Int64, Required: true},
+		iceberg.NestedField{ID: 9, Name: "id", Type: p.String},
+		iceberg.NestedField{ID: 10, Name: "id bytes", Type: p.Binary},
 	)
 }
 
@@ -61,6 +64,12 @@ func codedBatch(rng *rand.Rand, schema *arrow.Schema, number, rows int) arrow.Re
 		some(4, long)
 		some(5, fmt.Sprint(rng.Uint64()))
 		some(6, fmt.Sprint("d", rng.IntN(3)))
+		some(8, uuid.UUID{byte(rng.Uint32()), 5: byte(rng.Uint32()), 9: byte(number), 15: byte(i)}.String())
+		id := uuid.UUID{0: byte(i), 3: byte(i >> 8), 11: byte(number)}.String()
+		if number > 4 && rng.IntN(20) == 0 {
+			id = strings.ToUpper(id[:rng.IntN(37)])
+		}
+		some(9, id)
 		b.Field(7).(*array.Int64Builder).Append(int64(number)<<32 | int64(i))
 	}
 	return b.NewRecordBatch()
@@ -135,6 +144,9 @@ func TestTextsComeBackFromNumbers(t *testing.T) {
 				require.NoError(t, w.Write(b))
 			}
 			for i, c := range w.codes.columns {
+				if c != nil && c.packed {
+					seen[fmt.Sprint(arrowSch.Field(i).Name, ", spilled ", w.spill != nil, ", given up ", !c.packs)] = true
+				}
 				if c != nil && c.texts.Load() != nil && len(c.texts.Load().ends) > 1 {
 					seen[fmt.Sprint(arrowSch.Field(i).Name, ", spilled ", w.spill != nil, ", given up ", c.given == nil)] = true
 				}
@@ -162,7 +174,7 @@ func TestTextsComeBackFromNumbers(t *testing.T) {
 			requireTrueToFooter(t, got[i], fmt.Sprint("seed ", seed))
 		}
 	}
-	for _, name := range []string{"few, spilled false, given up false", "few, spilled true, given up false", "growing, spilled false, given up true", "growing, spilled true, given up true", "long, spilled true, given up true"} {
+	for _, name := range []string{"few, spilled false, given up false", "few, spilled true, given up false", "growing, spilled false, given up true", "growing, spilled true, given up true", "long, spilled true, given up true", "id, spilled false, given up false", "id, spilled true, given up false", "id bytes, spilled false, given up true", "id bytes, spilled true, given up true"} {
 		require.True(t, seen[name], "%s: did not happen; %v", name, seen)
 	}
 }

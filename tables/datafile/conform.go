@@ -16,7 +16,7 @@ func conformBatch(ctx context.Context, batch arrow.RecordBatch, schema *arrow.Sc
 	return conformCoded(ctx, batch, schema, nil)
 }
 
-// conformCoded is conformBatch with numbers in the place of texts where codes gives them.
+// conformCoded is conformBatch with codes in the place of texts where there are some.
 func conformCoded(ctx context.Context, batch arrow.RecordBatch, schema *arrow.Schema, codes *textCodes) (arrow.RecordBatch, error) {
 	if int(batch.NumCols()) != schema.NumFields() {
 		return nil, fmt.Errorf("batch has %d columns, the table has %d", batch.NumCols(), schema.NumFields())

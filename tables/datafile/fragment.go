@@ -25,7 +25,7 @@ func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch
 	return l.encodeCoded(ctx, batches, nil)
 }
 
-// encodeCoded is encodeFragment of batches of which some columns may be numbers in the place of texts.
+// encodeCoded is encodeFragment of batches of which some columns may be codes in the place of texts.
 func (l *layout) encodeCoded(ctx context.Context, batches []arrow.RecordBatch, codes *textCodes) fragment {
 	columns := make([][]arrow.Array, l.arrow.NumFields())
 	rows := int64(0)

@@ -177,18 +177,18 @@ func (m *rangeMerge) whole(r mergeRange, each func(arrow.RecordBatch) error) err
 }
 
 func (m *rangeMerge) read(columns []arrow.Array, i int, sections []sectionPart) (err error) {
-	parts, numbers := make([]part, len(sections)), 0
+	parts, coded := make([]part, len(sections)), 0
 	for j, s := range sections {
 		parts[j] = part{&s.section.columns[i], s.from, s.to}
 		if parts[j].coded {
-			numbers++
+			coded++
 		}
 	}
-	switch numbers {
+	switch coded {
 	case 0:
 		columns[i], err = m.spill.get(m.columns.Field(i).Type, parts)
 	case len(parts):
-		columns[i], err = m.spill.get(arrow.PrimitiveTypes.Uint16, parts)
+		columns[i], err = m.spill.get(m.codes.codedType(i), parts)
 	default:
 		columns[i], err = m.readMixed(i, parts)
 	}
@@ -198,7 +198,7 @@ func (m *rangeMerge) read(columns []arrow.Array, i int, sections []sectionPart) 
 	return nil
 }
 
-// readMixed reads parts of which some are numbers, and some texts: as texts.
+// readMixed reads parts of which some are codes, and some texts: as texts.
 func (m *rangeMerge) readMixed(column int, parts []part) (arrow.Array, error) {
 	var texts []arrow.Array
 	defer func() { releaseAll(texts) }()
@@ -209,7 +209,7 @@ func (m *rangeMerge) readMixed(column int, parts []part) (arrow.Array, error) {
 		}
 		t := m.columns.Field(column).Type
 		if parts[0].coded {
-			t = arrow.PrimitiveTypes.Uint16
+			t = m.codes.codedType(column)
 		}
 		stored, err := m.spill.get(t, parts[:n])
 		if err != nil {

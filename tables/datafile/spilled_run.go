@@ -178,7 +178,7 @@ type rowSizes struct {
 	vary  [][]uint32 // more, by batch and row; nil where rows are all alike
 }
 
-// rowSizesOf counts numbers as the texts that they may be made again.
+// rowSizesOf counts codes as the texts that they may be made again.
 func rowSizesOf(batches []arrow.RecordBatch, codes *textCodes) (s rowSizes) {
 	s.fixed = make([]int64, len(batches))
 	for i, b := range batches {

@@ -19,7 +19,7 @@ type stored struct {
 	base     int64 // the first of the offsets
 	data     int64 // bytes of texts, from base on
 	children []stored
-	coded    bool // numbers in the place of texts
+	coded    bool // codes in the place of texts
 }
 
 const allValid = -1
