@@ -10,7 +10,8 @@
 // are on disk when it is described.
 //
 // A row's way out: conform (the table's types) -> partition -> buffer -> order, or spilled runs -> merge -> fragment (a row group, encoded on any
-// core) -> assemble (row groups behind each other, in order) -> describe. And back: prune (which rows may matter) -> cursor (one
+// core) -> assemble (row groups behind each other, in order) -> describe. Rows that are sorted have short codes in the place of some texts until
+// they are encoded (textCodes). And back: prune (which rows may matter) -> cursor (one
 // column of a row group) -> promote and projection (the schema's types) -> window (a batch of the rows wanted). A file of which
 // little changes goes another way: carrier -> fit (which of its bytes may stay) -> fragment (what changed) -> splice -> describe.
 package datafile
