@@ -12,14 +12,16 @@ import (
 	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
-// stored is where an array's buffers lie in a spill file, as they lie in memory: so that any rows of it can be read back alone.
+// stored is where an array's buffers lie in a spill file, as they lie in memory, or in fewer bytes a value: so that any rows of it can
+// be read back alone.
 type stored struct {
 	valid    int64 // a bit a value; -1 where none is null
 	values   int64 // fixed-width values, bits, or offsets as 32 bits
 	base     int64 // the first of the offsets
 	data     int64 // bytes of texts, from base on
 	children []stored
-	coded    bool // codes in the place of texts
+	narrow   narrowing // of fixed-width values
+	coded    bool      // codes in the place of texts
 }
 
 const allValid = -1
@@ -63,7 +65,7 @@ func (s *spill) put(a arrow.Array) (out stored, err error) {
 	}
 	if b := bufferBytes(a, 1); b != nil {
 		from := a.Data().Offset() * width
-		out.values, err = s.write(b[from : from+a.Len()*width])
+		out.values, out.narrow, err = s.putFixed(a.DataType(), b[from:from+a.Len()*width])
 	}
 	return out, err
 }
@@ -250,7 +252,7 @@ func (s *spill) getFixed(t arrow.DataType, parts []part, n int64) (*memory.Buffe
 	rest := out.Bytes()
 	for _, p := range parts {
 		size := (p.to - p.from) * width
-		if err := s.read(rest[:size], p.values+p.from*width); err != nil {
+		if err := s.readFixed(rest[:size], width, p); err != nil {
 			out.Release()
 			return nil, err
 		}
