@@ -14,6 +14,10 @@ import (
 	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
+// maxPageIndices is how many values a page may have for all of its indices to be decoded at once: a run of a few bytes may say that
+// it has any number.
+const maxPageIndices = 1 << 22
+
 // dictionaryReader reads a column of texts in dictionary encoding from first to last, as indices into the dictionary of its row
 // group: the texts themselves are neither copied nor looked at. Where a page turns out to be something else, or rows are to be
 // skipped, general takes over at the row reached, and gives texts.
@@ -31,7 +35,7 @@ type dictionaryReader struct {
 
 // dictionaryText says whether a column chunk may be one for a dictionaryReader.
 func (r *Reader) dictionaryText(group int, c *projected) bool {
-	if !r.opts.Dictionaries || len(c.leaves) != 1 || c.repeated {
+	if !r.opts.Dictionaries || r.filter != nil || len(c.leaves) != 1 || c.repeated {
 		return false
 	}
 	leaf := r.arrow.Manifest.Fields[c.source]
@@ -216,7 +220,7 @@ func (d *dictionaryReader) nextPage() (bool, error) {
 		return true, d.keep(p)
 	}
 	body, n := page.Data(), int(page.NumValues())
-	if d.values == nil || n < 0 || int64(n) > d.rows {
+	if d.values == nil || n < 0 || n > maxPageIndices || int64(n) > d.rows {
 		return false, nil
 	}
 	if e := parquet.Encoding(page.Encoding()); e != parquet.Encodings.RLEDict && e != parquet.Encodings.PlainDict {
