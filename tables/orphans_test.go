@@ -1,9 +1,12 @@
 package tables_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -226,7 +229,8 @@ func TestAFolderOfTwoTablesIsDeclined(t *testing.T) {
 	written.Name, written.Properties = "ns.writer", map[string]string{"write.data.path": filepath.Dir(tbl.Location())}
 	ensure(t, lake, written)
 	_, err = tbl.PlanOrphans(ctx, maintain.OrphanOptions{})
-	require.ErrorIs(t, err, maintain.ErrShared, "another table's data lie around it")
+	require.ErrorIs(t, err, maintain.ErrShared)
+	require.ErrorContains(t, err, "another table writes to "+filepath.Dir(tbl.Location()), "another table's data lie around it")
 	require.NoError(t, lake.Drop(ctx, "ns.writer", false))
 	_, err = tbl.PlanOrphans(ctx, maintain.OrphanOptions{})
 	require.ErrorIs(t, err, maintain.ErrShared, "what was dropped may be another catalog's table")
@@ -301,6 +305,7 @@ func TestLinksAreNeitherFollowedNorRemoved(t *testing.T) {
 	f.ageAll()
 	plan, names := orphans(t, tbl)
 	require.Empty(t, names)
+	require.Zero(t, plan.Young, "a link, which has an age of its own, is not waited for")
 	sweep(t, tbl, plan)
 	require.True(t, outside.has("precious.parquet"))
 	require.True(t, f.has("data/link.parquet"))
@@ -374,4 +379,34 @@ func TestAFolderThatATableOfAnotherCatalogHasTooIsDeclined(t *testing.T) {
 	require.ErrorIs(t, err, maintain.ErrShared)
 	require.ErrorContains(t, err, "is of another table")
 	require.Equal(t, []string{"b 2"}, contents(t, theirs, tables.Version{}))
+
+	for _, name := range []string{".gz.metadata.json", ".metadata.json.gz"} { // as engines write it that are told to compress
+		compressed(t, theirs, name)
+		_, err = tbl.PlanOrphans(ctx, maintain.OrphanOptions{})
+		require.ErrorIs(t, err, maintain.ErrShared, name)
+	}
+}
+
+// compressed writes the metadata files of a table anew, with names that end so.
+func compressed(t *testing.T, tbl *tables.Table, ending string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(localPath(t, tbl.Location()), "metadata", "*.metadata.json*"))
+	require.NoError(t, err)
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		if zip, err := gzip.NewReader(bytes.NewReader(text)); err == nil {
+			text, err = io.ReadAll(zip)
+			require.NoError(t, err)
+		}
+		if !strings.Contains(string(text), tbl.Iceberg().Metadata().TableUUID().String()) {
+			continue
+		}
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		_, err = w.Write(text)
+		require.NoError(t, errors.Join(err, w.Close(), os.Remove(path)))
+		base, _, _ := strings.Cut(filepath.Base(path), ".")
+		require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), base+ending), packed.Bytes(), 0o600))
+	}
 }

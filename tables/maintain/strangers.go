@@ -1,6 +1,8 @@
 package maintain
 
 import (
+	"bufio"
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -28,13 +30,13 @@ func tableOf(files iceio.IO, uri string) (uuid string, err error) {
 		return "", fmt.Errorf("which table %s is of: %w", uri, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	var text io.Reader = f
-	if strings.HasSuffix(uri, ".gz") {
-		zip, err := gzip.NewReader(f)
+	text := bufio.NewReader(f)
+	if magic, _ := text.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) { // whatever its name: x.gz.metadata.json, x.metadata.json.gz
+		zip, err := gzip.NewReader(text)
 		if err != nil {
-			return "", nil
+			return "", unlessJSON(err)
 		}
-		text = zip
+		text = bufio.NewReader(zip)
 	}
 	d := json.NewDecoder(text)
 	if start, err := d.Token(); err != nil || start != json.Delim('{') {
@@ -61,7 +63,7 @@ func unlessJSON(err error) error {
 	var syntax *json.SyntaxError
 	var typ *json.UnmarshalTypeError
 	switch {
-	case errors.As(err, &syntax), errors.As(err, &typ), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, gzip.ErrChecksum):
+	case errors.As(err, &syntax), errors.As(err, &typ), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader):
 		return nil
 	}
 	return err
