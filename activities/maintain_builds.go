@@ -24,27 +24,39 @@ const writingWorkflows = "WorkflowType IN ('RunPipeline', 'BuildTable', '" + wir
 // longestBuild is how long the longest build of the namespace has been under way, by the server's clock. A run that goes on
 // as a new one began with the pipeline's run, which does not.
 func longestBuild(ctx context.Context) (time.Duration, error) {
-	now := activity.GetInfo(ctx).StartedTime
-	return longest(ctx, writingWorkflows+" AND ExecutionStatus = 'Running'",
+	info := activity.GetInfo(ctx)
+	return buildUnderWay(ctx, activity.GetClient(ctx), info.Namespace, info.StartedTime)
+}
+
+func buildUnderWay(ctx context.Context, server lister, namespace string, now time.Time) (time.Duration, error) {
+	return longest(ctx, server, namespace, now, writingWorkflows+" AND ExecutionStatus = 'Running'",
 		writingWorkflows+fmt.Sprintf(" AND CloseTime > '%s'", now.Add(-settling).UTC().Format(time.RFC3339)))
 }
 
 // longestReading is how long the longest of those under way has been that read snapshots of tables. Upkeep of a table pins none
 // over its expiry.
 func longestReading(ctx context.Context) (time.Duration, error) {
-	return longest(ctx, "WorkflowType IN ('RunPipeline', 'BuildTable') AND ExecutionStatus = 'Running'")
+	info := activity.GetInfo(ctx)
+	return readingUnderWay(ctx, activity.GetClient(ctx), info.Namespace, info.StartedTime)
+}
+
+func readingUnderWay(ctx context.Context, server lister, namespace string, now time.Time) (time.Duration, error) {
+	return longest(ctx, server, namespace, now, "WorkflowType IN ('RunPipeline', 'BuildTable') AND ExecutionStatus = 'Running'")
+}
+
+// lister is a Temporal server that is asked for workflows.
+type lister interface {
+	ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
 }
 
 // longest is how long the oldest workflow has been there that any of the queries finds; 0 if they find none.
-func longest(ctx context.Context, queries ...string) (time.Duration, error) {
-	info := activity.GetInfo(ctx)
-	now := info.StartedTime
+func longest(ctx context.Context, server lister, namespace string, now time.Time, queries ...string) (time.Duration, error) {
 	oldest := now
 	for _, query := range queries {
 		var page []byte
 		for more := true; more; more = len(page) > 0 {
-			answer, err := activity.GetClient(ctx).ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-				Namespace: info.Namespace, Query: query, PageSize: 1000, NextPageToken: page,
+			answer, err := server.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+				Namespace: namespace, Query: query, PageSize: 1000, NextPageToken: page,
 			})
 			if err != nil {
 				return 0, fmt.Errorf("list builds under way: %w", err)

@@ -18,14 +18,13 @@ func (t *Table) HeldBeside(ctx context.Context) ([]string, error) {
 	var out []string
 	equality := map[string]bool{}
 	for _, s := range t.tbl.Metadata().Snapshots() {
-		files, err := liveFilesAt(ctx, t.tbl, &s)
-		if err != nil {
-			return nil, fmt.Errorf("delete files of %s: %w", t.name, err)
-		}
-		for _, f := range files.deletes {
+		err := deletesAt(ctx, t.tbl, &s, func(f iceberg.DataFile) {
 			if f.ContentType() == iceberg.EntryContentEqDeletes {
 				equality[f.FilePath()] = true
 			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("delete files of %s: %w", t.name, err)
 		}
 	}
 	if len(equality) > 0 {

@@ -68,13 +68,12 @@ func (e *evolution) format(ctx context.Context) error {
 	case want < have:
 		return e.refuse("", "it has format version %d, which cannot become %d", have, want)
 	}
-	live, err := liveFilesOf(ctx, e.head)
-	if err != nil {
+	deletes := 0
+	if err := deletesAt(ctx, e.head, e.head.CurrentSnapshot(), func(iceberg.DataFile) { deletes++ }); err != nil {
 		return err
 	}
-	if len(live.deletes) > 0 {
-		return e.refuse("", "format version %d with %d delete files cannot become %d before they are compacted away",
-			have, len(live.deletes), want)
+	if deletes > 0 {
+		return e.refuse("", "format version %d with %d delete files cannot become %d before they are compacted away", have, deletes, want)
 	}
 	e.changes.Format = true
 	return nil

@@ -3,7 +3,6 @@ package tables
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -90,7 +89,8 @@ const (
 	maxCommits    = 500
 )
 
-// Health reads the manifests of the head, and of the snapshot before the last compaction. A target of 0 is the table's own.
+// Health reads the manifests of the head, and of the snapshot before the last compaction, some files at a time: its memory follows the
+// partitions and the delete files. A target of 0 is the table's own.
 // clusteredBy are the columns that compactions cluster by, as terms of a sort order; without any it is the table's sort order.
 func (t *Table) Health(ctx context.Context, target int64, clusteredBy ...string) (*Health, error) {
 	meta := t.tbl.Metadata()
@@ -146,21 +146,9 @@ func (h *Health) measure(ctx context.Context, t *Table) error {
 	return nil
 }
 
-func (h *Health) count(l layout) {
-	for _, below := range sizeClasses {
-		h.Sizes = append(h.Sizes, SizeClass{Below: below})
-	}
-	deletes := map[string]bool{}
-	for _, task := range l.tasks {
-		size := task.File.FileSizeBytes()
-		class := slices.IndexFunc(h.Sizes, func(c SizeClass) bool { return c.Below == 0 || size < c.Below })
-		h.Sizes[class].Files++
-		h.Sizes[class].Bytes += size
-		for _, d := range deletesOf(task) {
-			deletes[d.FilePath()] = true
-		}
-	}
-	h.DeleteFiles, h.PartitionCount = len(deletes), len(l.partitions)
+func (h *Health) count(l *layout) {
+	h.Sizes = l.sizes
+	h.DeleteFiles, h.PartitionCount = len(l.deletes), len(l.partitions)
 	for _, p := range l.partitions {
 		h.Files, h.Bytes, h.Rows = h.Files+p.Files, h.Bytes+p.Bytes, h.Rows+p.Rows
 		h.SmallFiles, h.DeletedRows = h.SmallFiles+p.SmallFiles, h.DeletedRows+p.DeletedRows

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/maintain"
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // Layout is how a table's partitions lay at a snapshot.
@@ -21,10 +23,16 @@ type Layout struct {
 	Partitions []PartitionHealth `json:"partitions"` // the worst first, and of very many only those
 }
 
-// layout is a snapshot's data files, and what each partition has of them.
+// layout is what a snapshot's files come to, by partition. It follows the partitions and the delete files, and not the data files,
+// of which there may be millions.
 type layout struct {
-	tasks      []table.FileScanTask
+	mu         sync.Mutex
+	target     int64
+	meta       table.Metadata
+	sizes      []SizeClass
 	partitions map[string]*PartitionHealth
+	deletes    map[string]bool
+	depths     *maintain.Depths // nil where nothing is clustered
 }
 
 // layouts looks at the head, and at the snapshot before the last compaction.
@@ -82,28 +90,52 @@ func beforeCompaction(meta table.Metadata) *table.Snapshot {
 	return nil
 }
 
-func (h *Health) layoutAt(ctx context.Context, t *Table, s *table.Snapshot, order []table.SortField) (layout, error) {
+func (h *Health) layoutAt(ctx context.Context, t *Table, s *table.Snapshot, order []table.SortField) (*layout, error) {
 	meta := t.tbl.Metadata()
-	tasks, err := t.tbl.Scan(table.WithSnapshotID(s.SnapshotID)).PlanFiles(ctx)
+	fs, err := t.FS(ctx)
 	if err != nil {
-		return layout{}, fmt.Errorf("plan files of snapshot %d: %w", s.SnapshotID, err)
+		return nil, err
 	}
-	l := layout{datafile.WholeFiles(tasks), map[string]*PartitionHealth{}}
-	of := map[string][]table.FileScanTask{}
-	for _, task := range l.tasks {
-		path := datafile.PartitionPath(meta, task.File)
-		if l.partitions[path] == nil {
-			l.partitions[path] = &PartitionHealth{Path: path}
-		}
-		l.partitions[path].add(task, h.Target)
-		of[path] = append(of[path], task)
+	l := &layout{target: h.Target, meta: meta, partitions: map[string]*PartitionHealth{}, deletes: map[string]bool{}}
+	for _, below := range sizeClasses {
+		l.sizes = append(l.sizes, SizeClass{Below: below})
 	}
 	if len(order) > 0 {
-		for path, tasks := range of {
-			l.partitions[path].Depth = maintain.Depth(meta.CurrentSchema(), order, tasks)
+		l.depths = maintain.NewDepths(meta.CurrentSchema(), order)
+	}
+	_, err = planning.Files(ctx, meta, fs, planning.Options{Snapshot: s, Schema: meta.CurrentSchema(), Described: true, Choose: func(task table.FileScanTask) bool {
+		l.add(task)
+		return false // it is counted, and not kept
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("plan files of snapshot %d: %w", s.SnapshotID, err)
+	}
+	if l.depths != nil {
+		for path, p := range l.partitions {
+			p.Depth = l.depths.Depth(path)
 		}
 	}
 	return l, nil
+}
+
+// add counts a file. Several goroutines do.
+func (l *layout) add(task table.FileScanTask) {
+	path, size := datafile.PartitionPath(l.meta, task.File), task.File.FileSizeBytes()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	class := slices.IndexFunc(l.sizes, func(c SizeClass) bool { return c.Below == 0 || size < c.Below })
+	l.sizes[class].Files++
+	l.sizes[class].Bytes += size
+	for _, d := range deletesOf(task) {
+		l.deletes[d.FilePath()] = true
+	}
+	if l.partitions[path] == nil {
+		l.partitions[path] = &PartitionHealth{Path: path}
+	}
+	l.partitions[path].add(task, l.target)
+	if l.depths != nil {
+		l.depths.Add(path, task.File)
+	}
 }
 
 func (p *PartitionHealth) add(task table.FileScanTask, target int64) {
@@ -123,7 +155,7 @@ func deletesOf(task table.FileScanTask) []iceberg.DataFile {
 }
 
 // worst lists the partitions, as many as are listed.
-func (l layout) worst() []PartitionHealth {
+func (l *layout) worst() []PartitionHealth {
 	out := make([]PartitionHealth, 0, len(l.partitions))
 	for _, p := range l.partitions {
 		out = append(out, *p)

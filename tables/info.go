@@ -12,6 +12,7 @@ import (
 
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // Info is what `trigger table show` prints.
@@ -60,57 +61,79 @@ type PartitionInfo struct {
 // Info reads the head's manifests, and the delete files that they name, for a count of rows that is exact.
 func (t *Table) Info(ctx context.Context) (*Info, error) {
 	meta := t.tbl.Metadata()
-	live, err := liveFilesOf(ctx, t.tbl)
-	if err != nil {
-		return nil, fmt.Errorf("show %s: %w", t.name, err)
-	}
 	info := &Info{
 		Name: t.name, Location: t.Location(), UUID: meta.TableUUID().String(), FormatVersion: meta.Version(),
 		Doc: meta.Properties()["comment"], Owner: meta.Properties()["owner"], Identifier: t.Identifier(),
 		PartitionBy: formatPartition(t.tbl.Spec(), t.tbl.Schema()), SortBy: formatSort(t.tbl.SortOrder(), t.tbl.Schema()),
-		Properties: map[string]string{}, DataFiles: len(live.data), DeleteFiles: len(live.deletes),
-		Snapshots: len(meta.Snapshots()),
+		Properties: map[string]string{}, Snapshots: len(meta.Snapshots()),
 	}
 	if s := t.tbl.CurrentSnapshot(); s != nil {
 		info.SnapshotID = s.SnapshotID
 	}
 	info.describe(t.tbl.Schema(), meta.Properties())
-	info.count(meta, live)
-	if err := t.countDeleted(ctx, info); err != nil {
+	if err := t.count(ctx, info); err != nil {
 		return nil, fmt.Errorf("show %s: %w", t.name, err)
 	}
 	return info, nil
 }
 
-// countDeleted takes off the rows that are deleted. The row count of a delete file would not do: it may be about several
-// data files, of which some are gone.
-func (t *Table) countDeleted(ctx context.Context, info *Info) error {
-	if info.DeleteFiles == 0 {
-		return nil
+// count counts files and rows, by partition too.
+func (t *Table) count(ctx context.Context, info *Info) error {
+	partitions := map[string]*PartitionInfo{}
+	of := func(f iceberg.DataFile) *PartitionInfo {
+		path := datafile.PartitionPath(t.tbl.Metadata(), f)
+		if partitions[path] == nil {
+			partitions[path] = &PartitionInfo{Path: path}
+		}
+		return partitions[path]
 	}
+	err := eachLiveFile(ctx, t.tbl, func(f iceberg.DataFile) error {
+		info.Bytes += f.FileSizeBytes()
+		if f.ContentType() != iceberg.EntryContentData {
+			info.DeleteFiles++
+			info.EqualityDeletes = info.EqualityDeletes || f.ContentType() == iceberg.EntryContentEqDeletes
+			return nil
+		}
+		p := of(f)
+		info.Rows, info.DataFiles = info.Rows+f.Count(), info.DataFiles+1
+		p.Rows, p.Files, p.Bytes = p.Rows+f.Count(), p.Files+1, p.Bytes+f.FileSizeBytes()
+		return nil
+	})
+	if err == nil && info.DeleteFiles > 0 {
+		err = t.countDeleted(ctx, func(f iceberg.DataFile, n int64) {
+			info.Rows -= n
+			of(f).Rows -= n
+		})
+	}
+	for path, p := range partitions {
+		if path != "" {
+			info.Partitions = append(info.Partitions, *p)
+		}
+	}
+	slices.SortFunc(info.Partitions, func(a, b PartitionInfo) int { return cmp.Compare(a.Path, b.Path) })
+	return err
+}
+
+// countDeleted tells how many rows of each data file are deleted, where any are. The row count of a delete file would not do: it may
+// be about several data files, of which some are gone.
+func (t *Table) countDeleted(ctx context.Context, each func(iceberg.DataFile, int64)) error {
 	store, err := t.FS(ctx)
 	if err != nil {
 		return err
 	}
-	tasks, err := t.tbl.Scan().PlanFiles(ctx)
+	plan, err := planning.Files(ctx, t.tbl.Metadata(), store, planning.Options{
+		Snapshot: t.tbl.CurrentSnapshot(), Schema: t.tbl.Schema(), Described: true, Choose: func(task table.FileScanTask) bool { return len(deletesOf(task)) > 0 },
+	})
 	if err != nil {
 		return err
 	}
-	for _, task := range datafile.WholeFiles(tasks) {
+	for _, task := range plan.Tasks {
 		deleted, err := datafile.Deletes(ctx, store, task)
 		if err != nil {
 			return err
 		}
-		if deleted == nil {
-			continue
-		}
-		n := int64(deleted.GetCardinality())
-		info.Rows -= n
-		path := datafile.PartitionPath(t.tbl.Metadata(), task.File)
-		for i := range info.Partitions {
-			if info.Partitions[i].Path == path {
-				info.Partitions[i].Rows -= n
-			}
+		if deleted != nil {
+			each(task.File, int64(deleted.GetCardinality()))
 		}
 	}
 	return nil
@@ -133,31 +156,4 @@ func (i *Info) describe(schema *iceberg.Schema, props iceberg.Properties) {
 		}
 	}
 	slices.Sort(i.Writers)
-}
-
-func (i *Info) count(meta table.Metadata, live *live) {
-	partitions := map[string]*PartitionInfo{}
-	for _, f := range live.data {
-		i.Rows += f.Count()
-		i.Bytes += f.FileSizeBytes()
-		path := datafile.PartitionPath(meta, f)
-		p := partitions[path]
-		if p == nil {
-			p = &PartitionInfo{Path: path}
-			partitions[path] = p
-		}
-		p.Rows += f.Count()
-		p.Files++
-		p.Bytes += f.FileSizeBytes()
-	}
-	for _, f := range live.deletes {
-		i.Bytes += f.FileSizeBytes()
-		i.EqualityDeletes = i.EqualityDeletes || f.ContentType() == iceberg.EntryContentEqDeletes
-	}
-	for path, p := range partitions {
-		if path != "" {
-			i.Partitions = append(i.Partitions, *p)
-		}
-	}
-	slices.SortFunc(i.Partitions, func(a, b PartitionInfo) int { return cmp.Compare(a.Path, b.Path) })
 }

@@ -31,11 +31,7 @@ func (t *Table) ReplacePartitions(ctx context.Context, opts CommitOptions, colum
 		if err != nil {
 			return nil, err
 		}
-		live, err := liveFilesOf(ctx, head)
-		if err != nil {
-			return nil, err
-		}
-		return change, replaced.choose(change, live)
+		return change, replaced.choose(ctx, head, change)
 	})
 }
 
@@ -140,26 +136,24 @@ func partitionValue(v any) string {
 }
 
 // choose puts the live files that are replaced into the change.
-func (s *slicesReplaced) choose(change *commit.Change, live *live) error {
+func (s *slicesReplaced) choose(ctx context.Context, head *table.Table, change *commit.Change) error {
 	removed := map[string]bool{}
-	for _, f := range live.data {
-		gone, err := s.covers(f)
-		if err != nil {
-			return err
+	return eachLiveFile(ctx, head, func(f iceberg.DataFile) error {
+		if f.ContentType() != iceberg.EntryContentData {
+			// Deletes of one data file go with it. Those of a partition may also be of files that stay with it in a slice of
+			// an older spec: they apply to nothing else, and maintenance drops them.
+			if removed[commit.ReferencedFile(f)] {
+				change.RemoveDeletes = append(change.RemoveDeletes, f)
+			}
+			return nil
 		}
+		gone, err := s.covers(f)
 		if gone {
 			change.RemoveData = append(change.RemoveData, f)
 			removed[f.FilePath()] = true
 		}
-	}
-	for _, f := range live.deletes {
-		// Deletes of one data file go with it. Those of a partition may also be of files that stay with it in a slice of
-		// an older spec: they apply to nothing else, and maintenance drops them.
-		if removed[commit.ReferencedFile(f)] {
-			change.RemoveDeletes = append(change.RemoveDeletes, f)
-		}
-	}
-	return nil
+		return err
+	})
 }
 
 // covers tells whether all rows of a file lie in replaced partitions.

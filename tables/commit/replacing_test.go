@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
-	"runtime/metrics"
 	"strconv"
 	"testing"
 	"time"
@@ -18,33 +16,6 @@ import (
 	"github.com/varve-lake/varve/tables/internal/immense"
 	"github.com/varve-lake/varve/tables/planning"
 )
-
-// heapPeak calls do and gives the most that the heap had in the meantime, in bytes above what it had before.
-func heapPeak(do func()) int64 {
-	runtime.GC()
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	now := func() int64 {
-		metrics.Read(sample)
-		return int64(sample[0].Value.Uint64())
-	}
-	before, most := now(), make(chan int64)
-	stop := make(chan struct{})
-	go func() {
-		peak := int64(0)
-		for {
-			peak = max(peak, now())
-			select {
-			case <-stop:
-				most <- peak
-				return
-			case <-time.After(time.Millisecond):
-			}
-		}
-	}()
-	do()
-	close(stop)
-	return <-most - before
-}
 
 // Changes of a table of very many files carry over the manifests that hold none of the files that they remove. VARVE_PLANNING_FILES is the
 // number of files (125,000), VARVE_PLANNING_DIR keeps their metadata; it prints what it takes to find the files and to replace them.
@@ -79,7 +50,7 @@ func TestReplacingLeavesOtherManifests(t *testing.T) {
 		}
 		var planned, added int
 		var took time.Duration
-		peak := heapPeak(func() {
+		peak := immense.HeapPeak(func() {
 			start := time.Now()
 			out, err := commit.Commit(context.Background(), w.cat, w.ident, commit.ID{Writer: "w", Token: fmt.Sprint("replace", i)},
 				func(ctx context.Context, head *table.Table, _ int) (*commit.Change, error) {

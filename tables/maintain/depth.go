@@ -2,7 +2,9 @@ package maintain
 
 import (
 	"bytes"
+	"container/heap"
 	"encoding/binary"
+	"hash/fnv"
 	"math"
 	"slices"
 
@@ -10,31 +12,117 @@ import (
 	"github.com/apache/iceberg-go/table"
 )
 
-// depthSample is of how many files the overlaps are counted.
-const depthSample = 1000
+// Of a partition no more than mostSampled files are held, of very many partitions together no more than maxSampled, but leastSampled of
+// each.
+const (
+	mostSampled  = 2000
+	leastSampled = 16
+	maxSampled   = 500_000
+)
 
-// Depth is a clustering's depth: in how many files of tasks, on average over them, the bounds overlap those of a file in every
-// one of the columns, itself counted. It is 1 where ranges are apart and len(tasks) where nothing can be skipped. A file without
-// bounds overlaps all. tasks should be of one partition.
-func Depth(schema *iceberg.Schema, columns []table.SortField, tasks []table.FileScanTask) float64 {
-	if len(tasks) == 0 {
+// Depths finds out how deep the clustering of each of a table's partitions is: in how many of a partition's files, on average over
+// them, the bounds overlap those of a file in every one of the columns, itself counted. It is 1 where ranges are apart and the
+// number of files where nothing can be skipped. A file without bounds overlaps all. Large partitions are judged by a sample, of the
+// files whose paths have the least digests, so that memory does not follow the number of files, and that the same files come to the
+// same depth.
+type Depths struct {
+	schema  *iceberg.Schema
+	columns []table.SortField
+	of      map[string]*sampled
+	most    int // of a partition
+	held    int // of all
+}
+
+// sampled is a heap of some of a partition's files, the one with the largest digest first.
+type sampled struct {
+	seen  int
+	files []sample
+}
+
+type sample struct {
+	box
+	digest uint64 // of the path
+}
+
+// NewDepths is for files of one schema, and a clustering by so many columns.
+func NewDepths(schema *iceberg.Schema, columns []table.SortField) *Depths {
+	return &Depths{schema: schema, columns: columns, of: map[string]*sampled{}, most: mostSampled}
+}
+
+// Add counts a file of a partition.
+func (d *Depths) Add(partition string, f iceberg.DataFile) {
+	s := d.of[partition]
+	if s == nil {
+		s = &sampled{}
+		d.of[partition] = s
+	}
+	s.seen++
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(f.FilePath()))
+	digest := h.Sum64()
+	switch {
+	case len(s.files) < d.most:
+		heap.Push(s, sample{boxOf(d.schema, d.columns, f), digest})
+		if d.held++; d.held > maxSampled && d.most > leastSampled {
+			d.shrink()
+		}
+	case digest < s.files[0].digest:
+		s.files[0] = sample{boxOf(d.schema, d.columns, f), digest}
+		heap.Fix(s, 0)
+	}
+}
+
+// shrink makes all samples smaller.
+func (d *Depths) shrink() {
+	for d.held > maxSampled/2 && d.most > leastSampled {
+		d.most, d.held = max(d.most/2, leastSampled), 0
+		for _, s := range d.of {
+			for len(s.files) > d.most {
+				heap.Pop(s)
+			}
+			s.files = slices.Clip(slices.Clone(s.files))
+			d.held += len(s.files)
+		}
+	}
+}
+
+// Depth is that of a partition; 0 where no file of it was added.
+func (d *Depths) Depth(partition string) float64 {
+	s := d.of[partition]
+	if s == nil {
 		return 0
 	}
-	boxes := make([]box, len(tasks))
-	for i, t := range tasks {
-		boxes[i] = boxOf(schema, columns, t.File)
-	}
-	stride := (len(tasks) + depthSample - 1) / depthSample
-	seen, sum := 0, 0
-	for i := 0; i < len(boxes); i += stride {
-		seen++
-		for j := range boxes {
-			if boxes[i].overlaps(boxes[j]) {
-				sum++
+	n, overlaps := len(s.files), 0
+	for i := range s.files {
+		for j := range i {
+			if s.files[i].overlaps(s.files[j].box) {
+				overlaps += 2
 			}
 		}
 	}
-	return float64(sum) / float64(seen)
+	if n < 2 {
+		return 1
+	}
+	return 1 + float64(overlaps)/float64(n)/float64(n-1)*float64(s.seen-1)
+}
+
+// Len implements heap.Interface.
+func (s *sampled) Len() int { return len(s.files) }
+
+// Less implements heap.Interface.
+func (s *sampled) Less(i, j int) bool { return s.files[i].digest > s.files[j].digest }
+
+// Swap implements heap.Interface.
+func (s *sampled) Swap(i, j int) { s.files[i], s.files[j] = s.files[j], s.files[i] }
+
+// Push implements heap.Interface.
+func (s *sampled) Push(x any) { s.files = append(s.files, x.(sample)) }
+
+// Pop implements heap.Interface.
+func (s *sampled) Pop() any {
+	last := s.files[len(s.files)-1]
+	s.files = s.files[:len(s.files)-1]
+	return last
 }
 
 // box is a file's bounds in each clustering column, as bytes that order as the values do; nil where it has none.

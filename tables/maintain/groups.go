@@ -34,8 +34,9 @@ func (g *group) gain(target int64) int {
 	return n
 }
 
-// slice is a partition's files.
+// slice is files of a partition.
 type slice struct {
+	key   string
 	tasks []table.FileScanTask
 	spec  int
 }
@@ -43,18 +44,15 @@ type slice struct {
 // choose finds the files that are worth rewriting and puts them into groups, the worst partitions first: those far from the
 // target size, those of which too many rows are deleted, and of a badly clustered partition all. Partitions that a writer
 // wrote to last go last, since the next write may well be theirs too.
-func choose(head *table.Table, tasks []table.FileScanTask, o CompactOptions) []*group {
-	meta := head.Metadata()
+func choose(meta table.Metadata, found *candidates, o CompactOptions) []*group {
 	spec := meta.PartitionSpec()
-	written := lastWritten(head)
 	var out []*group
-	for _, s := range slicesOf(tasks) {
+	for _, s := range slicesOf(found.tasks) {
 		if s.spec != spec.ID() && !o.RewriteAll {
 			continue
 		}
-		last := slices.ContainsFunc(s.tasks, func(t table.FileScanTask) bool { return ofLast(t, written) })
-		for _, g := range o.groups(meta, s) {
-			g.partition, g.last = datafile.PartitionPath(meta, g.tasks[0].File), last
+		for _, g := range o.groups(s, found.deep[s.key]) {
+			g.partition, g.last = datafile.PartitionPath(meta, g.tasks[0].File), found.last[s.key]
 			g.reason = o.explain(g)
 			out = append(out, g)
 		}
@@ -76,9 +74,9 @@ func slicesOf(tasks []table.FileScanTask) []*slice {
 	by := map[string]*slice{}
 	var keys []string
 	for _, t := range tasks {
-		key := datafile.PartitionKey(int(t.File.SpecID()), t.File.Partition())
+		key := keyOf(t)
 		if by[key] == nil {
-			by[key] = &slice{spec: int(t.File.SpecID())}
+			by[key] = &slice{key: key, spec: int(t.File.SpecID())}
 			keys = append(keys, key)
 		}
 		by[key].tasks = append(by[key].tasks, t)
@@ -91,29 +89,10 @@ func slicesOf(tasks []table.FileScanTask) []*slice {
 	return out
 }
 
-// lastWritten is the sequence number of the last snapshot that changed rows; 0 if it has expired.
-func lastWritten(head *table.Table) int64 {
-	for s := head.CurrentSnapshot(); s != nil; {
-		if s.Summary == nil || s.Summary.Operation != table.OpReplace {
-			return s.SequenceNumber
-		}
-		if s.ParentSnapshotID == nil {
-			return 0
-		}
-		s = head.SnapshotByID(*s.ParentSnapshotID)
-	}
-	return 0
-}
-
-// groups are those of a partition's files that are worth rewriting.
-func (o CompactOptions) groups(meta table.Metadata, s *slice) []*group {
-	clustered := o.Strategy == Sort || o.Strategy == ZOrder
-	depth, all := 0.0, o.RewriteAll
-	if clustered && !all {
-		if depth = Depth(meta.CurrentSchema(), o.Order, s.tasks); depth > o.MaxDepth && o.unclustered(s.tasks) {
-			all = true
-		}
-	}
+// groups are those of a partition's files that are worth rewriting. A depth above 0 says that all of them are, and there.
+func (o CompactOptions) groups(s *slice, deep float64) []*group {
+	clustered := o.clusters()
+	all := o.RewriteAll || deep > 0
 	var chosen []table.FileScanTask
 	for _, t := range s.tasks {
 		if all || o.small(t) || o.worn(t) {
@@ -131,27 +110,11 @@ func (o CompactOptions) groups(meta table.Metadata, s *slice) []*group {
 	var out []*group
 	for _, g := range packed {
 		if g.must = g.must || all; g.must || len(g.tasks) >= o.MinInputFiles {
-			if all {
-				g.depth = depth
-			}
+			g.depth = deep
 			out = append(out, g)
 		}
 	}
 	return out
-}
-
-// unclustered says whether an eighth of a partition's bytes is in files that this clustering did not write. Without it, what
-// cannot be clustered any better, as rows that are all alike, would be rewritten for ever.
-func (o CompactOptions) unclustered(tasks []table.FileScanTask) bool {
-	var all, other int64
-	for _, t := range tasks {
-		all += t.File.FileSizeBytes()
-		name := t.File.FilePath()[strings.LastIndexByte(t.File.FilePath(), '/')+1:]
-		if !strings.HasPrefix(name, o.prefix()+"-") {
-			other += t.File.FileSizeBytes()
-		}
-	}
-	return other*8 >= all
 }
 
 // explain says in words why a group is rewritten.

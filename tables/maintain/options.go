@@ -44,7 +44,7 @@ type CompactOptions struct {
 	MaxDeleted float64
 	// MaxDeleteFiles is the number of delete files of a data file that makes it worth one alone. Default: 5.
 	MaxDeleteFiles int
-	// MaxDepth is the clustering depth (see Depth) above which Sort and ZOrder rewrite a whole partition, if an eighth of its bytes
+	// MaxDepth is the clustering depth (see Depths) above which Sort and ZOrder rewrite a whole partition, if an eighth of its bytes
 	// has come since it was clustered. Below it they only put together what BinPack would. Default: 4.
 	MaxDepth float64
 	// RewriteAll takes all files, whatever their shape, also those of older partition specs.
@@ -119,19 +119,6 @@ func (o CompactOptions) withDefaults(props iceberg.Properties) CompactOptions {
 		o.Parallelism = runtime.GOMAXPROCS(0)
 	}
 	return o
-}
-
-// worthALook leaves out files of which it does not matter for any other whether they are there, so that a plan of a large table holds
-// those that it may rewrite, and those of the last snapshot that changed rows. How well files are clustered depends on all of them.
-func (o CompactOptions) worthALook(written int64) func(table.FileScanTask) bool {
-	return func(t table.FileScanTask) bool {
-		return o.RewriteAll || o.Strategy != BinPack || o.small(t) || o.worn(t) || ofLast(t, written)
-	}
-}
-
-// ofLast tells files of the last snapshot that changed rows, by its sequence number; none if that is 0.
-func ofLast(t table.FileScanTask, written int64) bool {
-	return written > 0 && t.DataSequenceNumber != nil && *t.DataSequenceNumber >= written
 }
 
 // small files are those far below the target size.

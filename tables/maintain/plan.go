@@ -95,12 +95,12 @@ func planGroups(ctx context.Context, head *table.Table, o CompactOptions) (Compa
 		return plan, nil, nil
 	}
 	plan.Snapshot, plan.Sequence = snapshot.SnapshotID, snapshot.SequenceNumber
-	planned, err := planFiles(ctx, head, planning.Options{Choose: o.worthALook(lastWritten(head))})
+	found, err := findCandidates(ctx, head, o)
 	if err != nil {
 		return plan, nil, err
 	}
-	groups := choose(head, planned.Tasks, o)
-	return plan, plan.withinBudget(groups), nil
+	plan.LeftGroups, plan.LeftBytes = found.left, found.leftBytes
+	return plan, plan.withinBudget(choose(meta, found, o)), nil
 }
 
 // planFiles finds files of the head.

@@ -1,0 +1,148 @@
+package maintain
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/planning"
+)
+
+// maxCandidates is how many files one plan takes, of partitions of which not all files are rewritten: their descriptions take some
+// kilobytes each. Others are left to the next run.
+const maxCandidates = 100_000
+
+// candidates are the files of a head that a compaction may rewrite, and what it has to know of the partitions that they lie in. A table
+// may have millions of others.
+type candidates struct {
+	tasks []table.FileScanTask
+	last  map[string]bool    // partitions that the last snapshot that changed rows wrote to, by key
+	deep  map[string]float64 // partitions that are to be clustered anew, with their depth
+
+	// What there is no room for: partitions that are to be clustered anew, or a rest of files.
+	left      int
+	leftBytes int64
+}
+
+func keyOf(t table.FileScanTask) string {
+	return datafile.PartitionKey(int(t.File.SpecID()), t.File.Partition())
+}
+
+// clusters says whether the strategy lays rows by their values.
+func (o CompactOptions) clusters() bool { return o.Strategy == Sort || o.Strategy == ZOrder }
+
+// findCandidates goes through the files of a head, and before, if rows are to be clustered, through them all once more: how well
+// a partition's files are clustered depends on every one of them.
+func findCandidates(ctx context.Context, head *table.Table, o CompactOptions) (*candidates, error) {
+	out := &candidates{last: map[string]bool{}}
+	if o.clusters() && !o.RewriteAll {
+		if err := out.findDeep(ctx, head, o); err != nil {
+			return nil, err
+		}
+	}
+	written, whole := lastWritten(head), head.Metadata().PartitionSpec()
+	var mu sync.Mutex
+	kept, over := 0, int64(0)
+	plan, err := planFiles(ctx, head, planning.Options{Choose: func(t table.FileScanTask) bool {
+		key := keyOf(t)
+		mu.Lock()
+		defer mu.Unlock()
+		if ofLast(t, written) {
+			out.last[key] = true
+		}
+		switch {
+		case o.RewriteAll || out.deep[key] > 0:
+			return true
+		case int(t.File.SpecID()) != whole.ID() || !o.small(t) && !o.worn(t):
+			return false
+		}
+		if kept++; kept > maxCandidates {
+			over += t.File.FileSizeBytes()
+		}
+		return kept <= maxCandidates
+	}})
+	if err != nil {
+		return nil, err
+	}
+	if out.tasks = plan.Tasks; kept > maxCandidates {
+		out.left, out.leftBytes = out.left+1, out.leftBytes+over
+	}
+	return out, nil
+}
+
+// findDeep finds the partitions in which values lie in too many files, and an eighth of whose bytes is in files that this clustering did
+// not write: without that, what cannot be clustered any better, as rows that are all alike, would be rewritten for ever. The deepest
+// are taken, as far as the budget goes.
+func (c *candidates) findDeep(ctx context.Context, head *table.Table, o CompactOptions) error {
+	type weight struct{ all, other int64 }
+	meta := head.Metadata()
+	spec, depths, weights := meta.PartitionSpec(), NewDepths(meta.CurrentSchema(), o.Order), map[string]*weight{}
+	var mu sync.Mutex
+	_, err := planFiles(ctx, head, planning.Options{Keep: func(f iceberg.DataFile) bool {
+		if int(f.SpecID()) != spec.ID() {
+			return false
+		}
+		key := datafile.PartitionKey(int(f.SpecID()), f.Partition())
+		mu.Lock()
+		defer mu.Unlock()
+		w := weights[key]
+		if w == nil {
+			w = &weight{}
+			weights[key] = w
+		}
+		w.all += f.FileSizeBytes()
+		if name := f.FilePath()[strings.LastIndexByte(f.FilePath(), '/')+1:]; !strings.HasPrefix(name, o.prefix()+"-") {
+			w.other += f.FileSizeBytes()
+		}
+		depths.Add(key, f)
+		return false
+	}})
+	if err != nil {
+		return err
+	}
+	deep := map[string]float64{}
+	for key, w := range weights {
+		if depth := depths.Depth(key); depth > o.MaxDepth && w.other*8 >= w.all {
+			deep[key] = depth
+		}
+	}
+	c.deep = map[string]float64{}
+	spent := int64(0)
+	deepest := slices.SortedFunc(maps.Keys(deep), func(a, b string) int { return cmp.Or(cmp.Compare(deep[b], deep[a]), cmp.Compare(a, b)) })
+	for _, key := range deepest {
+		bytes := weights[key].all
+		if o.Budget.Bytes > 0 && len(c.deep) > 0 && spent+bytes > o.Budget.Bytes {
+			c.left, c.leftBytes = c.left+1, c.leftBytes+bytes
+			continue
+		}
+		spent += bytes
+		c.deep[key] = deep[key]
+	}
+	return nil
+}
+
+// lastWritten is the sequence number of the last snapshot that changed rows; 0 if it has expired.
+func lastWritten(head *table.Table) int64 {
+	for s := head.CurrentSnapshot(); s != nil; {
+		if s.Summary == nil || s.Summary.Operation != table.OpReplace {
+			return s.SequenceNumber
+		}
+		if s.ParentSnapshotID == nil {
+			return 0
+		}
+		s = head.SnapshotByID(*s.ParentSnapshotID)
+	}
+	return 0
+}
+
+// ofLast tells files of the last snapshot that changed rows, by its sequence number; none if that is 0.
+func ofLast(t table.FileScanTask, written int64) bool {
+	return written > 0 && t.DataSequenceNumber != nil && *t.DataSequenceNumber >= written
+}
