@@ -97,19 +97,39 @@ func (b *bench) merge(ctx context.Context, name string, rows *source, o merge.Op
 	})
 }
 
-// maintain is a policy of compact: {max_delete_files: 1}, expire_snapshots: {keep_last: 1}, after each phase. Every phase deletes from
-// every file, and a reader of none of them is to pay for that.
+// maintain is what MaintainTable does by a policy of compact: {}, merge_deletes: {}, remove_dangling_deletes: {}, rewrite_manifests: {} and
+// expire_snapshots: {}, all of them with their defaults, after each phase. With the strict policy it is delete_files: 1 instead, so that no
+// reader ever has a delete to apply, and expire_snapshots: {keep_last: 1}.
 func (b *bench) maintain(ctx context.Context, name string) error {
-	t, err := b.lake.Table(ctx, name)
-	if err != nil {
-		return err
+	compact, expire := maintain.CompactOptions{TargetFileBytes: b.target}, maintain.ExpireOptions{OlderThan: 7 * 24 * time.Hour, KeepLast: 20}
+	if b.strict {
+		compact.MaxDeleteFiles, expire = 1, maintain.ExpireOptions{OlderThan: time.Nanosecond, KeepLast: 1}
 	}
-	if _, err := t.Compact(ctx, tables.CommitOptions{ID: b.id()}, maintain.CompactOptions{TargetFileBytes: b.target, MaxDeleteFiles: 1}); err != nil {
-		return err
+	for _, step := range []func(*tables.Table, tables.CommitOptions) error{
+		func(t *tables.Table, o tables.CommitOptions) error { return second(t.Compact(ctx, o, compact)) },
+		func(t *tables.Table, o tables.CommitOptions) error {
+			return second(t.MergeDeletes(ctx, o, maintain.MergeDeletesOptions{}))
+		},
+		func(t *tables.Table, o tables.CommitOptions) error {
+			return second(t.RemoveDanglingDeletes(ctx, o, maintain.DanglingOptions{MinFiles: 5}))
+		},
+		func(t *tables.Table, o tables.CommitOptions) error {
+			return second(t.RewriteManifests(ctx, o, maintain.ManifestOptions{}))
+		},
+		func(t *tables.Table, o tables.CommitOptions) error { return second(t.Expire(ctx, o, expire)) },
+	} {
+		t, err := b.lake.Table(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := step(t, tables.CommitOptions{ID: b.id()}); err != nil {
+			return err
+		}
 	}
-	_, err = t.Expire(ctx, tables.CommitOptions{ID: b.id()}, maintain.ExpireOptions{OlderThan: time.Nanosecond, KeepLast: 1})
-	return err
+	return nil
 }
+
+func second[T any](_ T, err error) error { return err }
 
 // source is rows in memory, as appends and merges read them.
 type source struct {

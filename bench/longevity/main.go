@@ -21,7 +21,7 @@ import (
 
 func main() {
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: longevity DATA WORK OUT.json  (PHASES, EVERY, RUNS)")
+		fmt.Fprintln(os.Stderr, "usage: longevity DATA WORK OUT.json  (PHASES, EVERY, RUNS, POLICY)")
 		os.Exit(2)
 	}
 	if err := run(context.Background(), os.Args[1], os.Args[2], os.Args[3]); err != nil {
@@ -46,6 +46,7 @@ type bench struct {
 	commits int
 	runs    int
 	target  int64
+	strict  bool // no delete is left
 
 	rowsOfLineitem int64
 }
@@ -76,7 +77,7 @@ func run(ctx context.Context, data, work, out string) (err error) {
 	if err := errors.Join(os.RemoveAll(work), os.MkdirAll(work, 0o755)); err != nil {
 		return err
 	}
-	b := &bench{runs: runs}
+	b := &bench{runs: runs, strict: os.Getenv("POLICY") == "strict"}
 	cfg := tables.Local(work)
 	cfg.TempDir = work
 	if b.lake, err = tables.OpenLake(ctx, cfg); err != nil {
