@@ -17,7 +17,7 @@ import (
 const (
 	mostSampled  = 2000
 	leastSampled = 16
-	maxSampled   = 500_000
+	maxSampled   = 300_000
 )
 
 // Depths finds out how deep the clustering of each of a table's partitions is: in how many of a partition's files, on average over
@@ -40,8 +40,50 @@ type sampled struct {
 }
 
 type sample struct {
-	box
+	bounds inRow
 	digest uint64 // of the path
+}
+
+// inRow is a box in a row: of each bound its length and one, 0 where there is none, and its first bytes.
+type inRow string
+
+// packedBytes is how much of a bound is kept. Bounds that begin alike are taken to overlap.
+const packedBytes = 32
+
+func (b box) inRow() inRow {
+	var out []byte
+	for i := range b.low {
+		for _, bound := range [][]byte{b.low[i], b.high[i]} {
+			if bound == nil {
+				out = append(out, 0)
+				continue
+			}
+			bound = bound[:min(len(bound), packedBytes)]
+			out = append(append(out, byte(len(bound)+1)), bound...)
+		}
+	}
+	return inRow(out)
+}
+
+// next takes off the first bound.
+func (p inRow) next() (bound inRow, known bool, rest inRow) {
+	n := int(p[0])
+	return p[min(1, n):n], n > 0, p[max(n, 1):]
+}
+
+func (p inRow) overlaps(other inRow) bool {
+	for len(p) > 0 {
+		var low, high, otherLow, otherHigh inRow
+		var a, b, c, d bool
+		low, a, p = p.next()
+		high, b, p = p.next()
+		otherLow, c, other = other.next()
+		otherHigh, d, other = other.next()
+		if a && b && c && d && (low > otherHigh || otherLow > high) {
+			return false
+		}
+	}
+	return true
 }
 
 // NewDepths is for files of one schema, and a clustering by so many columns.
@@ -62,12 +104,12 @@ func (d *Depths) Add(partition string, f iceberg.DataFile) {
 	digest := h.Sum64()
 	switch {
 	case len(s.files) < d.most:
-		heap.Push(s, sample{boxOf(d.schema, d.columns, f), digest})
+		heap.Push(s, sample{boxOf(d.schema, d.columns, f).inRow(), digest})
 		if d.held++; d.held > maxSampled && d.most > leastSampled {
 			d.shrink()
 		}
 	case digest < s.files[0].digest:
-		s.files[0] = sample{boxOf(d.schema, d.columns, f), digest}
+		s.files[0] = sample{boxOf(d.schema, d.columns, f).inRow(), digest}
 		heap.Fix(s, 0)
 	}
 }
@@ -95,7 +137,7 @@ func (d *Depths) Depth(partition string) float64 {
 	n, overlaps := len(s.files), 0
 	for i := range s.files {
 		for j := range i {
-			if s.files[i].overlaps(s.files[j].box) {
+			if s.files[i].bounds.overlaps(s.files[j].bounds) {
 				overlaps += 2
 			}
 		}

@@ -1,6 +1,7 @@
 package maintain
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -64,10 +65,37 @@ func TestDepthsAreThoseOfAllFiles(t *testing.T) {
 	require.Equal(t, mostSampled, some.held)
 }
 
+// A box in a row overlaps what the box does, unless long bounds begin alike.
+func TestBoxesInARow(t *testing.T) {
+	long := bytes.Repeat([]byte("x"), packedBytes)
+	bounds := [][]byte{nil, {}, {0}, {1}, {1, 0}, []byte("b"), append(bytes.Clone(long), 'a'), append(bytes.Clone(long), 'b')}
+	var boxes []box
+	for _, low := range bounds {
+		for _, high := range bounds {
+			for _, other := range bounds[:4] {
+				boxes = append(boxes, box{low: [][]byte{low, other}, high: [][]byte{high, {1}}})
+			}
+		}
+	}
+	same, more := 0, 0
+	for _, a := range boxes {
+		for _, b := range boxes {
+			if got := a.inRow().overlaps(b.inRow()); got != a.overlaps(b) {
+				require.True(t, got, "%v %v", a, b)
+				more++
+			} else {
+				same++
+			}
+		}
+	}
+	require.Positive(t, more)
+	require.Greater(t, same, 10*more)
+}
+
 func TestDepthsHoldSoManyFiles(t *testing.T) {
 	schema, columns, tasks := spread(t, 400, 0.05) // some 40 deep
 	exact, some := depth(schema, columns, tasks), NewDepths(schema, columns)
-	const partitions = 1500
+	const partitions = 1000
 	most := 0
 	for p := range partitions {
 		for _, task := range tasks {
