@@ -28,7 +28,7 @@ func compactOptions(policy plan.Compact) maintain.CompactOptions {
 	return maintain.CompactOptions{
 		Strategy: maintain.Strategy(policy.Strategy), Columns: policy.Columns,
 		TargetFileBytes: policy.TargetFileSize, SmallShare: share, MinInputFiles: policy.MinInputFiles,
-		MaxDeleted: policy.DeleteRatio, MaxDeleteFiles: policy.DeleteFiles, MaxDepth: policy.MaxDepth,
+		MaxDeleted: policy.DeleteRatio, MaxDeleteFiles: policy.DeleteFiles, CleanBytes: policy.CleanBytes, MaxDepth: policy.MaxDepth,
 		Budget: maintain.Budget{Bytes: policy.MaxBytes, Time: time.Duration(policy.MaxTime) * time.Second},
 	}
 }

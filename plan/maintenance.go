@@ -39,6 +39,7 @@ type Compact struct {
 	MinInputFiles  int      `json:"min_input_files"`
 	DeleteRatio    float64  `json:"delete_ratio,omitempty"`
 	DeleteFiles    int      `json:"delete_files,omitempty"`
+	CleanBytes     int64    `json:"clean_bytes,omitempty"`
 	MaxDepth       float64  `json:"max_depth,omitempty"`
 	AfterFiles     int      `json:"after_files"`
 	MaxBytes       int64    `json:"max_bytes,omitempty"`

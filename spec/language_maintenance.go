@@ -29,6 +29,8 @@ var compactLanguage = define("compact", "When and how files are joined. A compac
 	field("min_input_files", anInteger(2, 1_000_000), func(c *Compact) *int { return &c.MinInputFiles }, "Fewer files of a partition than these are left alone.", initial("5")),
 	field("delete_ratio", aShare, func(c *Compact) *float64 { return &c.DeleteRatio }, "The share of a file's rows whose deletion makes the file worth a rewrite alone.", initial("0.3")),
 	field("delete_files", anInteger(1, 1_000_000), func(c *Compact) *int { return &c.DeleteFiles }, "The number of delete files of a data file that makes it worth a rewrite alone.", initial("5")),
+	field("clean_bytes", aSize, func(c *Compact) *int64 { return &c.CleanBytes },
+		"How much of other files one run writes anew because rows of theirs are deleted, those with the largest share first: files without deletes are read the fastest, and where tables are small it costs little that all are. `1B` is none.", initial("4GB")),
 	field("max_depth", aNumber(1), func(c *Compact) *float64 { return &c.MaxDepth },
 		"The clustering depth above which `sort` and `zorder` write a whole partition anew, if an eighth of its bytes came since it was last clustered. The depth is in how many files, on average over the files, a value of the columns may lie: 1 where their ranges are apart.",
 		auto("4")),

@@ -233,6 +233,7 @@ type Compact struct {
 	MinInputFiles  int
 	DeleteRatio    float64 // above 0, up to 1
 	DeleteFiles    int
+	CleanBytes     int64
 	MaxDepth       float64 // 0 is not said
 	AfterFiles     int
 	MaxBytes       int64         // 0 is no bound

@@ -101,7 +101,7 @@ func (b *bench) merge(ctx context.Context, name string, rows *source, o merge.Op
 // expire_snapshots: {}, all of them with their defaults, after each phase. With the strict policy it is delete_files: 1 instead, so that no
 // reader ever has a delete to apply, and expire_snapshots: {keep_last: 1}.
 func (b *bench) maintain(ctx context.Context, name string) error {
-	compact, expire := maintain.CompactOptions{TargetFileBytes: b.target}, maintain.ExpireOptions{OlderThan: 7 * 24 * time.Hour, KeepLast: 20}
+	compact, expire := maintain.CompactOptions{TargetFileBytes: b.target, CleanBytes: 4_000_000_000}, maintain.ExpireOptions{OlderThan: 7 * 24 * time.Hour, KeepLast: 20}
 	if b.strict {
 		compact.MaxDeleteFiles, expire = 1, maintain.ExpireOptions{OlderThan: time.Nanosecond, KeepLast: 1}
 	}

@@ -20,7 +20,7 @@ func Maintenance(t *spec.Table) *plan.Maintenance {
 		if c := m.Compact; c != nil {
 			out.Compact = &plan.Compact{
 				Strategy: c.Strategy, Columns: values(c.Columns), TargetFileSize: c.TargetFileSize, MinFileSize: c.MinFileSize, MinInputFiles: c.MinInputFiles,
-				DeleteRatio: c.DeleteRatio, DeleteFiles: c.DeleteFiles, MaxDepth: c.MaxDepth, AfterFiles: c.AfterFiles, MaxBytes: c.MaxBytes, MaxTime: seconds(c.MaxTime),
+				DeleteRatio: c.DeleteRatio, DeleteFiles: c.DeleteFiles, CleanBytes: c.CleanBytes, MaxDepth: c.MaxDepth, AfterFiles: c.AfterFiles, MaxBytes: c.MaxBytes, MaxTime: seconds(c.MaxTime),
 			}
 		}
 		if d := m.MergeDeletes; d != nil {

@@ -25,6 +25,7 @@ type candidates struct {
 	tasks []table.FileScanTask
 	last  map[string]bool    // partitions that the last snapshot that changed rows wrote to, by key
 	deep  map[string]float64 // partitions that are to be clustered anew, with their depth
+	light map[string]bool    // files of few deletes that are to be rewritten all the same, by path
 
 	// What there is no room for: partitions that are to be clustered anew, or a rest of files.
 	left      int
@@ -49,7 +50,7 @@ func findCandidates(ctx context.Context, head *table.Table, o CompactOptions) (*
 	}
 	written, whole := lastWritten(head), head.Metadata().PartitionSpec()
 	var mu sync.Mutex
-	kept, over := 0, int64(0)
+	kept, over, light := 0, int64(0), &lightlyDeleted{}
 	plan, err := planFiles(ctx, head, planning.Options{Choose: func(t table.FileScanTask) bool {
 		key := keyOf(t)
 		mu.Lock()
@@ -60,8 +61,10 @@ func findCandidates(ctx context.Context, head *table.Table, o CompactOptions) (*
 		switch {
 		case o.RewriteAll || out.deep[key] > 0:
 			return true
-		case int(t.File.SpecID()) != whole.ID() || !o.small(t) && !o.worn(t):
+		case int(t.File.SpecID()) != whole.ID():
 			return false
+		case !o.small(t) && !o.worn(t):
+			return light.add(t, o.CleanBytes)
 		}
 		if kept++; kept > maxCandidates {
 			over += t.File.FileSizeBytes()
@@ -74,7 +77,45 @@ func findCandidates(ctx context.Context, head *table.Table, o CompactOptions) (*
 	if out.tasks = plan.Tasks; kept > maxCandidates {
 		out.left, out.leftBytes = out.left+1, out.leftBytes+over
 	}
+	out.light = light.most(o.CleanBytes)
+	out.tasks = slices.DeleteFunc(out.tasks, func(t table.FileScanTask) bool {
+		return light.files[t.File.FilePath()] && !out.light[t.File.FilePath()]
+	})
 	return out, nil
+}
+
+// lightlyDeleted are files with few deletes.
+type lightlyDeleted struct {
+	files map[string]bool // all of them
+	found []table.FileScanTask
+}
+
+// add says whether a file is one.
+func (l *lightlyDeleted) add(t table.FileScanTask, budget int64) bool {
+	if len(t.DeleteFiles)+len(t.DeletionVectorFiles) == 0 || t.File.FileSizeBytes() > budget || len(l.found) == maxCandidates {
+		return false
+	}
+	if l.files == nil {
+		l.files = map[string]bool{}
+	}
+	l.files[t.File.FilePath()], l.found = true, append(l.found, t)
+	return true
+}
+
+// most are those with the largest share of deleted rows that there is room for.
+func (l *lightlyDeleted) most(budget int64) map[string]bool {
+	share := func(t table.FileScanTask) float64 { return float64(deletedRows(t)) / float64(max(t.File.Count(), 1)) }
+	slices.SortFunc(l.found, func(a, b table.FileScanTask) int {
+		return cmp.Or(cmp.Compare(share(b), share(a)), cmp.Compare(a.File.FilePath(), b.File.FilePath()))
+	})
+	out := map[string]bool{}
+	for _, t := range l.found {
+		if budget -= t.File.FileSizeBytes(); budget < 0 {
+			break
+		}
+		out[t.File.FilePath()] = true
+	}
+	return out
 }
 
 // findDeep finds the partitions in which values lie in too many files, and an eighth of whose bytes is in files that this clustering did

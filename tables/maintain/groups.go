@@ -143,7 +143,7 @@ func (o CompactOptions) explain(g *group) string {
 	if equality > 0 {
 		why = append(why, counted(equality, "file")+" with equality deletes")
 	} else if worn > 0 {
-		why = append(why, fmt.Sprintf("%s with many deletes, %.0f %% of all rows", counted(worn, "file"), 100*float64(deleted)/float64(max(rows, 1))))
+		why = append(why, fmt.Sprintf("%s with deletes, of %.3g %% of all rows", counted(worn, "file"), 100*float64(deleted)/float64(max(rows, 1))))
 	}
 	if o.RewriteAll {
 		why = append(why, "all files were asked for")

@@ -44,6 +44,9 @@ type CompactOptions struct {
 	MaxDeleted float64
 	// MaxDeleteFiles is the number of delete files of a data file that makes it worth one alone. Default: 5.
 	MaxDeleteFiles int
+	// CleanBytes is how many bytes of other files one run rewrites since rows of theirs are deleted, those with the most first: readers
+	// get the rows of files without deletes the fastest. 0 is none.
+	CleanBytes int64
 	// MaxDepth is the clustering depth (see Depths) above which Sort and ZOrder rewrite a whole partition, if an eighth of its bytes
 	// has come since it was clustered. Below it they only put together what BinPack would. Default: 4.
 	MaxDepth float64
@@ -56,6 +59,8 @@ type CompactOptions struct {
 	Parallelism int    // groups rewritten at once; default GOMAXPROCS
 	MemoryLimit int64  // in bytes, divided among them; 0 means the writer's own default
 	TempDir     string // for rows that the limit has no room for; default os.TempDir()
+
+	light map[string]bool // files that are rewritten for CleanBytes, by path
 }
 
 // Budget is what one run may spend. Zero is no bound.
@@ -82,7 +87,7 @@ func (o CompactOptions) check() error {
 	for _, n := range []struct {
 		what  string
 		value int64
-	}{{"target file size", o.TargetFileBytes}, {"budget of bytes", o.Budget.Bytes}, {"budget of time", int64(o.Budget.Time)}, {"memory limit", o.MemoryLimit}} {
+	}{{"target file size", o.TargetFileBytes}, {"size of files with deletes", o.CleanBytes}, {"budget of bytes", o.Budget.Bytes}, {"budget of time", int64(o.Budget.Time)}, {"memory limit", o.MemoryLimit}} {
 		if n.value < 0 {
 			return fmt.Errorf("compact: a %s of %d", n.what, n.value)
 		}
@@ -126,10 +131,10 @@ func (o CompactOptions) small(t table.FileScanTask) bool {
 	return float64(t.File.FileSizeBytes()) < o.SmallShare*float64(o.TargetFileBytes)
 }
 
-// worn files have more deleted rows, or more delete files, than the options allow. What equality deletes delete is not
+// worn files have more deleted rows, or more delete files, than the options allow, or are those with the most deleted rows of the others. What equality deletes delete is not
 // counted, so that a file with any is worn.
 func (o CompactOptions) worn(t table.FileScanTask) bool {
-	if len(t.EqualityDeleteFiles) > 0 || len(t.DeleteFiles)+len(t.DeletionVectorFiles) >= o.MaxDeleteFiles {
+	if o.light[t.File.FilePath()] || len(t.EqualityDeleteFiles) > 0 || len(t.DeleteFiles)+len(t.DeletionVectorFiles) >= o.MaxDeleteFiles {
 		return true
 	}
 	deleted := deletedRows(t)

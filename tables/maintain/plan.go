@@ -99,7 +99,7 @@ func planGroups(ctx context.Context, head *table.Table, o CompactOptions) (Compa
 	if err != nil {
 		return plan, nil, err
 	}
-	plan.LeftGroups, plan.LeftBytes = found.left, found.leftBytes
+	plan.LeftGroups, plan.LeftBytes, o.light = found.left, found.leftBytes, found.light
 	return plan, plan.withinBudget(choose(meta, found, o)), nil
 }
 
