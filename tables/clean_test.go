@@ -43,6 +43,9 @@ func TestFilesOfFewDeletesAreWrittenAnew(t *testing.T) {
 		}
 		n, _ := planned(0)
 		require.Zero(t, n)
+		plan, err := reload(t, tbl).PlanCompaction(ctx, maintain.CompactOptions{CleanBytes: one * 4})
+		require.NoError(t, err)
+		require.Len(t, plan.Groups, 1, "also small files, of which there are too few to join")
 		n, reason := planned(one * 3 / 2)
 		require.Equal(t, 1, n)
 		require.Equal(t, "1 file with deletes, of 20 % of all rows", reason, "b's")

@@ -63,8 +63,11 @@ func findCandidates(ctx context.Context, head *table.Table, o CompactOptions) (*
 			return true
 		case int(t.File.SpecID()) != whole.ID():
 			return false
-		case !o.small(t) && !o.worn(t):
-			return light.add(t, o.CleanBytes)
+		case !o.worn(t):
+			is := light.add(t, o.CleanBytes, o.small(t))
+			if !o.small(t) {
+				return is
+			}
 		}
 		if kept++; kept > maxCandidates {
 			over += t.File.FileSizeBytes()
@@ -79,26 +82,29 @@ func findCandidates(ctx context.Context, head *table.Table, o CompactOptions) (*
 	}
 	out.light = light.most(o.CleanBytes)
 	out.tasks = slices.DeleteFunc(out.tasks, func(t table.FileScanTask) bool {
-		return light.files[t.File.FilePath()] && !out.light[t.File.FilePath()]
+		return light.only[t.File.FilePath()] && !out.light[t.File.FilePath()]
 	})
 	return out, nil
 }
 
 // lightlyDeleted are files with few deletes.
 type lightlyDeleted struct {
-	files map[string]bool // all of them
+	only  map[string]bool // those that nothing else makes worth a rewrite
 	found []table.FileScanTask
 }
 
 // add says whether a file is one.
-func (l *lightlyDeleted) add(t table.FileScanTask, budget int64) bool {
+func (l *lightlyDeleted) add(t table.FileScanTask, budget int64, small bool) bool {
 	if len(t.DeleteFiles)+len(t.DeletionVectorFiles) == 0 || t.File.FileSizeBytes() > budget || len(l.found) == maxCandidates {
 		return false
 	}
-	if l.files == nil {
-		l.files = map[string]bool{}
+	if l.found = append(l.found, t); small {
+		return true
 	}
-	l.files[t.File.FilePath()], l.found = true, append(l.found, t)
+	if l.only == nil {
+		l.only = map[string]bool{}
+	}
+	l.only[t.File.FilePath()] = true
 	return true
 }
 
