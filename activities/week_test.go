@@ -41,7 +41,10 @@ tables:
     partition_by: [days(ts)]
     retain: {column: ts, for: 36h}
     maintenance:
-      compact: {target_file_size: 64KB, min_input_files: 5}
+      compact: {target_file_size: 64KB, min_input_files: 5, clean_bytes: 1B}
+      merge_deletes: {min_input_files: 2}
+      remove_dangling_deletes: {min_files: 1}
+      rewrite_manifests: {min_input_manifests: 3}
       expire_snapshots: {older_than: 6h, keep_last: 10}
       remove_orphans: {older_than: 6h}
 `
