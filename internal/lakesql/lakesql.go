@@ -220,6 +220,9 @@ func comparison(f sql.Filter, schema *arrow.Schema) iceberg.BooleanExpression {
 			return nil
 		}
 	}
+	if f.Op == sql.In && len(values) > 8 {
+		return iceberg.SetPredicate(iceberg.OpIn, column, values)
+	}
 	if f.Op == sql.In {
 		var out iceberg.BooleanExpression
 		for _, v := range values {
@@ -241,7 +244,7 @@ func comparison(f sql.Filter, schema *arrow.Schema) iceberg.BooleanExpression {
 
 var operations = map[sql.Operator]iceberg.Operation{
 	sql.Equal: iceberg.OpEQ, sql.NotEqual: iceberg.OpNEQ, sql.Less: iceberg.OpLT, sql.LessOrEqual: iceberg.OpLTEQ,
-	sql.Greater: iceberg.OpGT, sql.GreaterOrEqual: iceberg.OpGTEQ,
+	sql.Greater: iceberg.OpGT, sql.GreaterOrEqual: iceberg.OpGTEQ, sql.StartsWith: iceberg.OpStartsWith,
 }
 
 func literal(v any, column string, schema *arrow.Schema) iceberg.Literal {

@@ -109,7 +109,12 @@ func condition(rng *rand.Rand, of string, depth int) string {
 	if column == "b" {
 		return []string{name, "NOT " + name, name + " IS NULL"}[rng.IntN(3)]
 	}
-	switch rng.IntN(8) {
+	switch rng.IntN(10) {
+	case 8:
+		return of + "s LIKE " + []string{"'%'", "'z%'", "'zü%'", "'it''s%'"}[rng.IntN(4)]
+	case 9:
+		list := []string{"-1", "9", "17", "33", "36", "77", "101", "104", "203", "NULL"}
+		return fmt.Sprintf("%s IN (%s)", of+"k", strings.Join(append(list[:7+rng.IntN(4)], values["k"], values["k"]), ", "))
 	case 0:
 		return name + " IS NULL"
 	case 1:

@@ -40,9 +40,10 @@ type Engine struct {
 	temp    string // the engine's own folder in TempDir
 	queries atomic.Int64
 
-	mu     sync.Mutex
-	db     duckdb.Database
-	closed bool
+	mu      sync.Mutex
+	db      duckdb.Database
+	planner duckdb.Database // opened when it is needed: see planLists
+	closed  bool
 }
 
 // Open starts an engine.
@@ -68,7 +69,7 @@ func Open(opts Options) (*Engine, error) {
 		return nil, fmt.Errorf("sql engine: %w", err)
 	}
 	e.temp = temp
-	if err := e.start(); err != nil {
+	if e.db, err = e.start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(temp))
 	}
 	return e, nil
@@ -89,26 +90,32 @@ func (e *Engine) settings() [][2]string {
 	}
 }
 
-func (e *Engine) start() error {
+// start opens a database, by settings besides those of all.
+func (e *Engine) start(more ...[2]string) (db duckdb.Database, err error) {
 	var config duckdb.Config
 	duckdb.CreateConfig(&config)
 	defer duckdb.DestroyConfig(&config)
-	for _, s := range e.settings() {
+	for _, s := range append(e.settings(), more...) {
 		if duckdb.SetConfig(config, s[0], s[1]) == duckdb.StateError {
-			return fmt.Errorf("sql engine: setting %s = %s", s[0], s[1])
+			return db, fmt.Errorf("sql engine: setting %s = %s", s[0], s[1])
 		}
 	}
 	var message string
-	if duckdb.OpenExt(":memory:", &e.db, config, &message) == duckdb.StateError {
-		return fmt.Errorf("sql engine: %s", message)
+	if duckdb.OpenExt(":memory:", &db, config, &message) == duckdb.StateError {
+		return db, fmt.Errorf("sql engine: %s", message)
 	}
-	conn, err := connect(e.db)
+	defer func() {
+		if err != nil {
+			duckdb.Close(&db)
+		}
+	}()
+	conn, err := connect(db)
 	if err != nil {
-		return err
+		return db, err
 	}
 	defer conn.close()
 	if err := registerScan(conn); err != nil {
-		return err
+		return db, err
 	}
 	folders := make([]string, len(e.opts.Folders))
 	for i, folder := range e.opts.Folders {
@@ -119,34 +126,41 @@ func (e *Engine) start() error {
 		"TimeZone = 'UTC'", "errors_as_json = true", "lock_configuration = true",
 	} {
 		if err := conn.exec("SET GLOBAL " + setting); err != nil {
-			return fmt.Errorf("sql engine: set %s: %w", setting, err)
+			return db, fmt.Errorf("sql engine: set %s: %w", setting, err)
 		}
 	}
-	return nil
+	return db, nil
 }
 
 // connect opens a session, on a new database if the old one was given up: DuckDB refuses all work after an internal
 // error, until it is opened again.
-func (e *Engine) connect() (*connection, error) {
+func (e *Engine) connect() (*connection, error) { return e.connectTo(&e.db) }
+
+// connectPlanner is a session in which IN with many constants stays a condition, which for running would be slow.
+func (e *Engine) connectPlanner() (*connection, error) {
+	return e.connectTo(&e.planner, [2]string{"disabled_optimizers", "in_clause"})
+}
+
+func (e *Engine) connectTo(db *duckdb.Database, settings ...[2]string) (conn *connection, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil, errors.New("sql engine: closed")
 	}
-	conn, err := connect(e.db)
-	if err != nil {
+	if db.Ptr != nil {
+		if conn, err = connect(*db); err != nil {
+			return nil, err
+		}
+		if err = conn.exec("SELECT 1"); err == nil || !strings.Contains(err.Error(), "invalidated") {
+			return conn, err
+		}
+		conn.close()
+		duckdb.Close(db) // sessions that still use it keep it alive
+	}
+	if *db, err = e.start(settings...); err != nil {
 		return nil, err
 	}
-	err = conn.exec("SELECT 1")
-	if err == nil || !strings.Contains(err.Error(), "invalidated") {
-		return conn, err
-	}
-	conn.close()
-	duckdb.Close(&e.db) // sessions that still use it keep it alive
-	if err := e.start(); err != nil {
-		return nil, err
-	}
-	return connect(e.db)
+	return connect(*db)
 }
 
 // Close ends the engine and removes what it spilled. Readers that Run returned must be released before.
@@ -158,6 +172,9 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	duckdb.Close(&e.db)
+	if e.planner.Ptr != nil {
+		duckdb.Close(&e.planner)
+	}
 	return os.RemoveAll(e.temp)
 }
 

@@ -126,6 +126,9 @@ func (f *filterReader) comparison(tokens []token) ([]Filter, bool) {
 	if len(tokens) == 0 {
 		return nil, false
 	}
+	if len(tokens) > 1 && prefixFunctions[f.word(tokens[0])] {
+		return f.prefix(tokens[1:])
+	}
 	field, ok := f.column(tokens[0])
 	if !ok {
 		return nil, false
@@ -144,6 +147,8 @@ func (f *filterReader) comparison(tokens []token) ([]Filter, bool) {
 		return []Filter{{Column: field.Name, Op: NotNull}}, true
 	case words[0] == "BETWEEN":
 		return f.between(field, rest[1:])
+	case words[0] == "IN" && len(words) > 1 && words[1] == "(":
+		return f.list(field, rest[1:])
 	}
 	op, n := operator(words)
 	if op == "" {
@@ -164,6 +169,45 @@ func (f *filterReader) between(field arrow.Field, tokens []token) ([]Filter, boo
 	low, ok := f.literal(field.Type, parts[0])
 	high, also := f.literal(field.Type, parts[1])
 	return []Filter{{field.Name, GreaterOrEqual, []any{low}}, {field.Name, LessOrEqual, []any{high}}}, ok && also
+}
+
+// list reads the constants of IN. Among them a null lets no row more through: what equals none of the others is unknown then.
+func (f *filterReader) list(field arrow.Field, tokens []token) ([]Filter, bool) {
+	if f.closing(tokens) != len(tokens)-1 {
+		return nil, false
+	}
+	in := Filter{Column: field.Name, Op: In}
+	for _, part := range f.split(tokens[1:len(tokens)-1], ",") {
+		if len(part) == 1 && f.word(part[0]) == "NULL" {
+			continue
+		}
+		value, ok := f.literal(field.Type, part)
+		if !ok {
+			return nil, false
+		}
+		in.Values = append(in.Values, value)
+	}
+	return []Filter{in}, len(in.Values) > 0
+}
+
+// prefixFunctions are what DuckDB makes of LIKE 'text%', and how one says it oneself.
+var prefixFunctions = map[string]bool{"prefix": true, "starts_with": true}
+
+// prefix reads (column, 'text').
+func (f *filterReader) prefix(tokens []token) ([]Filter, bool) {
+	if f.word(tokens[0]) != "(" || f.closing(tokens) != len(tokens)-1 {
+		return nil, false
+	}
+	parts := f.split(tokens[1:len(tokens)-1], ",")
+	if len(parts) != 2 || len(parts[0]) != 1 {
+		return nil, false
+	}
+	field, ok := f.column(parts[0][0])
+	if !ok || field.Type.ID() != arrow.STRING {
+		return nil, false
+	}
+	value, ok := f.literal(field.Type, parts[1])
+	return []Filter{{field.Name, StartsWith, []any{value}}}, ok
 }
 
 // operator reads the tokens of an operator, which are one byte each.

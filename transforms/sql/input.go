@@ -69,6 +69,7 @@ const (
 	Greater        Operator = ">"
 	GreaterOrEqual Operator = ">="
 	In             Operator = "in"
+	StartsWith     Operator = "starts with" // of a string
 	IsNull         Operator = "is null"
 	NotNull        Operator = "is not null"
 )

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -63,6 +64,9 @@ func holds(column arrow.Array, row int, f sql.Filter) bool {
 		return false
 	case f.Op == sql.NotNull:
 		return true
+	}
+	if f.Op == sql.StartsWith {
+		return strings.HasPrefix(column.(*array.String).Value(row), f.Values[0].(string))
 	}
 	for _, v := range f.Values {
 		c := compare(column, row, v)

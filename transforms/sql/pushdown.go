@@ -34,14 +34,32 @@ var transparent = map[string]bool{
 // scan of a table stands below a filter, the rows that do not pass cannot change the result of this plan, and so not
 // of any.
 func (s *session) pushDown() error {
-	serialized, err := s.conn.queryText("EXPLAIN (FORMAT JSON) "+s.stmt.text, 1)
+	roots, err := s.showPlan()
 	if err != nil {
 		return err
 	}
-	var roots []planNode
-	if err := json.Unmarshal([]byte(serialized), &roots); err != nil {
-		return fmt.Errorf("sql engine: read the plan: %w", err)
+	s.readPlan(roots)
+	for _, root := range roots {
+		if root.hasList() {
+			return s.planLists()
+		}
 	}
+	return nil
+}
+
+// showPlan is the plan of the statement.
+func (s *session) showPlan() (roots []planNode, err error) {
+	serialized, err := s.conn.queryText("EXPLAIN (FORMAT JSON) "+s.stmt.text, 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(serialized), &roots); err != nil {
+		return nil, fmt.Errorf("sql engine: read the plan: %w", err)
+	}
+	return roots, nil
+}
+
+func (s *session) readPlan(roots []planNode) {
 	p := &planReader{session: s, scans: map[*relation][]planScan{}, complete: true}
 	for _, root := range roots {
 		p.read(root, nil)
@@ -54,6 +72,37 @@ func (s *session) pushDown() error {
 	}
 	if s.planned = p.complete; s.planned && len(roots) == 1 {
 		p.pushLimit(roots[0])
+	}
+}
+
+// hasList tells whether there is a join with constants, which is what DuckDB makes of IN with more than a few, and does not show.
+func (n planNode) hasList() bool {
+	for _, child := range n.Children {
+		if n.Name == "HASH_JOIN" && child.Name == "COLUMN_DATA_SCAN" || child.hasList() {
+			return true
+		}
+	}
+	return false
+}
+
+// planLists takes filters and limits from a plan in which IN with many constants is a condition. The plan that runs stays the other one.
+func (s *session) planLists() error {
+	conn, err := s.engine.connectPlanner()
+	if err != nil {
+		return err
+	}
+	other := s.engine.onConnection(s.ctx, conn, s.stmt, s.in)
+	defer other.close()
+	if err := other.openRelations(); err != nil {
+		return err
+	}
+	roots, err := other.showPlan()
+	if err != nil {
+		return err
+	}
+	other.readPlan(roots)
+	for i, r := range s.relations {
+		r.filters, r.limit = other.relations[i].filters, other.relations[i].limit
 	}
 	return nil
 }

@@ -47,16 +47,20 @@ func (e *Engine) newSession(ctx context.Context, query string, in Input) (*sessi
 	if err != nil {
 		return nil, err
 	}
-	s := &session{engine: e, conn: conn, in: in, mem: memory.DefaultAllocator, stop: make(chan struct{})}
-	s.stmt = &statement{query: query}
-	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.watch()
+	s := e.onConnection(ctx, conn, &statement{query: query}, in)
 	if err := s.plan(); err != nil {
 		err = s.explain(err)
 		s.close()
 		return nil, err
 	}
 	return s, nil
+}
+
+func (e *Engine) onConnection(ctx context.Context, conn *connection, stmt *statement, in Input) *session {
+	s := &session{engine: e, conn: conn, stmt: stmt, in: in, mem: memory.DefaultAllocator, stop: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.watch()
+	return s
 }
 
 // plan does all that comes before the first row.
