@@ -30,6 +30,8 @@ type registry struct {
 	versions []table.Metadata
 	// currentOnly makes it show, and keep, the current snapshot only, as Nessie does.
 	currentOnly bool
+	// followed, when set, is told of each commit that it lets in.
+	followed func(r *request, base, next table.Metadata)
 }
 
 func (c *registry) current() table.Metadata {
@@ -63,6 +65,9 @@ func (c *registry) apply(r *request) error {
 	c.mu.Lock()
 	c.versions = append(c.versions, next)
 	c.mu.Unlock()
+	if c.followed != nil {
+		c.followed(r, base, next)
+	}
 	if claims(r.updates) {
 		c.sim.model.asBefore()
 	} else {

@@ -42,7 +42,11 @@ func (p *process) mergeInGroups() (bool, error) {
 		p.base = math.MaxInt
 		for _, r := range p.op.rounds {
 			p.base = min(p.base, r.base)
-			fan.Done = append(fan.Done, travelled(r.done))
+			done := travelled(r.done)
+			if now := t.Iceberg().CurrentSnapshot(); p.op.vouched && now != nil {
+				done.Division.Snapshot = now.SnapshotID
+			}
+			fan.Done = append(fan.Done, done)
 		}
 		r, division, err := t.MergeInGroups(bg, p.commitOptions(), p.mergeOptions(), &source{rows: p.op.changes}, fan)
 		p.met(r)

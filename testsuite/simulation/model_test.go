@@ -184,6 +184,8 @@ type operation struct {
 	sees  func(table.Metadata) table.Metadata
 	sends func([]table.Requirement, []table.Update) ([]table.Requirement, []table.Update)
 
+	vouched bool // that what was found of its groups is of the head
+
 	now  func() time.Time // its clock, if it is not the simulation's
 	slow time.Duration    // that it takes longer for each read
 

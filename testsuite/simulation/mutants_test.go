@@ -44,13 +44,33 @@ var mutants = []mutant{
 		},
 	},
 	{
+		// The same under snapshot isolation, by which it need not see what came since, but what was updated since.
+		"stale-plan-under-snapshot-isolation", 200, []string{"under snapshot isolation: "},
+		func(_ *sim, op *operation) {
+			if op.kind == "merge" {
+				op.checkpoint, op.isolation = "", merge.Snapshot
+				op.do = func(p *process) (bool, error) { return p.mergeOnce() }
+			}
+		},
+	},
+	{
+		// What was found of the groups of a MERGE is taken over as if it had been found at the head.
+		"groups-of-another-head", 60, []string{"has rows"},
+		func(_ *sim, op *operation) {
+			if op.kind == "merge" {
+				op.isolation, op.vouched = merge.Serializable, true
+				op.do = func(p *process) (bool, error) { return p.mergeInGroups() }
+			}
+		},
+	},
+	{
 		// Whatever the error, the files are removed.
 		"remove-after-unknown", 300, []string{"a snapshot names it"},
 		func(s *sim, op *operation) { s.impatient(op) },
 	},
 	{
 		// A compaction commits what it has rewritten although rows of it were deleted meanwhile.
-		"compaction-does-not-yield", 600, []string{"has rows"},
+		"compaction-does-not-yield", 300, []string{"has rows"},
 		func(_ *sim, op *operation) {
 			if op.kind == "compact" {
 				op.do = func(p *process) (bool, error) { return p.compactOnce() }
@@ -140,7 +160,7 @@ func (m mutant) search(t *testing.T, run func(seed uint64) (violations []string)
 
 // mutate changes an operation as the run's mutant does.
 func (s *sim) mutate(op *operation) {
-	for _, m := range slices.Concat(mutants, turnMutants) {
+	for _, m := range slices.Concat(mutants, turnMutants, upkeepMutants) {
 		if m.name == s.mutant {
 			m.apply(s, op)
 		}

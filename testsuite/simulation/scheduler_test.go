@@ -82,12 +82,14 @@ type scheduler struct {
 	lines   []string
 	steps   int
 	keep    bool // the lines
-	counts  counts
-	counted sync.Mutex
+	// patience is for how long the programs may go on.
+	patience time.Duration
+	counts   counts
+	counted  sync.Mutex
 }
 
 func newScheduler(seed uint64) *scheduler {
-	return &scheduler{rng: rand.New(rand.NewPCG(seed, 1)), digest: sha256.New(), aliases: map[string]string{}, counts: counts{}}
+	return &scheduler{rng: rand.New(rand.NewPCG(seed, 1)), digest: sha256.New(), aliases: map[string]string{}, counts: counts{}, patience: time.Hour}
 }
 
 // io parks the calling goroutine until the scheduler lets the I/O of that name go on, and tells what becomes of it.
@@ -105,11 +107,11 @@ func (p *process) io(op, name string, can []fate) fate {
 
 // run goes on until no program is left and no request is under way.
 func (s *sim) run() {
-	deadline := time.Now().Add(time.Hour)
+	deadline := time.Now().Add(s.patience)
 	for {
 		synctest.Wait()
 		if time.Now().After(deadline) {
-			s.violate("livelock: the programs have not ended in an hour")
+			s.violate("livelock: the programs have not ended in %s", s.patience)
 			s.killAll()
 		}
 		s.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -22,18 +23,25 @@ import (
 const (
 	crowdSize = 3
 	// readTakes the large MERGE longer than others for each file: a plan of its takes as long as several commits of theirs.
-	readTakes = 15 * time.Millisecond
+	readTakes = 60 * time.Millisecond
 	// mostPlans is how often it may have to plan where nothing fails: three times that it loses, once after the claim to a commit
 	// that was under way, and once more; and twice for a claim that was waited out. neverThrough is when a run is given up.
 	mostPlans    = 7
 	neverThrough = 14
+	// mostOvertake is how many commits may come between a claim and the claimant's commit, where nothing fails: one of each of
+	// the others, which was under way.
+	mostOvertake = crowdSize
 	// longestWait is how long a commit of a small writer may take that gives way, where nothing fails.
 	longestWait = 30 * time.Second
 	// deadHold is for how long somebody who has died asks the others to wait.
 	deadHold = 3 * time.Second
+	// patience is for how long a run may go on: longer than anybody waits for claims.
+	patience = 10 * time.Minute
 	// turnShare is of how many seeds of the simulation one is run here.
 	turnShare = 200
 )
+
+const largeClaim = commit.ClaimPrefix + "large"
 
 // crowd is a large MERGE among small writers who never rest until it is through, or has come to its end by faults.
 type crowd struct {
@@ -41,6 +49,28 @@ type crowd struct {
 	plans   int // of the large MERGE
 	others  int // commits
 	longest time.Duration
+
+	claimed  bool // the MERGE has asked for its turn, and its claim is there still
+	overtook int  // commits of others since
+	most     int  // such commits, of all claims
+	left     bool // the MERGE has committed, and its claim is there still
+}
+
+// follow is told of each commit that the catalog has let in.
+func (c *crowd) follow(r *request, base, next table.Metadata) {
+	_, before := base.Properties()[largeClaim]
+	_, after := next.Properties()[largeClaim]
+	switch {
+	case after && r.p.op.kind == "merge" && !claims(r.updates):
+		c.left = true
+	case after && base.Properties()[largeClaim] != next.Properties()[largeClaim]:
+		c.claimed, c.overtook = true, 0
+	case before && !after:
+		c.claimed = false
+	case c.claimed && r.p.op.kind == "overwrite":
+		c.overtook++
+		c.most = max(c.most, c.overtook)
+	}
 }
 
 // beside runs it. In half of the seeds somebody has died with a claim before.
@@ -49,6 +79,7 @@ func beside(t *testing.T, seed uint64, mutant string) (violations []string, c cr
 	synctest.Test(t, func(*testing.T) {
 		s := newSim(seed, mutant)
 		s.keep = os.Getenv("VARVE_SEED") != ""
+		s.catalog.followed, s.patience = c.follow, patience
 		if s.rng.IntN(2) == 0 {
 			s.program(func(_ int, name string, _ *rand.Rand) *operation { return s.claimAndDie(name) }, 1)
 		}
@@ -73,18 +104,19 @@ func beside(t *testing.T, seed uint64, mutant string) (violations []string, c cr
 	return violations, c
 }
 
-// small appends one row, of a key that the MERGE has too.
+// small puts a row in the place of those of a key, which the MERGE has too.
 func (s *sim) small(c *crowd, writer string, i int, rng *rand.Rand) *operation {
-	if c.over {
+	if c.over || c.most > 2*mostOvertake {
 		return nil
 	}
-	op := &operation{kind: "append", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
-	rows := []change{{k: rng.Int64N(keys), v: rng.Int64N(valueRange)}}
-	op.changes = rows
-	op.effect = s.appends(rows)
+	op := &operation{kind: "overwrite", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
+	put := change{k: rng.Int64N(keys), v: rng.Int64N(valueRange)}
+	op.effect = func(now state) state {
+		return now.with(append(now.without(func(r row) bool { return r.k == put.k }), s.newRecord(put)))
+	}
 	op.do = func(p *process) (bool, error) {
 		began := time.Now()
-		committed, err := p.add(rows)
+		committed, err := p.replaceWhere(fmt.Sprintf("k == %d", put.k), s.strategy, []change{put})
 		c.others, c.longest = c.others+1, max(c.longest, time.Since(began))
 		return committed, err
 	}
@@ -140,13 +172,14 @@ func (s *sim) checkTurns(c *crowd) {
 	if c.plans > mostPlans {
 		s.violate("the large MERGE took %d plans, want %d at most", c.plans, mostPlans)
 	}
+	if c.most > mostOvertake {
+		s.violate("%d commits of others came after the claim of the large MERGE and before its commit, want %d at most", c.most, mostOvertake)
+	}
 	if c.longest > longestWait {
 		s.violate("a small commit took %s, want %s at most", c.longest, longestWait)
 	}
-	for key, text := range s.catalog.current().Properties() {
-		if strings.HasPrefix(key, commit.ClaimPrefix+"large") {
-			s.violate("the claim %q of the large MERGE is left", text)
-		}
+	if _, there := s.catalog.current().Properties()[largeClaim]; there || c.left {
+		s.violate("the claim of the large MERGE is left after its commit, for others to wait out")
 	}
 }
 
@@ -158,13 +191,15 @@ func TestSimulationOfTurns(t *testing.T) {
 		first = turnShare * number(t, one)
 		last = first + turnShare
 	}
-	plans, longest, others := 0, time.Duration(0), 0
+	plans, longest, others, overtook := 0, time.Duration(0), 0, 0
 	for seed := first / turnShare; seed < last/turnShare; seed++ {
 		violations, c := beside(t, seed, "")
 		plans, longest, others = max(plans, c.plans), max(longest, c.longest), others+c.others
+		overtook = max(overtook, c.most)
 		report(t, seed, result{violations: violations})
 	}
-	t.Logf("%d seeds, %d small commits; at most %d plans of a large MERGE, also beside faults, and %s of a small commit", (last-first)/turnShare, others, plans, longest)
+	t.Logf("%d seeds, %d small commits; at most %d plans of a large MERGE, also beside faults, %d commits between its claim and its own, and %s of a small one",
+		(last-first)/turnShare, others, plans, overtook, longest)
 }
 
 // turnMutants break the claims, as mutants break the rest of the protocol.
@@ -178,6 +213,24 @@ var turnMutants = []mutant{
 		},
 	},
 	{
+		// The others overlook claims, and go on.
+		"never-gives-way", 40, []string{"came after the claim", "large MERGE took"},
+		func(_ *sim, op *operation) {
+			if op.kind == "overwrite" {
+				op.sees = withoutClaims
+			}
+		},
+	},
+	{
+		// Who has got through leaves its claim where it is.
+		"keeps-its-claim", 40, []string{"MERGE is left after its commit"},
+		func(_ *sim, op *operation) {
+			if op.kind == "merge" {
+				op.sends = keepingClaim
+			}
+		},
+	},
+	{
 		// Who has claimed believes that nobody comes in between, and commits what it planned before.
 		"trusts-its-claim", 40, []string{"has rows", "cannot be read"},
 		func(s *sim, op *operation) {
@@ -186,6 +239,36 @@ var turnMutants = []mutant{
 			}
 		},
 	},
+}
+
+// withoutClaims takes the claims out of what a program sees.
+func withoutClaims(meta table.Metadata) table.Metadata {
+	keys := claimsIn(meta)
+	if len(keys) == 0 {
+		return meta
+	}
+	out, err := table.UpdateTableMetadata(meta, []table.Update{table.NewRemovePropertiesUpdate(keys)}, "")
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// keepingClaim takes out of a commit what would take its writer's claim away.
+func keepingClaim(reqs []table.Requirement, updates []table.Update) ([]table.Requirement, []table.Update) {
+	var out []table.Update
+	for _, u := range updates {
+		if u.Action() == table.UpdateRemoveProperties {
+			keys := reflect.ValueOf(u).Elem().FieldByName("Removals").Interface().([]string)
+			keys = slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return strings.HasPrefix(k, commit.ClaimPrefix) })
+			if len(keys) == 0 {
+				continue
+			}
+			u = table.NewRemovePropertiesUpdate(keys)
+		}
+		out = append(out, u)
+	}
+	return reqs, out
 }
 
 // TestTurnMutants: each is found.

@@ -1,13 +1,17 @@
 package simulation
 
 import (
+	"context"
 	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/varve-lake/varve/tables/commit"
 )
 
 const (
@@ -65,6 +69,60 @@ func upkeepBeside(t *testing.T, seed uint64, mutant string) (out result) {
 		}
 	})
 	return out
+}
+
+// upkeepMutants break what clears up.
+var upkeepMutants = []mutant{
+	{
+		// What dangles is told by the data files of one snapshot and the deletes of another, as apache/amoro 3348 reports.
+		"dangling-by-two-snapshots", 300, []string{"has rows"},
+		func(_ *sim, op *operation) {
+			if op.kind == "remove dangling deletes" {
+				op.do = func(p *process) (bool, error) { return p.danglingByTwo() }
+			}
+		},
+	},
+}
+
+// danglingByTwo removes the deletes of data files that are not among those that it saw at first.
+func (p *process) danglingByTwo() (bool, error) {
+	t, err := p.table()
+	if err != nil {
+		return false, err
+	}
+	seen := map[string]bool{}
+	before, err := t.Iceberg().Scan().PlanFiles(bg)
+	if err != nil {
+		return false, err
+	}
+	for _, task := range before {
+		seen[task.File.FilePath()] = true
+	}
+	return p.planned(func(ctx context.Context, head *table.Table, _ int) (*commit.Change, error) {
+		tasks, err := head.Scan().PlanFiles(ctx)
+		if err != nil {
+			return nil, err
+		}
+		change := &commit.Change{Operation: commit.Rewrite}
+		for _, task := range tasks {
+			for _, d := range task.DeleteFiles {
+				if of := commit.ReferencedFile(d); of != "" && !seen[of] {
+					change.RemoveDeletes = append(change.RemoveDeletes, d)
+				}
+			}
+		}
+		return change, nil
+	})
+}
+
+// TestUpkeepMutants: each is found.
+func TestUpkeepMutants(t *testing.T) {
+	tiny(t)
+	for _, m := range upkeepMutants {
+		t.Run(m.name, func(t *testing.T) {
+			m.search(t, func(seed uint64) []string { return upkeepBeside(t, seed, m.name).violations })
+		})
+	}
 }
 
 // TestSimulationOfUpkeep: deletes are put together, and those removed that delete nothing, beside engines that add others, MERGEs
