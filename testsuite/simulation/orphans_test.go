@@ -145,7 +145,7 @@ func sweepBeside(t *testing.T, seed uint64, heedless bool) (violations []string,
 	return violations, swept
 }
 
-// TestOrphansAreRemovedBesideWriters: MERGEs, retentions, compactions and expiries under way, with outcomes that nobody knows, lose nothing
+// TestOrphansAreRemovedBesideWriters (amoro 938): MERGEs, retentions, compactions and expiries under way, with outcomes that nobody knows, lose nothing
 // by a removal of orphans.
 func TestOrphansAreRemovedBesideWriters(t *testing.T) {
 	tiny(t)

@@ -199,7 +199,7 @@ func TestACompactionKeepsTheGroupsThatNobodyTouched(t *testing.T) {
 	})
 }
 
-// redpanda-data/connect 4591, apache/iceberg 17340: an answer is lost, the commit is made again, and the rows are there twice.
+// redpanda-data/connect 4591 (a 5xx), apache/iceberg 17340: an answer is lost, the commit is made again, and the rows are there twice.
 func TestALostAnswerDoesNotCommitTwice(t *testing.T) {
 	onStage(t, merge.MergeOnRead, func(t *testing.T, st *stage) {
 		st.answer = lost
@@ -215,7 +215,7 @@ func TestALostAnswerDoesNotCommitTwice(t *testing.T) {
 }
 
 // trinodb/trino 26853: a conflict that is one with the commit's own first copy, which a client below has sent twice, makes
-// the writer remove files that the table names.
+// the writer remove files that the table names. redpanda-data/connect 4591 (a request sent again): it adds them a second time.
 func TestACommitThatArrivesTwiceKeepsItsFiles(t *testing.T) {
 	for _, strategy := range []merge.Strategy{merge.MergeOnRead, merge.CopyOnWrite} {
 		onStage(t, strategy, func(t *testing.T, st *stage) {
@@ -260,25 +260,27 @@ func TestAMatchingRowThatComesInMeanwhileIsMerged(t *testing.T) {
 	}
 }
 
-// IMPALA-13382, estuary/connectors 4751: a conflict throws all of the work away. Here it costs the files that it concerns.
+// IMPALA-13382: a conflict throws all of the work away. Here it costs the files that it concerns.
 func TestAConflictCostsWhatItConcerns(t *testing.T) {
-	onStage(t, merge.MergeOnRead, func(t *testing.T, st *stage) {
-		_, err := st.append(change{k: 1, v: 1}, change{k: 2, v: 1})
-		require.NoError(t, err)
-		before := 0
-		st.before = func() {
-			_, err := st.append(change{k: 7, v: 7})
+	for _, strategy := range bothStrategies {
+		onStage(t, strategy, func(t *testing.T, st *stage) {
+			_, err := st.append(change{k: 1, v: 1}, change{k: 2, v: 1})
 			require.NoError(t, err)
-			before = st.written()
-		}
-		r := st.merge(change{k: 1, v: 2}, change{k: 2, v: 2})
-		require.Equal(t, []int{1, 0}, []int{r.Conflicts, r.GroupsRedone})
-		require.Equal(t, before, st.written(), "the second attempt writes manifests alone")
-		st.has(row{1, 2}, row{2, 2}, row{7, 7})
-	})
+			before := 0
+			st.before = func() {
+				_, err := st.append(change{k: 7, v: 7})
+				require.NoError(t, err)
+				before = st.written()
+			}
+			r := st.merge(change{k: 1, v: 2}, change{k: 2, v: 2})
+			require.Equal(t, []int{1, 0}, []int{r.Conflicts, r.GroupsRedone})
+			require.Equal(t, before, st.written(), "the second attempt writes manifests alone")
+			st.has(row{1, 2}, row{2, 2}, row{7, 7})
+		})
+	}
 }
 
-// amoro 938: what removes old files removes live ones, here those of a commit that is under way, of a tag, and of a reader.
+// amoro 938: what removes old files removes live ones, for expiry those of a commit that is under way, of a tag, and of a reader.
 func TestExpiryRemovesNothingThatIsNeeded(t *testing.T) {
 	onStage(t, merge.CopyOnWrite, func(t *testing.T, st *stage) {
 		_, err := st.append(change{k: 1, v: 1})
