@@ -97,7 +97,7 @@ func (s *sim) lookThrough(build *operation, d merge.Division, i int, rng *rand.R
 		kind: "group", writer: build.writer, token: fmt.Sprintf("%s/%d/%d", build.token, build.divisions, i), sees: build.sees,
 	}
 	again := !s.faultless && rng.IntN(8) == 0
-	for range 4 {
+	for range 2 {
 		p := s.process(op, rng)
 		p.began = time.Now()
 		found, err := p.match(build, d, i)

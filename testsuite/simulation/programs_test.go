@@ -43,7 +43,7 @@ func (s *sim) programs() {
 	case 2:
 		s.program(func(i int, name string, rng *rand.Rand) *operation { return s.evolve(name, i, rng) }, 1)
 	}
-	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.tag(name, i, rng) }, s.rng.IntN(3))
+	s.program(func(i int, name string, rng *rand.Rand) *operation { return s.tag(name, i, rng) }, s.rng.IntN(2))
 }
 
 func (s *sim) program(next func(i int, name string, rng *rand.Rand) *operation, n int) {

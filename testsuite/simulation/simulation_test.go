@@ -17,9 +17,9 @@ const (
 	inTest = 2048
 	inRace = 64
 	// determined are run twice.
-	determined = 100
+	determined = 40
 	// leastTaken is how often everything takes place in the seeds of `make test`, at the least.
-	leastTaken = 10
+	leastTaken = 5
 )
 
 // TestSimulation: VARVE_SEEDS=n runs that many seeds and VARVE_SEEDS=n-m those from n on, VARVE_SEED=n replays one and

@@ -45,11 +45,11 @@ func (s *sim) mergeRows(op *operation, rng *rand.Rand) {
 		op.changes[j].del = rng.IntN(3) == 0
 	}
 	op.kind, op.effect = "merge", func(now state) state { return s.merged(now, op.changes) }
-	if rng.IntN(3) == 0 {
+	if rng.IntN(2) == 0 {
 		op.isolation = merge.Snapshot
 	}
 	op.do = func(p *process) (bool, error) { return p.merge() }
-	if rng.IntN(3) == 0 {
+	if rng.IntN(5) < 2 {
 		op.do = func(p *process) (bool, error) { return p.mergeInGroups() }
 	}
 }
