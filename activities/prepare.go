@@ -113,6 +113,11 @@ func (a *Activities) ensure(ctx context.Context, t *plan.Table) (*tables.Table, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("plan of %s: %w", t.Name, err)
 	}
+	if t.Quarantine != "" { // first, so that the table's commit of the catalog is the later one
+		if _, err := a.ensureQuarantine(ctx, t); err != nil {
+			return nil, nil, err
+		}
+	}
 	table, changes, err := a.lake.Ensure(ctx, tables.Definition{
 		Name: t.Name, Schema: schema, Identifier: t.Identifier, PartitionBy: t.PartitionBy, SortBy: t.SortBy,
 		Properties: t.Properties, FormatVersion: t.FormatVersion, Doc: t.Doc, Owner: t.Owner,
@@ -120,11 +125,6 @@ func (a *Activities) ensure(ctx context.Context, t *plan.Table) (*tables.Table, 
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("table %s: %w", t.Name, err)
-	}
-	if t.Quarantine != "" {
-		if _, err := a.ensureQuarantine(ctx, t); err != nil {
-			return nil, nil, err
-		}
 	}
 	return table, describe(changes), nil
 }

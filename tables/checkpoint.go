@@ -38,6 +38,9 @@ type storedCheckpoint struct {
 // Checkpoint gives the writer's checkpoint as of the loaded head; nil if it has none.
 func (t *Table) Checkpoint(ctx context.Context, writer string) (*Checkpoint, error) {
 	all, err := checkpointsOf(t.tbl.Metadata())
+	if err != nil && !commit.Rewound(t.tbl.Metadata(), writerOf(writer)) { // it is another's that is not known
+		all, err = checkpointsIn(t.tbl.Metadata().Properties()), nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint of %s in %s, which another engine has rolled back: %w", writer, t.name, err)
 	}
@@ -115,20 +118,52 @@ var errNoCheckpoint = errors.New("the checkpoints of that time are not known: ol
 const unknownCheckpoints = "varve.checkpoints-unknown"
 
 // checkpointsAt gives the checkpoints of all writers as they were when s was the head: those that s repeats, or, if
-// another engine made s, the nearest one of ours before it.
+// another engine made s, the nearest one of ours before it. The first of two snapshots that committed together does not have all rows
+// yet; and of a writer whose rows another engine has cherry-picked, it is the one that came with them.
 func checkpointsAt(meta table.Metadata, s *table.Snapshot) (map[string]string, error) {
+	picked := map[string]map[string]string{} // by writer
 	for s != nil {
-		if s.Summary != nil && s.Summary.Properties[commit.TokenKey] != "" && s.Summary.Properties[unknownCheckpoints] == "" {
-			return checkpointsIn(s.Summary.Properties), nil
+		if knowsCheckpoints(s) && s.Summary.Properties[commit.PartKey] == "" {
+			return withPicked(checkpointsIn(s.Summary.Properties), picked), nil
+		}
+		if of := commit.Picked(meta, s); of != nil && knowsCheckpoints(of) {
+			if writer := of.Summary.Properties[commit.WriterKey]; picked[writer] == nil {
+				picked[writer] = checkpointsIn(of.Summary.Properties)
+			}
 		}
 		if s.ParentSnapshotID == nil {
-			return nil, nil
+			break
 		}
 		if s = meta.SnapshotByID(*s.ParentSnapshotID); s == nil {
 			return nil, errNoCheckpoint
 		}
 	}
-	return nil, nil
+	return withPicked(nil, picked), nil
+}
+
+func knowsCheckpoints(s *table.Snapshot) bool {
+	return s.Summary != nil && s.Summary.Properties[commit.TokenKey] != "" && s.Summary.Properties[unknownCheckpoints] == ""
+}
+
+// withPicked replaces the checkpoints of some writers by what they were elsewhere.
+func withPicked(checkpoints map[string]string, picked map[string]map[string]string) map[string]string {
+	if len(picked) == 0 {
+		return checkpoints
+	}
+	out := map[string]string{}
+	for key, text := range checkpoints {
+		if picked[writerOf(key)] == nil {
+			out[key] = text
+		}
+	}
+	for writer, then := range picked {
+		for key, text := range then {
+			if writerOf(key) == writer {
+				out[key] = text
+			}
+		}
+	}
+	return out
 }
 
 func checkpointsIn(props map[string]string) map[string]string {

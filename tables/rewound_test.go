@@ -12,6 +12,7 @@ import (
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/maintain"
+	"github.com/varve-lake/varve/tables/merge"
 )
 
 // foreignRollback sets main as other engines do, who know nothing of checkpoints.
@@ -213,4 +214,93 @@ func TestAnUnknownCheckpointStaysUnknownAfterARollbackOfVarves(t *testing.T) {
 	expire(t, lake, tbl, first.SnapshotID)
 	_, err = reload(t, tbl).Checkpoint(ctx, "a")
 	require.ErrorContains(t, err, "another engine has rolled back")
+}
+
+// pick cherry-picks a snapshot as other engines do, who know nothing of checkpoints.
+func pick(t *testing.T, lake *tables.Lake, tbl *tables.Table, id, of int64) {
+	t.Helper()
+	meta := reload(t, tbl).Iceberg().Metadata()
+	s, head := *meta.SnapshotByID(of), meta.CurrentSnapshot().SnapshotID
+	s.SnapshotID, s.ParentSnapshotID, s.SequenceNumber, s.TimestampMs = id, &head, meta.LastSequenceNumber()+1, time.Now().UnixMilli()
+	s.Summary = &table.Summary{Operation: table.OpAppend, Properties: map[string]string{"source-snapshot-id": fmt.Sprint(of)}}
+	_, _, err := lake.Catalog().CommitTable(ctx, tbl.Iceberg().Identifier(), nil, []table.Update{table.NewAddSnapshotUpdate(&s),
+		table.NewSetSnapshotRefUpdate(table.MainBranch, id, table.BranchRef, 0, 0, 0)})
+	require.NoError(t, err)
+}
+
+// Of what was rolled back, one snapshot that is cherry-picked brings back what had been read with it, and nothing that came after.
+func TestACherryPickOfAnEarlierSnapshot(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	countedPut(t, tbl, "a", 1, "a 1")
+	first := pointOf(reload(t, tbl)).Snapshot
+	countedPut(t, reload(t, tbl), "a", 2, "b 2")
+	second := pointOf(reload(t, tbl)).Snapshot
+	countedPut(t, reload(t, tbl), "a", 3, "c 3")
+	foreignRollback(t, lake, tbl, first)
+	foreign(t, lake, reload(t, tbl))
+	pick(t, lake, tbl, 77, second)
+	require.Equal(t, "2", countOf(t, reload(t, tbl), "a"), "the rows of 3 are gone")
+	countedPut(t, reload(t, tbl), "b", 1, "d 4")
+	require.Equal(t, "2", countOf(t, reload(t, tbl), "a"))
+	countedPut(t, reload(t, tbl), "a", 4, "e 5")
+	require.Equal(t, "4", countOf(t, reload(t, tbl), "a"))
+}
+
+// Another engine that moves the head forth again, past a rollback of Varve's, brings rows back that the properties do not count.
+func TestAnotherEngineUndoesARollbackOfVarves(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	countedPut(t, tbl, "a", 1, "a 1")
+	first := pointOf(reload(t, tbl)).Snapshot
+	countedPut(t, reload(t, tbl), "a", 2, "b 2")
+	second := pointOf(reload(t, tbl)).Snapshot
+	_, err := reload(t, tbl).Rollback(ctx, token("admin", 1), tables.Version{SnapshotID: &first})
+	require.NoError(t, err)
+	require.Equal(t, "1", countOf(t, reload(t, tbl), "a"))
+	before := reload(t, tbl).LastToken("a")
+	foreignRollback(t, lake, tbl, second)
+	require.Equal(t, "2", countOf(t, reload(t, tbl), "a"))
+	require.NotEqual(t, before, reload(t, tbl).LastToken("a"))
+}
+
+// The first of two snapshots that committed together has not all that was read with them.
+func TestARollbackToTheFirstOfTwoSnapshots(t *testing.T) {
+	lake := newLake(t)
+	def := pairs(t)
+	def.FormatVersion = 2
+	tbl := ensure(t, lake, def)
+	countedPut(t, tbl, "a", 1, "a 1")
+	put(t, reload(t, tbl), token("x", 1), "b 2", "c 3", "d 4")
+	opts, now := token("a", 2), reload(t, tbl)
+	opts.Checkpoint = &tables.Checkpoint{Kind: "n", Body: json.RawMessage("2")}
+	_, err := now.Delete(ctx, opts, meant(t, now, `id == "a" or id == "b"`, merge.MergeOnRead)) // a whole file, and a row of another
+	require.NoError(t, err)
+	require.Equal(t, "2", countOf(t, reload(t, tbl), "a"))
+	require.NotContains(t, reload(t, tbl).LastToken("a"), "rewound")
+	part := int64(0)
+	for _, s := range reload(t, tbl).Iceberg().Metadata().Snapshots() {
+		if s.Summary.Properties[commit.PartKey] != "" {
+			part = s.SnapshotID
+		}
+	}
+	require.NotZero(t, part)
+	foreignRollback(t, lake, tbl, part)
+	require.Equal(t, "1", countOf(t, reload(t, tbl), "a"))
+}
+
+// A writer whose rows are all there goes on, though it is not known what another had read before a rollback.
+func TestAnUnknownCheckpointIsOneWritersOwn(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	countedPut(t, tbl, "b", 7, "a 1")
+	foreign(t, lake, reload(t, tbl))
+	theirs := pointOf(reload(t, tbl)).Snapshot
+	idle(t, tbl, "b", 8)
+	countedPut(t, reload(t, tbl), "a", 2, "b 2")
+	expire(t, lake, tbl, *reload(t, tbl).Iceberg().Metadata().SnapshotByID(theirs).ParentSnapshotID)
+	foreignRollback(t, lake, tbl, theirs)
+	_, err := reload(t, tbl).Checkpoint(ctx, "a")
+	require.ErrorContains(t, err, "another engine has rolled back")
+	require.Equal(t, "8", countOf(t, reload(t, tbl), "b"))
 }

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,8 +10,8 @@ import (
 )
 
 // Rewound tells whether another engine has taken the head back to before the writer's last commit, so that the properties say more
-// than the rows do. A commit that made no snapshot counts as well: it rests on the one at which it was made. Where the head's history
-// does not reach back so far, since snapshots have expired, it is false.
+// than the rows do; or forth, past one of Varve's rollbacks, so that they say less. A commit that made no snapshot counts as well: it
+// rests on the one at which it was made. Where the head's history does not reach back so far, since snapshots have expired, it is false.
 func Rewound(meta table.Metadata, writer string) bool {
 	head := meta.CurrentSnapshot()
 	if meta.Properties()[PropertyPrefix+writer] == "" || head == nil {
@@ -27,18 +28,39 @@ func Rewound(meta table.Metadata, writer string) bool {
 		switch picked, is := pickedFrom(s); {
 		case s.SequenceNumber == at:
 			return false
-		case s.SequenceNumber < at: // numbers grow from parent to child
+		case s.SequenceNumber < at, by(s, writer): // numbers grow from parent to child
 			return true
 		case !is:
 		case meta.SnapshotByID(picked) == nil: // it may be of the writer
 			return false
-		default:
-			if of := meta.SnapshotByID(picked); of.SequenceNumber == at || by(of, writer) {
-				return false
-			}
+		case lastRows(meta, meta.SnapshotByID(picked), writer, at):
+			return false
 		}
 	}
 	return false
+}
+
+// lastRows tells whether a snapshot is the one with a sequence number, or the writer's last before it, as of a commit without rows.
+func lastRows(meta table.Metadata, s *table.Snapshot, writer string, at int64) bool {
+	if s.SequenceNumber == at || !by(s, writer) {
+		return s.SequenceNumber == at
+	}
+	return !slices.ContainsFunc(meta.Snapshots(), func(o table.Snapshot) bool {
+		return by(&o, writer) && s.SequenceNumber < o.SequenceNumber && o.SequenceNumber <= at
+	})
+}
+
+// Picked is the snapshot of Varve's whose files another engine has cherry-picked into one; nil if there is none, or it has expired.
+func Picked(meta table.Metadata, s *table.Snapshot) *table.Snapshot {
+	id, is := pickedFrom(s)
+	if !is {
+		return nil
+	}
+	of := meta.SnapshotByID(id)
+	if of == nil || of.Summary == nil || of.Summary.Properties[WriterKey] == "" {
+		return nil
+	}
+	return of
 }
 
 // pickedFrom is the snapshot whose files another engine has cherry-picked into one.
@@ -76,21 +98,12 @@ func leadsElsewhere(meta table.Metadata, writer string) bool {
 	return false
 }
 
-// sequenceOf is the number that SequencePrefix is about, of a change that is made at some metadata.
-func sequenceOf(meta table.Metadata, change *Change) string {
-	at := int64(0)
-	if s := meta.CurrentSnapshot(); s != nil {
-		at = s.SequenceNumber
-	}
-	if change.files() > 0 || change.Manifests != nil {
-		at = meta.LastSequenceNumber() + 1
-	}
-	return strconv.FormatInt(at, 10)
-}
-
 // AtSequence are the properties that say of all writers, and of one more, that what they have committed is in a snapshot: after a
 // rollback to it, or a move of the head forth.
 func AtSequence(meta table.Metadata, s *table.Snapshot, writer string) map[string]string {
+	if meta.Version() < 2 { // which has no sequence numbers
+		return map[string]string{}
+	}
 	at := strconv.FormatInt(s.SequenceNumber, 10)
 	out := map[string]string{SequencePrefix + writer: at}
 	for key := range meta.Properties() {
@@ -101,10 +114,23 @@ func AtSequence(meta table.Metadata, s *table.Snapshot, writer string) map[strin
 	return out
 }
 
-// withSequence adds it to the properties that a change sets, unless the change says where its head is to be.
-func withSequence(properties iceberg.Properties, meta table.Metadata, id ID, change *Change) {
+// putSequence stages the number that SequencePrefix is about, of a change whose files are staged, unless the change says where its head
+// is to be.
+func (s *staging) putSequence(base table.Metadata, id ID, change *Change) error {
 	key := SequencePrefix + id.Writer
-	if _, said := properties[key]; !said && meta.Version() > 1 {
-		properties[key] = sequenceOf(meta, change)
+	if _, said := change.Properties[key]; said || base.Version() < 2 {
+		return nil
 	}
+	now, err := s.tx.StagedTable()
+	if err != nil {
+		return err
+	}
+	at := int64(0)
+	switch head := now.CurrentSnapshot(); {
+	case change.Manifests != nil: // whose snapshot is made beside the library
+		at = base.LastSequenceNumber() + 1
+	case head != nil:
+		at = head.SequenceNumber
+	}
+	return s.tx.SetProperties(iceberg.Properties{key: strconv.FormatInt(at, 10)})
 }

@@ -76,7 +76,6 @@ func (s *staging) put(ctx context.Context, base table.Metadata, id ID, change *C
 	properties := iceberg.Properties{}
 	maps.Copy(properties, change.Properties)
 	properties[PropertyPrefix+id.Writer] = id.Token
-	withSequence(properties, base, id, change)
 	if err := tx.SetProperties(properties); err != nil {
 		return err
 	}
@@ -86,7 +85,7 @@ func (s *staging) put(ctx context.Context, base table.Metadata, id ID, change *C
 	if err := s.applyFiles(ctx, change, summaryOf(id, change)); err != nil {
 		return fmt.Errorf("%s: %w", change.Operation, err)
 	}
-	return nil
+	return s.putSequence(base, id, change)
 }
 
 // seal takes over what the library would send, with what it has no call for, and puts what was written in order.
