@@ -12,7 +12,6 @@ import (
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/maintain"
-	"github.com/varve-lake/varve/tables/merge"
 )
 
 // foreignRollback sets main as other engines do, who know nothing of checkpoints.
@@ -262,31 +261,6 @@ func TestAnotherEngineUndoesARollbackOfVarves(t *testing.T) {
 	foreignRollback(t, lake, tbl, second)
 	require.Equal(t, "2", countOf(t, reload(t, tbl), "a"))
 	require.NotEqual(t, before, reload(t, tbl).LastToken("a"))
-}
-
-// The first of two snapshots that committed together has not all that was read with them.
-func TestARollbackToTheFirstOfTwoSnapshots(t *testing.T) {
-	lake := newLake(t)
-	def := pairs(t)
-	def.FormatVersion = 2
-	tbl := ensure(t, lake, def)
-	countedPut(t, tbl, "a", 1, "a 1")
-	put(t, reload(t, tbl), token("x", 1), "b 2", "c 3", "d 4")
-	opts, now := token("a", 2), reload(t, tbl)
-	opts.Checkpoint = &tables.Checkpoint{Kind: "n", Body: json.RawMessage("2")}
-	_, err := now.Delete(ctx, opts, meant(t, now, `id == "a" or id == "b"`, merge.MergeOnRead)) // a whole file, and a row of another
-	require.NoError(t, err)
-	require.Equal(t, "2", countOf(t, reload(t, tbl), "a"))
-	require.NotContains(t, reload(t, tbl).LastToken("a"), "rewound")
-	part := int64(0)
-	for _, s := range reload(t, tbl).Iceberg().Metadata().Snapshots() {
-		if s.Summary.Properties[commit.PartKey] != "" {
-			part = s.SnapshotID
-		}
-	}
-	require.NotZero(t, part)
-	foreignRollback(t, lake, tbl, part)
-	require.Equal(t, "1", countOf(t, reload(t, tbl), "a"))
 }
 
 // A writer whose rows are all there goes on, though it is not known what another had read before a rollback.
