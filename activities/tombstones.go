@@ -184,9 +184,12 @@ func (r *resolution) deleted(ctx context.Context, in changes.Input, decisions ro
 // were at most rewrites that keep all rows. Otherwise the build begins anew.
 func unmoved(name string, snapshot int64) func(context.Context, *table.Table) error {
 	return func(_ context.Context, head *table.Table) error {
+		if snapshot == 0 && head.CurrentSnapshot() == nil {
+			return nil
+		}
 		for s := head.CurrentSnapshot(); ; {
 			switch {
-			case s == nil && snapshot == 0, s != nil && s.SnapshotID == snapshot:
+			case s != nil && s.SnapshotID == snapshot:
 				return nil
 			case s == nil, s.Summary == nil, s.Summary.Operation != table.OpReplace, s.ParentSnapshotID == nil:
 				return &marked{mark: errStale, text: fmt.Sprintf("the rows of %s changed since its history was read", name)}

@@ -1,6 +1,7 @@
 package tables
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 
@@ -15,13 +16,7 @@ import (
 // of the head's ancestors have expired that none is older than that commit, so that each commit, that of expiry too, sets the
 // properties right.
 func checkpointsOf(meta table.Metadata) (map[string]string, error) {
-	said := checkpointsIn(meta.Properties())
-	rewound := map[string]bool{}
-	for key := range said {
-		if writer := writerOf(key); !rewound[writer] && commit.Rewound(meta, writer) {
-			rewound[writer] = true
-		}
-	}
+	said, rewound := checkpointsIn(meta.Properties()), rewoundWriters(meta)
 	if len(rewound) == 0 {
 		return said, nil
 	}
@@ -40,6 +35,30 @@ func checkpointsOf(meta table.Metadata) (map[string]string, error) {
 		}
 	}
 	return said, nil
+}
+
+// rewoundWriters are those of whose checkpoints the properties say something else than the head.
+func rewoundWriters(meta table.Metadata) map[string]bool {
+	rewound := map[string]bool{}
+	for key := range checkpointsIn(meta.Properties()) {
+		if writer := writerOf(key); !rewound[writer] && commit.Rewound(meta, writer) {
+			rewound[writer] = true
+		}
+	}
+	return rewound
+}
+
+// setBack are the properties that say so of the sequence numbers too, once a commit sets the checkpoints of those writers right: what of
+// theirs another engine brings back later comes after them.
+func setBack(meta table.Metadata) map[string]string {
+	out, head := map[string]string{}, meta.CurrentSnapshot()
+	if meta.Version() < 2 || head == nil {
+		return out
+	}
+	for writer := range rewoundWriters(meta) {
+		out[commit.SequencePrefix+writer] = fmt.Sprint(head.SequenceNumber)
+	}
+	return out
 }
 
 // told says that the properties tell Varve's own rollbacks from those of others, of all of some writers. Earlier versions of Varve did not

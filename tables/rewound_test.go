@@ -263,6 +263,21 @@ func TestAnotherEngineUndoesARollbackOfVarves(t *testing.T) {
 	require.NotEqual(t, before, reload(t, tbl).LastToken("a"))
 }
 
+// Also when another writer's commit has set the checkpoint back meanwhile.
+func TestAnotherEngineUndoesItsOwnRollback(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	countedPut(t, tbl, "a", 1, "a 1")
+	first := pointOf(reload(t, tbl)).Snapshot
+	countedPut(t, reload(t, tbl), "a", 2, "b 2")
+	second := pointOf(reload(t, tbl)).Snapshot
+	foreignRollback(t, lake, tbl, first)
+	idle(t, tbl, "b", 1)
+	require.Equal(t, "1", countOf(t, reload(t, tbl), "a"))
+	foreignRollback(t, lake, tbl, second)
+	require.Equal(t, "2", countOf(t, reload(t, tbl), "a"))
+}
+
 // A writer whose rows are all there goes on, though it is not known what another had read before a rollback.
 func TestAnUnknownCheckpointIsOneWritersOwn(t *testing.T) {
 	lake := newLake(t)

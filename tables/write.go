@@ -374,11 +374,15 @@ func withCheckpoints(change *commit.Change, head *table.Table, opts CommitOption
 	said := checkpointsIn(head.Properties())
 	checkpoints, err := checkpointsOf(head.Metadata())
 	unknown := err != nil
+	properties := map[string]string{}
+	if !unknown {
+		properties = setBack(head.Metadata())
+		delete(properties, commit.SequencePrefix+opts.ID.Writer) // which this commit says itself
+	}
 	if unknown { // which is for who reads them to say: here they stay as they are, and are not repeated
 		checkpoints = maps.Clone(said)
 	}
 	maps.Copy(checkpoints, next)
-	properties := map[string]string{}
 	for key, text := range checkpoints {
 		if said[key] != text && !slices.Contains(out.RemoveProperties, key) {
 			properties[key] = text
