@@ -119,8 +119,8 @@ func TestCompactionKeepsDeletesThatLieElsewhere(t *testing.T) {
 func TestAVectorThatLiesElsewhereIsSeen(t *testing.T) {
 	lake := newLake(t)
 	tbl, path := twoPartitions(t, lake, 3)
-	tbl = ensure(t, lake, tables.Definition{Name: "ns.t", FormatVersion: 3, Schema: schemaOf(t, []string{"id string", "p string"}), PartitionBy: []string{"id"}})
-	misplaced(t, tbl, map[int]any{1001: "q"}, path, 1)
+	ensure(t, lake, tables.Definition{Name: "ns.t", FormatVersion: 3, Schema: schemaOf(t, []string{"id string", "p string"}), PartitionBy: []string{"id"}})
+	misplaced(t, reload(t, tbl), map[int]any{1001: "q"}, path, 1)
 	del := func(n int) error {
 		_, err := reload(t, tbl).Delete(ctx, token("delete", n), meant(t, tbl, `p == "x" and id == "a"`, merge.MergeOnRead))
 		return err
