@@ -53,7 +53,12 @@ func conformArray(ctx context.Context, a arrow.Array, to arrow.DataType) (arrow.
 	case *array.Null:
 		return array.MakeArrayOfNull(allocator, to, a.Len()), nil
 	case *array.Dictionary:
-		values, err := compute.TakeArray(ctx, a.Dictionary(), a.Indices())
+		take := func() (arrow.Array, error) { return compute.TakeArray(ctx, a.Dictionary(), a.Indices()) }
+		switch a.Dictionary().(type) {
+		case *array.String, *array.Binary: // of which arrow's Take (v18.8.0) lets offsets overflow
+			take = func() (arrow.Array, error) { return textsOf(a) }
+		}
+		values, err := take()
 		if err != nil {
 			return nil, err
 		}

@@ -278,6 +278,8 @@ func arrayBytes(a arrow.Array) int64 {
 		return size + 4*n + int64(len(a.ValueBytes()))
 	case *array.Binary:
 		return size + 4*n + int64(len(a.ValueBytes()))
+	case *array.Dictionary: // as the texts that it stands for, which a batch is read to have room for
+		return size + 4*n + indexedBytes(a)
 	case *array.Struct:
 		for i := range a.NumField() {
 			size += arrayBytes(a.Field(i))
@@ -294,6 +296,20 @@ func arrayBytes(a arrow.Array) int64 {
 		return size + (n*int64(t.BitWidth())+7)/8
 	}
 	return int64(a.Data().SizeInBytes())
+}
+
+// indexedBytes is what the texts take that an array names by indices, each as often as it does.
+func indexedBytes(a *array.Dictionary) (total int64) {
+	text, ok := a.Dictionary().(array.BinaryLike)
+	if !ok {
+		return 0
+	}
+	for i := range a.Len() {
+		if a.IsValid(i) {
+			total += int64(text.ValueLen(a.GetValueIndex(i)))
+		}
+	}
+	return total
 }
 
 // listShare is the part of its values' size that a list, which may be a slice, reaches.
