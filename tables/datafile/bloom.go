@@ -41,12 +41,16 @@ func (p *pruner) bloomMayMatch(c *comparison, leaf *pqarrow.SchemaField, chunk *
 	if err != nil {
 		return true
 	}
+	blocks, err := filter.blocks(p.source, constants.Len())
+	if err != nil {
+		return true
+	}
 	for i := range constants.Len() {
 		value, fits := encode(i)
 		if !fits {
 			continue
 		}
-		if may, err := filter.mayHold(p.source, xxhash.Sum64(value)); may || err != nil {
+		if may, err := bloom.CheckSplitBlock(blocks, filter.bytes, xxhash.Sum64(value)); may || err != nil {
 			return true
 		}
 	}
@@ -91,16 +95,20 @@ func (p *pruner) bloom(column int, chunk *metadata.ColumnChunkMetaData) (bloomFi
 	return found, nil
 }
 
-// mayHold looks a hash up in its block. Of a remote file the whole filter is read, which takes as long and is kept for the next.
-func (b bloomFilter) mayHold(s *source, hash uint64) (bool, error) {
-	if !s.remote || s.cache == nil || b.bytes > maxIndexBytes {
-		return bloom.CheckSplitBlock(io.NewSectionReader(s, b.at, b.bytes), b.bytes, hash)
+// readAlone is how many blocks are read each for itself: beyond that a filter that is not too large is read whole.
+const readAlone = 8
+
+// blocks is where so many hashes are looked up, each in its block. Of a remote file the whole filter is read, which takes as long and is
+// kept for the next.
+func (b bloomFilter) blocks(s *source, hashes int) (io.ReaderAt, error) {
+	if b.bytes > maxIndexBytes || hashes <= readAlone && (!s.remote || s.cache == nil) {
+		return io.NewSectionReader(s, b.at, b.bytes), nil
 	}
 	whole := make([]byte, b.bytes)
 	if _, err := s.ReadAt(whole, b.at); err != nil {
-		return true, err
+		return nil, err
 	}
-	return bloom.CheckSplitBlock(bytes.NewReader(whole), b.bytes, hash)
+	return bytes.NewReader(whole), nil
 }
 
 // plainEncoder encodes constants of the table's type as the file would store them, which is what Bloom filters hash; fits is

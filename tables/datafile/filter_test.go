@@ -11,6 +11,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
@@ -223,4 +224,27 @@ func TestFilterErrors(t *testing.T) {
 	f, err := bindFilter(everyType(), iceberg.AlwaysTrue{})
 	require.NoError(t, err)
 	require.Nil(t, f)
+}
+
+// Of many constants a Bloom filter is not asked by a read for each.
+func TestBloomOfManyConstants(t *testing.T) {
+	schema := iceberg.NewSchemaWithIdentifiers(0, []int{1}, iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true})
+	meta := newTable(t, schema, nil, table.UnsortedSortOrder, iceberg.Properties{"write.parquet.bloom-filter-fpp.column.id": "0.000001"})
+	b := array.NewRecordBuilder(memory.DefaultAllocator, mustArrow(t, schema))
+	defer b.Release()
+	for i := range 1000 {
+		b.Field(0).(*array.Int64Builder).Append(int64(i) * 20)
+	}
+	df := writeAll(t, meta, WriterOptions{}, b.NewRecordBatch())[0]
+	var absent []iceberg.Literal
+	for i := range int64(5000) {
+		absent = append(absent, iceberg.NewLiteral(i*2+1))
+	}
+	for _, constants := range [][]iceberg.Literal{absent[:3], absent, append(absent[:len(absent):len(absent)], iceberg.NewLiteral(int64(40)))} {
+		var counters Counters
+		in := iceberg.SetPredicate(iceberg.OpIn, iceberg.Reference("id"), constants)
+		got, _ := readAll(t, df, ReadOptions{Schema: schema, Filter: in, Counters: &counters})
+		require.EqualValues(t, max(len(constants)-len(absent), 0), got.NumRows())
+		require.Less(t, counters.Requests.Load(), int64(30))
+	}
 }
