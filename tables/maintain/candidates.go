@@ -48,43 +48,84 @@ func findCandidates(ctx context.Context, head *table.Table, o CompactOptions) (*
 			return nil, err
 		}
 	}
-	written, whole := lastWritten(head), head.Metadata().PartitionSpec()
-	var mu sync.Mutex
-	kept, over, light := 0, int64(0), &lightlyDeleted{}
-	plan, err := planFiles(ctx, head, planning.Options{Choose: func(t table.FileScanTask) bool {
-		key := keyOf(t)
-		mu.Lock()
-		defer mu.Unlock()
-		if ofLast(t, written) {
-			out.last[key] = true
+	spec := head.Metadata().PartitionSpec()
+	c := &chooser{out: out, o: o, spec: spec.ID(), written: lastWritten(head), most: maxCandidates}
+	for {
+		c.begin()
+		plan, err := planFiles(ctx, head, planning.Options{Choose: c.choose})
+		if err != nil {
+			return nil, err
 		}
-		switch {
-		case o.RewriteAll || out.deep[key] > 0:
-			return true
-		case int(t.File.SpecID()) != whole.ID():
-			return false
-		case !o.worn(t):
-			is := light.add(t, o.CleanBytes, o.small(t))
-			if !o.small(t) {
-				return is
-			}
+		if c.kept > c.most && !c.again { // what is alone in its partition must not take the place of what is not
+			c.again = true
+			continue
 		}
-		if kept++; kept > maxCandidates {
-			over += t.File.FileSizeBytes()
-		}
-		return kept <= maxCandidates
-	}})
-	if err != nil {
-		return nil, err
+		out.tasks = plan.Tasks
+		break
 	}
-	if out.tasks = plan.Tasks; kept > maxCandidates {
-		out.left, out.leftBytes = out.left+1, out.leftBytes+over
+	if c.kept > c.most {
+		out.left, out.leftBytes = out.left+1, out.leftBytes+c.over
 	}
-	out.light = light.most(o.CleanBytes)
+	out.light = c.light.most(o.CleanBytes)
 	out.tasks = slices.DeleteFunc(out.tasks, func(t table.FileScanTask) bool {
-		return light.only[t.File.FilePath()] && !out.light[t.File.FilePath()]
+		return c.light.only[t.File.FilePath()] && !out.light[t.File.FilePath()]
 	})
 	return out, nil
+}
+
+// chooser looks at the files of a head, one at a time. Where there is no room for all, it does so again, knowing in which partitions
+// there are enough small ones to be put together.
+type chooser struct {
+	out     *candidates
+	o       CompactOptions
+	spec    int
+	written int64
+	most    int
+
+	mu    sync.Mutex
+	kept  int
+	over  int64 // bytes
+	light *lightlyDeleted
+	small map[string]int // by partition
+	again bool
+}
+
+func (c *chooser) begin() {
+	c.kept, c.over, c.light = 0, 0, &lightlyDeleted{}
+	if !c.again {
+		c.small = map[string]int{}
+	}
+}
+
+// choose says whether a file is a candidate. Several goroutines ask.
+func (c *chooser) choose(t table.FileScanTask) bool {
+	key, small := keyOf(t), c.o.small(t)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ofLast(t, c.written) {
+		c.out.last[key] = true
+	}
+	switch {
+	case c.o.RewriteAll || c.out.deep[key] > 0:
+		return true
+	case int(t.File.SpecID()) != c.spec:
+		return false
+	case !c.o.worn(t):
+		is := c.light.add(t, c.o.CleanBytes, small)
+		if !small {
+			return is
+		}
+		if c.again && c.small[key] < c.o.MinInputFiles {
+			return is
+		}
+	}
+	if small && !c.again {
+		c.small[key]++
+	}
+	if c.kept++; c.kept > c.most {
+		c.over += t.File.FileSizeBytes()
+	}
+	return c.kept <= c.most
 }
 
 // lightlyDeleted are files with few deletes.
