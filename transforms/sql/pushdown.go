@@ -40,8 +40,9 @@ func (s *session) pushDown() error {
 	}
 	s.readPlan(roots)
 	for _, root := range roots {
-		if root.hasList() {
-			return s.planLists()
+		if root.hasList() { // a hint less is no error, but an end of the session is
+			_ = s.planLists()
+			return s.ctx.Err()
 		}
 	}
 	return nil
