@@ -120,12 +120,18 @@ func gatherValidity(chunks []arrow.Array, refs []Ref) (*memory.Buffer, int) {
 			bitutil.SetBit(bits, i)
 		}
 	}
+	if nulls == 0 {
+		out.Release()
+		return nil, 0
+	}
 	return out, nulls
 }
 
+// anyNull tells whether there may be a null. An array's own NullN counts those of a slice when it is asked first, and writes the number
+// down, though several goroutines may gather from it.
 func anyNull(chunks []arrow.Array, refs []Ref) bool {
 	for _, c := range chunks {
-		if c.NullN() > 0 {
+		if c.Data().NullN() != 0 {
 			return true
 		}
 	}
