@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/varve-lake/varve/internal/pause"
@@ -32,5 +34,14 @@ func again(ctx context.Context, tries int, read func() error) error {
 
 // read carries out a reading request of the catalog's, and classes its error.
 func (c *Catalog) read(ctx context.Context, op string, request func() error) error {
-	return again(ctx, c.reads, func() error { return c.classify(op, request(), false) })
+	return again(ctx, c.reads, func() error { return c.classify(op, ended(ctx, request()), false) })
+}
+
+// ended adds the end of the context to an error that comes of it: database/sql rolls a transaction back when its context ends, and may
+// say no more than that the transaction is done.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return err
 }

@@ -45,6 +45,7 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 	if err == nil {
 		return meta, location, nil
 	}
+	err = ended(ctx, err)
 	var before *notSent
 	if errors.As(err, &before) {
 		return nil, "", c.classify(op, before.error, false)
