@@ -16,7 +16,12 @@ import (
 // of the head's ancestors have expired that none is older than that commit, so that each commit, that of expiry too, sets the
 // properties right.
 func checkpointsOf(meta table.Metadata) (map[string]string, error) {
-	said, rewound := checkpointsIn(meta.Properties()), rewoundWriters(meta)
+	return checkpointsBefore(meta, rewoundWriters(meta))
+}
+
+// checkpointsBefore is checkpointsOf, of which it is known whose are to be set back.
+func checkpointsBefore(meta table.Metadata, rewound map[string]bool) (map[string]string, error) {
+	said := checkpointsIn(meta.Properties())
 	if len(rewound) == 0 {
 		return said, nil
 	}
@@ -50,12 +55,12 @@ func rewoundWriters(meta table.Metadata) map[string]bool {
 
 // setBack are the properties that say so of the sequence numbers too, once a commit sets the checkpoints of those writers right: what of
 // theirs another engine brings back later comes after them.
-func setBack(meta table.Metadata) map[string]string {
+func setBack(meta table.Metadata, rewound map[string]bool) map[string]string {
 	out, head := map[string]string{}, meta.CurrentSnapshot()
 	if meta.Version() < 2 || head == nil {
 		return out
 	}
-	for writer := range rewoundWriters(meta) {
+	for writer := range rewound {
 		out[commit.SequencePrefix+writer] = fmt.Sprint(head.SequenceNumber)
 	}
 	return out

@@ -372,11 +372,12 @@ func withCheckpoints(change *commit.Change, head *table.Table, opts CommitOption
 		out = *change
 	}
 	said := checkpointsIn(head.Properties())
-	checkpoints, err := checkpointsOf(head.Metadata())
+	rewound := rewoundWriters(head.Metadata())
+	checkpoints, err := checkpointsBefore(head.Metadata(), rewound)
 	unknown := err != nil
 	properties := map[string]string{}
 	if !unknown {
-		properties = setBack(head.Metadata())
+		properties = setBack(head.Metadata(), rewound)
 		delete(properties, commit.SequencePrefix+opts.ID.Writer) // which this commit says itself
 	}
 	if unknown { // which is for who reads them to say: here they stay as they are, and are not repeated

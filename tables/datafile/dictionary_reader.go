@@ -3,7 +3,6 @@ package datafile
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -22,28 +21,16 @@ const maxPageIndices = 1 << 22
 // group: the texts themselves are neither copied nor looked at. Where a page turns out to be something else, or rows are to be
 // skipped, general takes over at the row reached, and gives texts.
 type dictionaryReader struct {
-	pages   file.PageReader
-	to      *arrow.DictionaryType
-	levels  bool // pages begin with definition levels
-	values  arrow.Array
-	page    []int32 // indices at hand; -1 is null
-	row     int64   // next
-	rows    int64   // of the row group
-	general columnReader
-	open    func() (columnReader, error)
+	pageTexts
+	to     *arrow.DictionaryType
+	values arrow.Array
+	page   []int32 // indices at hand; -1 is null
 }
 
 // dictionaryText says whether a column chunk may be one for a dictionaryReader.
 func (r *Reader) dictionaryText(group int, c *projected) bool {
-	if !r.opts.Dictionaries || r.filter != nil || len(c.leaves) != 1 || c.repeated {
-		return false
-	}
-	leaf := r.arrow.Manifest.Fields[c.source]
-	if !leaf.IsLeaf() || leaf.Field.Type.ID() != arrow.STRING && leaf.Field.Type.ID() != arrow.BINARY || !arrow.TypeEqual(leaf.Field.Type, c.arrow) {
-		return false
-	}
-	column := r.parquet.MetaData().Schema.Column(leaf.ColIndex)
-	if column.PhysicalType() != parquet.Types.ByteArray || column.MaxRepetitionLevel() > 0 || column.MaxDefinitionLevel() > 1 {
+	leaf := r.flatText(c)
+	if !r.opts.Dictionaries || r.filter != nil || leaf == nil || !arrow.TypeEqual(leaf.Field.Type, c.arrow) {
 		return false
 	}
 	chunk, err := r.parquet.MetaData().RowGroup(group).ColumnChunk(leaf.ColIndex)
@@ -51,51 +38,25 @@ func (r *Reader) dictionaryText(group int, c *projected) bool {
 }
 
 func (r *Reader) newDictionaryReader(group int, c *projected, open func() (columnReader, error)) (columnReader, error) {
-	leaf := r.arrow.Manifest.Fields[c.source]
-	pages, err := r.parquet.RowGroup(group).GetColumnPageReader(leaf.ColIndex)
+	leaf := r.flatText(c)
+	pages, err := r.newPageTexts(group, leaf, open)
 	if err != nil {
 		return nil, err
 	}
-	return &dictionaryReader{
-		pages: pages, to: &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: leaf.Field.Type},
-		open: open, rows: r.starts[group+1] - r.starts[group],
-		levels: r.parquet.MetaData().Schema.Column(leaf.ColIndex).MaxDefinitionLevel() > 0,
-	}, nil
+	return &dictionaryReader{pageTexts: pages, to: &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: leaf.Field.Type}}, nil
 }
 
 func (d *dictionaryReader) Release() {
-	if d.general != nil {
-		d.general.Release()
-	}
 	if d.values != nil {
 		d.values.Release()
 		d.values = nil
 	}
-	_ = d.pages.Close()
+	d.pageTexts.Release()
 }
 
 func (d *dictionaryReader) SeekToRow(row int64) error {
-	if err := d.generalise(); err != nil {
-		return err
-	}
-	d.row = row
-	return d.general.SeekToRow(row)
-}
-
-// generalise leaves the rest to arrow-go's reader.
-func (d *dictionaryReader) generalise() error {
-	if d.general != nil {
-		return nil
-	}
-	general, err := d.open()
-	if err != nil {
-		return err
-	}
-	d.general, d.page = general, nil
-	if d.row > 0 {
-		return general.SeekToRow(d.row)
-	}
-	return nil
+	d.page = nil
+	return d.pageTexts.SeekToRow(row)
 }
 
 // NextBatch gives the next rows; fewer where the column ends. They are texts unless all are indices.
@@ -174,13 +135,7 @@ func (d *dictionaryReader) mixed(indices *memory.Buffer, done, n int64) (*arrow.
 		}
 		chunks = append(chunks, texts)
 	}
-	if err := d.generalise(); err != nil {
-		return nil, err
-	}
-	rest, err := d.general.NextBatch(n - done)
-	if err == nil && rest == nil {
-		err = io.ErrUnexpectedEOF
-	}
+	rest, err := d.restOf(n - done)
 	if err != nil {
 		return nil, err
 	}
@@ -206,13 +161,10 @@ func textsOf(d *array.Dictionary) (arrow.Array, error) {
 
 // nextPage goes to the next data page. It is false for one that is not indices into a dictionary seen.
 func (d *dictionaryReader) nextPage() (bool, error) {
-	if !d.pages.Next() {
-		if err := d.pages.Err(); err != nil {
-			return false, err
-		}
-		return false, io.ErrUnexpectedEOF
+	page, err := d.pageTexts.nextPage()
+	if err != nil {
+		return false, err
 	}
-	page := d.pages.Page()
 	if p, ok := page.(*file.DictionaryPage); ok {
 		if d.values != nil {
 			return false, nil
@@ -251,7 +203,6 @@ func (d *dictionaryReader) nextPage() (bool, error) {
 	default:
 		return false, nil
 	}
-	var err error
 	d.page, err = d.decode(levels, body, n)
 	return true, err
 }

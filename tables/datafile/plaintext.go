@@ -3,7 +3,6 @@ package datafile
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -24,28 +23,16 @@ type columnReader interface {
 // MERGE reads as a whole. arrow-go appends each value to a builder, at four times the cost. Where the pages turn out to be
 // something else, or rows are to be skipped, general takes over at the row reached.
 type textReader struct {
-	pages   file.PageReader
-	to      arrow.DataType
-	levels  bool // pages begin with definition levels
-	page    []byte
-	left    int   // values in page
-	row     int64 // next
-	rows    int64 // of the row group
-	general columnReader
-	open    func() (columnReader, error)
+	pageTexts
+	to   arrow.DataType
+	page []byte
+	left int // values in page
 }
 
 // plainText says whether a column chunk may be one for a textReader.
 func (r *Reader) plainText(group int, c *projected) bool {
-	if len(c.leaves) != 1 || c.repeated {
-		return false
-	}
-	leaf := r.arrow.Manifest.Fields[c.source]
-	if !leaf.IsLeaf() || leaf.Field.Type.ID() != arrow.STRING && leaf.Field.Type.ID() != arrow.BINARY {
-		return false
-	}
-	column := r.parquet.MetaData().Schema.Column(leaf.ColIndex)
-	if column.PhysicalType() != parquet.Types.ByteArray || column.MaxRepetitionLevel() > 0 || column.MaxDefinitionLevel() > 1 {
+	leaf := r.flatText(c)
+	if leaf == nil {
 		return false
 	}
 	chunk, err := r.parquet.MetaData().RowGroup(group).ColumnChunk(leaf.ColIndex)
@@ -61,46 +48,17 @@ func (r *Reader) plainText(group int, c *projected) bool {
 }
 
 func (r *Reader) newTextReader(group int, c *projected, open func() (columnReader, error)) (columnReader, error) {
-	leaf := r.arrow.Manifest.Fields[c.source]
-	pages, err := r.parquet.RowGroup(group).GetColumnPageReader(leaf.ColIndex)
+	leaf := r.flatText(c)
+	pages, err := r.newPageTexts(group, leaf, open)
 	if err != nil {
 		return nil, err
 	}
-	return &textReader{
-		pages: pages, to: leaf.Field.Type, open: open, rows: r.starts[group+1] - r.starts[group],
-		levels: r.parquet.MetaData().Schema.Column(leaf.ColIndex).MaxDefinitionLevel() > 0,
-	}, nil
-}
-
-func (t *textReader) Release() {
-	if t.general != nil {
-		t.general.Release()
-	}
-	_ = t.pages.Close()
+	return &textReader{pageTexts: pages, to: leaf.Field.Type}, nil
 }
 
 func (t *textReader) SeekToRow(row int64) error {
-	if err := t.generalise(); err != nil {
-		return err
-	}
-	t.row = row
-	return t.general.SeekToRow(row)
-}
-
-// generalise leaves the rest to arrow-go's reader.
-func (t *textReader) generalise() error {
-	if t.general != nil {
-		return nil
-	}
-	general, err := t.open()
-	if err != nil {
-		return err
-	}
-	t.general, t.page, t.left = general, nil, 0
-	if t.row > 0 {
-		return general.SeekToRow(t.row)
-	}
-	return nil
+	t.page, t.left = nil, 0
+	return t.pageTexts.SeekToRow(row)
 }
 
 // NextBatch gives the next rows; fewer where the column ends.
@@ -156,18 +114,6 @@ func (t *textReader) NextBatch(rows int64) (*arrow.Chunked, error) {
 	return arrow.NewChunked(t.to, chunks), nil
 }
 
-// restOf reads on after pages turned out to be something else.
-func (t *textReader) restOf(rows int64) (*arrow.Chunked, error) {
-	if err := t.generalise(); err != nil {
-		return nil, err
-	}
-	rest, err := t.general.NextBatch(rows)
-	if err == nil && rest == nil {
-		err = io.ErrUnexpectedEOF
-	}
-	return rest, err
-}
-
 // copyPlain copies as many values as there are ends to set: each is its length, then its bytes.
 func copyPlain(data, page []byte, ends []int32) (newData, rest []byte, err error) {
 	for i := range ends {
@@ -193,13 +139,10 @@ var errShortPage = fmt.Errorf("a page ends within a value: %w", errNotParquet)
 
 // nextPage goes to the next data page. It is false for one that is not plain, or has nulls.
 func (t *textReader) nextPage() (bool, error) {
-	if !t.pages.Next() {
-		if err := t.pages.Err(); err != nil {
-			return false, err
-		}
-		return false, io.ErrUnexpectedEOF
+	values, err := t.pageTexts.nextPage()
+	if err != nil {
+		return false, err
 	}
-	values := t.pages.Page()
 	n := int(values.NumValues())
 	body := values.Data()
 	switch p := values.(type) {
