@@ -68,6 +68,7 @@ func Start(ctx context.Context, c client.Client, namespace string, env environme
 	}
 	options := activities.WorkerOptions(cfg)
 	options.WorkerStopTimeout = StopTimeout
+	nameBinary()
 	w := worker.New(c, env.Queue(), options)
 	workflows.Register(w)
 	acts.Register(w)
