@@ -212,8 +212,13 @@ var optionFormats = map[string][]string{
 // aProperty names a table property.
 var aProperty = textLike("a property's name", "", nil)
 
-func checkProperty(d *decoder, name, value Text) {
+func checkProperty(d *decoder, e entry[Text]) {
+	name, value := e.Name, e.Value
 	switch {
+	case secretProperty(name.Value):
+		d.secretProperty(e)
+	case credentialsIn(value.Value) != nil:
+		d.secretValue(e)
 	case strings.HasPrefix(name.Value, "varve."):
 		d.fail(name.Pos, "property %q: names under varve. are Varve's own", shorten(name.Value))
 	case name.Value == "format-version":

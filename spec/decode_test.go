@@ -16,7 +16,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected output under testdata and the generated files")
 
 func getenv(name string) (string, bool) {
-	value, ok := map[string]string{"REGION": "eu", "EMPTY": ""}[name]
+	value, ok := map[string]string{"REGION": "eu", "EMPTY": "", "DATABASE": "postgresql://user:hunter2@db.example/lake"}[name]
 	return value, ok
 }
 

@@ -70,7 +70,7 @@ var catalogLanguage = define("catalog",
 	), func(c *Catalog) *string { return &c.Type }, "The kind of catalog.", required, example("sql")),
 	field("name", plain(aName), func(c *Catalog) *string { return &c.Name }, "sql: the catalog's name in the database's tables.", initial("varve")),
 	field("uri", aURI, func(c *Catalog) *string { return &c.URI }, "sql: `sqlite:///absolute/path`, `sqlite:relative/path` or `postgresql://host:5432/database?user=name`; rest: the server's address; glue: an address that is not Amazon's.", example("https://nessie.example/iceberg")),
-	field("warehouse", plain(textLike("a warehouse", "", nil)), func(c *Catalog) *string { return &c.Warehouse }, "sql, glue: the folder or URI under which tables lie; rest: the warehouse's name.", example("lake")),
+	field("warehouse", aWarehouse, func(c *Catalog) *string { return &c.Warehouse }, "sql, glue: the folder or URI under which tables lie; rest: the warehouse's name.", example("lake")),
 	field("branch", plain(textLike("a branch", "", nil)), func(c *Catalog) *string { return &c.Branch }, "rest, on Nessie: the branch that is read and written.", auto("the server's default branch"), example("main")),
 	field("staging", aURI, func(c *Catalog) *string { return &c.Staging }, "rest: the folder in which what belongs to no one table is staged, such as a large plan.", auto("where the server says that its warehouse lies"), example("s3://lake/_runs")),
 	field("credential", aSecret, func(c *Catalog) *Secret { return &c.Credential }, "sql on PostgreSQL: the password; without it, PostgreSQL's usual files and variables. rest: a token, or client credentials as `id:secret`, which are changed into tokens at the property `oauth2-server-uri`, or else at the catalog itself. glue: an access key as `id:secret`; without it, AWS's usual chain.", example("{env: NESSIE_TOKEN}")),
@@ -109,9 +109,11 @@ var plainProperties = func() shape[map[string]string] {
 		*out = map[string]string{}
 		for _, e := range entries {
 			(*out)[e.Name.Value] = e.Value.Value
-			if secretName(strings.NewReplacer("-", "_", ".", "_").Replace(e.Name.Value)) {
-				d.secret[e.Value.Pos.Line] = true
-				d.fail(e.Name.Pos, "property %q looks like a secret: secrets are named, never inlined", shorten(e.Name.Value))
+			switch {
+			case secretName(strings.NewReplacer("-", "_", ".", "_").Replace(e.Name.Value)):
+				d.secretProperty(e)
+			case credentialsIn(e.Value.Value) != nil:
+				d.secretValue(e)
 			}
 		}
 	}}

@@ -41,7 +41,7 @@ var tableLanguage = define("table",
 	field("identifier", list("a list of columns", aColumn), func(t *Table) *[]Text { return &t.Identifier },
 		"Iceberg's identifier fields: columns whose values name a row. They become required, and files get Bloom filters on them.", example("[flight_id]")),
 	field("properties", propertiesShape, func(t *Table) *map[string]string { return &t.Properties },
-		"Iceberg's table properties. Those under `varve.` are Varve's own.", example("{write.metadata.compression-codec: gzip}")),
+		"Iceberg's table properties. Those under `varve.` are Varve's own. None may hold a secret: whoever reads the table reads them.", example("{write.metadata.compression-codec: gzip}")),
 	field("format_version", anInteger(2, 3), func(t *Table) *int { return &t.FormatVersion },
 		"Iceberg's format version of a new table: 2, or 3 with deletion vectors and row lineage.", initial("2")),
 	field("maintenance", optional(maintenanceLanguage.shape()), func(t *Table) **Maintenance { return &t.Maintenance },
@@ -168,7 +168,7 @@ var propertiesShape = func() shape[map[string]string] {
 		*out = make(map[string]string, len(entries))
 		for _, e := range entries {
 			(*out)[e.Name.Value] = e.Value.Value
-			checkProperty(d, e.Name, e.Value)
+			checkProperty(d, e)
 		}
 	}}
 }()

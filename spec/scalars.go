@@ -275,6 +275,9 @@ var aGlob = textLike("a glob of files", "", func(s string) *problem {
 			return &problem{message: fmt.Sprintf("unknown store %q: expected a path, file://, s3://, gs:// or hdfs://", shorten(scheme))}
 		}
 		rest = after
+		if wrong := credentialsIn(s); wrong != nil {
+			return wrong
+		}
 	}
 	if _, err := path.Match(rest, ""); err != nil {
 		return &problem{offset: max(strings.LastIndexByte(s, '['), 0), message: fmt.Sprintf("glob %q: a bracket is not closed", shorten(s))}
@@ -299,6 +302,9 @@ var aQuote = plain(textLike("a single character, or none", "^(.|none)$", func(s 
 }))
 
 var aURI = plain(textLike("a URI", "", func(s string) *problem {
+	if wrong := credentialsIn(s); wrong != nil {
+		return wrong
+	}
 	u, err := url.Parse(s)
 	switch {
 	case err == nil && u.Scheme != "" && u.User == nil:
@@ -306,16 +312,22 @@ var aURI = plain(textLike("a URI", "", func(s string) *problem {
 	case !strings.Contains(s, "@"):
 		return &problem{message: fmt.Sprintf("expected a URI, such as https://host/path, found %q", shorten(s))}
 	default: // what stands before the @ may be a password
-		return &problem{secret: true, message: "a URI must not hold a user or password: name the secret as {env: NAME} or {file: path}"}
+		return credentialsInURI()
 	}
 }))
 
 var anAddress = plain(textLike("an address, host:port", "", func(s string) *problem {
+	if strings.Contains(s, "@") {
+		return credentialsInURI()
+	}
 	if _, port, err := net.SplitHostPort(s); err != nil || port == "" {
 		return &problem{message: fmt.Sprintf("expected an address, such as temporal.example:7233, found %q", shorten(s))}
 	}
 	return nil
 }))
+
+// aWarehouse is a folder, a URI or a name.
+var aWarehouse = plain(textLike("a warehouse", "", credentialsIn))
 
 func (d *decoder) data(n *yaml.Node, depth int) any {
 	if n = d.follow(n); n == nil {

@@ -86,23 +86,11 @@ func (d *decoder) environment(at Pos, name string) (string, bool) {
 	if !ok {
 		d.fail(at, "environment variable %s is not set", name)
 	}
+	if credentialsIn(value) != nil {
+		d.fail(at, "the URI in ${env:%s} holds a user or password: secrets are named by varve.yaml, never inlined", name)
+		return "", false
+	}
 	return value, ok
-}
-
-// secretName tells from an environment variable's name that it holds a secret.
-func secretName(name string) bool {
-	upper := strings.ToUpper(name)
-	for _, word := range []string{"SECRET", "TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "APIKEY"} {
-		if strings.Contains(upper, word) {
-			return true
-		}
-	}
-	for _, part := range strings.Split(upper, "_") {
-		if part == "KEY" || part == "KEYS" || part == "PWD" && upper != "PWD" && upper != "OLDPWD" || part == "PASS" || part == "AUTH" {
-			return true
-		}
-	}
-	return false
 }
 
 // refuseReference reports a reference in a key, where nothing is substituted.

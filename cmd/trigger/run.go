@@ -146,6 +146,9 @@ func parseParameters(given []string) (workflows.Parameters, error) {
 		if !ok || name == "" {
 			return nil, usageError{fmt.Errorf("--parameter %q: expected name=value", p)}
 		}
+		if spec.HoldsCredentials(value) { // it would stand in the run's history
+			return nil, usageError{fmt.Errorf("--parameter %s: a URI must not hold a user or password: secrets are named by varve.yaml", name)}
+		}
 		out[name] = value
 	}
 	return out, nil

@@ -62,11 +62,13 @@ func (b bearer) AuthHeader() (string, string, error) {
 		return "Authorization", token.Type() + " " + token.AccessToken, nil
 	}
 	class := fault.ErrPassing
-	var refused *oauth2.RetrieveError
-	if errors.As(err, &refused) && refused.Response != nil && refused.Response.StatusCode/100 == 4 &&
-		refused.Response.StatusCode != http.StatusTooManyRequests {
-		// The answer's text is left out: it may repeat what it was sent.
-		class, err = fault.ErrDenied, fmt.Errorf("the server answers %s to the credentials", refused.Response.Status)
+	var answered *oauth2.RetrieveError
+	if errors.As(err, &answered) && answered.Response != nil {
+		if code := answered.Response.StatusCode; code/100 == 4 && code != http.StatusTooManyRequests {
+			class = fault.ErrDenied
+		}
+		// The answer's text is left out, whatever its status: it may repeat what it was sent.
+		err = fmt.Errorf("the server answers %s to the credentials", answered.Response.Status)
 	}
 	return "", "", &fault.Error{Class: class, Op: "get a token", Err: err}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -105,10 +106,11 @@ func TestNobodyListens(t *testing.T) {
 
 func TestTokensAndClientCredentials(t *testing.T) {
 	var seen []string
+	refusal := 401
 	uri := restServer(t, `{}`, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/oauth/tokens") {
 			if r.FormValue("client_secret") != "hunter2" {
-				w.WriteHeader(401)
+				w.WriteHeader(refusal)
 				fmt.Fprintf(w, `{"error":"invalid_client","error_description":"not %s"}`, r.FormValue("client_secret"))
 				return
 			}
@@ -128,9 +130,29 @@ func TestTokensAndClientCredentials(t *testing.T) {
 		require.Equal(t, []string{want}, seen)
 		require.NoError(t, cat.Close())
 	}
-	_, err := catalog.Open(t.Context(), catalog.Config{Type: "rest", URI: uri, Credential: "me:hunter3"})
-	require.ErrorIs(t, err, fault.ErrDenied)
-	require.NotContains(t, err.Error(), "hunter3", "not even where the server repeats it")
+	for status, class := range map[int]error{401: fault.ErrDenied, 503: fault.ErrPassing} {
+		refusal = status
+		_, err := catalog.Open(t.Context(), catalog.Config{Type: "rest", URI: uri, Credential: "me:hunter3"})
+		require.ErrorIs(t, err, class)
+		require.ErrorContains(t, err, strconv.Itoa(status))
+		require.NotContains(t, err.Error(), "hunter3", "not even where the server repeats it")
+	}
+}
+
+// TestNoPasswordOfAURIIsTold: whoever opens a lake without varve.yaml may write one into a URI, in whatever form.
+func TestNoPasswordOfAURIIsTold(t *testing.T) {
+	for kind, uris := range map[string][]string{
+		"sql":  {"postgresql://me:hunter2@127.0.0.1:1/lake", "jdbc:postgresql://me:hunter2@127.0.0.1:1/lake", "postgresql:me:hunter2@127.0.0.1:1/lake", "postgresql://127.0.0.1:1/lake?user=me&password=hunter2", "mysql://me:hunter2@db/lake", "jdbc:mysql://me:hunter2@db/lake"},
+		"rest": {"ftp://me:hunter2@catalog.example", "jdbc:me:hunter2@catalog.example", "http://me:hunter2@127.0.0.1:1"},
+	} {
+		for _, uri := range uris {
+			cfg := catalog.Config{Type: kind, URI: uri, Warehouse: t.TempDir()}
+			cat, err := catalog.Open(t.Context(), cfg)
+			require.Error(t, err, uri)
+			require.Nil(t, cat)
+			require.NotContains(t, err.Error()+cfg.String(), "hunter2")
+		}
+	}
 }
 
 func TestARefusalThatRepeatsTheTokenDoesNotTellIt(t *testing.T) {

@@ -61,7 +61,7 @@ func sqlitePath(uri string) (string, error) {
 // redacted keeps a password in a URI out of errors and logs.
 func redacted(uri string) string {
 	u, err := url.Parse(uri)
-	if err != nil {
+	if err != nil || strings.Contains(u.Opaque, "@") {
 		scheme, _, _ := strings.Cut(uri, ":")
 		return scheme + ":…"
 	}
