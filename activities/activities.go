@@ -99,7 +99,7 @@ func Open(ctx context.Context, cfg Config) (*Activities, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the lake: %w", err)
 	}
-	files := sources.Anywhere{Local: sources.Local{Root: cfg.Root}, Objects: lake.Catalog().Stores().Objects()}
+	files := sources.Anywhere{Local: sources.Local{Root: cfg.Root, TempDir: cfg.WorkDir}, Objects: lake.Catalog().Stores().Objects()}
 	return &Activities{cfg: cfg, lake: lake, store: files, memory: newBudget(cfg.activityMemory()), longest: longestBuild, reading: longestReading}, nil
 }
 

@@ -34,9 +34,9 @@ type FileSet struct {
 	TempDir string
 
 	seen  map[name]version
-	chain []link   // what was loaded, newest first
-	added fileSort // since
-	err   error    // of adding
+	chain []link         // what was loaded, newest first
+	added diskSort[File] // since
+	err   error          // of adding
 }
 
 // name and version are digests of a file's URI, and of what tells whether it changed. The first is of 128 bits: that

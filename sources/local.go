@@ -1,16 +1,17 @@
 package sources
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"net/url"
 	"os"
 	"path"
 	"path/filepath"
-	"sort"
 	"strings"
 	"syscall"
 	"time"
@@ -22,6 +23,10 @@ import (
 // Local is the local file system. URIs are absolute: file:///path, with escapes where URIs need them.
 type Local struct {
 	Root string // relative paths start here; the working directory if empty
+	// TempDir is where the names of a folder are put aside while it is listed if they are many; the system's folder if it is empty.
+	TempDir string
+
+	held int // names held at once; 0 means maxHeld
 }
 
 // URI is the identity of a file: the same for every way to write its path.
@@ -66,7 +71,7 @@ func (l Local) List(ctx context.Context, pattern string) iter.Seq2[File, error] 
 			yield(File{}, err)
 			return
 		}
-		walk{ctx: ctx, yield: yield}.below("/", p.Start())
+		walk{ctx: ctx, local: l, yield: yield}.below("/", p.Start())
 	}
 }
 
@@ -88,37 +93,47 @@ func (l Local) compile(pattern string) (*glob.Pattern, error) {
 // walk visits directories in the order of the paths below them.
 type walk struct {
 	ctx   context.Context
+	local Local
 	yield func(File, error) bool
 }
 
-// entry is a name in a directory; a directory's name sorts with its slash, as in the paths below it.
+// entry is a name in a directory. Names are bytes, and need not be text.
 type entry struct {
-	key  string
-	name string
-	dir  bool
-	link bool
+	// Key is the name; a directory's has a slash behind it, by which it sorts as the paths below it do.
+	Key  []byte `json:"k"`
+	Link bool   `json:"l,omitempty"`
 }
+
+func (e entry) compare(other entry) int { return bytes.Compare(e.Key, other.Key) }
+
+// name is without the slash of a directory.
+func (e entry) name() (name string, dir bool) { return strings.CutSuffix(string(e.Key), "/") }
 
 // below yields what matches below a directory; false when the walk is to end.
 func (w walk) below(dir string, at glob.State) bool {
-	entries, err := w.entries(dir, at)
-	if err != nil {
+	entries := diskSort[entry]{dir: w.local.TempDir, most: w.local.held}
+	defer entries.close()
+	if err := w.read(dir, at, entries.add); err != nil {
 		w.yield(File{}, fmt.Errorf("list files: %w", err))
 		return false
 	}
-	for _, e := range entries {
-		if err := w.ctx.Err(); err != nil {
+	for e, err := range entries.sorted() {
+		if err == nil {
+			err = w.ctx.Err()
+		}
+		if err != nil {
 			w.yield(File{}, err)
 			return false
 		}
-		full := path.Join(dir, e.name)
-		next := at.Step(e.name, !e.link)
+		name, isDir := e.name()
+		full := path.Join(dir, name)
+		next := at.Step(name, !e.Link)
 		switch {
-		case e.dir && next.More():
+		case isDir && next.More():
 			if !w.below(full, next) {
 				return false
 			}
-		case !e.dir && next.Match():
+		case !isDir && next.Match():
 			if !w.file(full) {
 				return false
 			}
@@ -142,52 +157,77 @@ func (w walk) file(p string) bool {
 	return w.yield(fileOf(p, info), nil)
 }
 
-// entries are those names of a directory that the pattern can match, sorted. What is not there matches nothing.
-func (w walk) entries(dir string, at glob.State) ([]entry, error) {
+// read hands out those names of a directory that the pattern can match, in whatever order. What is not there matches nothing.
+func (w walk) read(dir string, at glob.State, add func(entry) error) error {
 	names, few := at.Names()
-	var entries []entry
-	if few {
-		for _, name := range names {
-			info, err := os.Lstat(path.Join(dir, name))
-			if err != nil {
-				if missing(err) {
-					continue
-				}
-				return nil, err
-			}
-			entries = append(entries, w.entry(dir, fs.FileInfoToDirEntry(info)))
+	if !few {
+		return w.readAll(dir, at, add)
+	}
+	for _, name := range names {
+		info, err := os.Lstat(path.Join(dir, name))
+		if missing(err) {
+			continue
 		}
-	} else {
-		fault.Before("list", dir)
-		list, err := os.ReadDir(filepath.FromSlash(dir))
-		fault.After("list", dir)
-		if err != nil && !missing(err) {
-			return nil, err
+		if err == nil {
+			err = add(entryOf(dir, fs.FileInfoToDirEntry(info)))
 		}
-		for _, d := range list {
-			if next := at.Step(d.Name(), true); next.Match() || next.More() {
-				entries = append(entries, w.entry(dir, d))
-			}
+		if err != nil {
+			return err
 		}
 	}
-	sort.Slice(entries, func(i, j int) bool { return entries[i].key < entries[j].key })
-	return entries, nil
+	return nil
+}
+
+// namesAtOnce is how many names of a directory are asked for at a time.
+const namesAtOnce = 1000
+
+func (w walk) readAll(dir string, at glob.State, add func(entry) error) error {
+	fault.Before("list", dir)
+	defer fault.After("list", dir)
+	f, err := os.Open(filepath.FromSlash(dir))
+	if missing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
+		list, err := f.ReadDir(namesAtOnce)
+		for _, d := range list {
+			if next := at.Step(d.Name(), true); !next.Match() && !next.More() {
+				continue
+			}
+			if err := add(entryOf(dir, d)); err != nil {
+				return err
+			}
+		}
+		switch {
+		case err == io.EOF, missing(err):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 }
 
 func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-func (w walk) entry(dir string, d fs.DirEntry) entry {
-	e := entry{key: d.Name(), name: d.Name(), dir: d.IsDir()}
+func entryOf(dir string, d fs.DirEntry) entry {
+	e, isDir := entry{Key: []byte(d.Name())}, d.IsDir()
 	if d.Type()&fs.ModeSymlink != 0 {
-		e.link = true
-		if info, err := os.Stat(path.Join(dir, e.name)); err == nil {
-			e.dir = info.IsDir()
+		e.Link = true
+		if info, err := os.Stat(path.Join(dir, d.Name())); err == nil {
+			isDir = info.IsDir()
 		}
 	}
-	if e.dir {
-		e.key += "/"
+	if isDir {
+		e.Key = append(e.Key, '/')
 	}
 	return e
 }

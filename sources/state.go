@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -125,4 +126,20 @@ func decodeState(stored io.Reader, take func(File) error) (header stateHeader, e
 		}
 	}
 	return header, nil
+}
+
+// stateFiles streams a state's files, which are sorted by URI.
+func stateFiles(ctx context.Context, states StateStore, l link) iter.Seq2[File, error] {
+	ended := errors.New("nobody reads on")
+	return func(yield func(File, error) bool) {
+		_, err := readState(ctx, states, l, func(f File) error {
+			if !yield(f, nil) {
+				return ended
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, ended) {
+			yield(File{}, err)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,9 @@ type File struct {
 	ModTime time.Time `json:"mtime"`          // UTC, to the microsecond
 	ETag    string    `json:"etag,omitempty"` // an object store's; empty on a local file system
 }
+
+// compare orders files by URI.
+func (f File) compare(other File) int { return strings.Compare(f.URI, other.URI) }
 
 // Store is a place where files lie.
 type Store interface {
