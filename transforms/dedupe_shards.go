@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 )
 
 const (
@@ -18,9 +17,9 @@ const (
 	maxDepth = 64 / shardBits
 )
 
-// shards are the files over which the keys of one depth are spread. They lie in a directory of their own.
+// shards are the files over which the keys of one depth are spread. They have no names, so that the file system takes its space back
+// whatever becomes of the process.
 type shards struct {
-	dir   string
 	depth int
 	files [shardCount]*os.File
 	out   [shardCount]*bufio.Writer
@@ -28,19 +27,18 @@ type shards struct {
 }
 
 func newShards(tempDir string, depth int, limit int64) (*shards, error) {
-	dir, err := os.MkdirTemp(tempDir, "varve-dedupe-")
-	if err != nil {
-		return nil, fmt.Errorf("spill keys: %w", err)
-	}
-	s := &shards{dir: dir, depth: depth}
+	s := &shards{depth: depth}
 	size := int(min(max(limit/(4*shardCount), 4<<10), 256<<10))
 	for i := range s.files {
-		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%02d", i)))
+		f, err := os.CreateTemp(tempDir, "varve-dedupe-*")
+		if err == nil {
+			s.files[i], err = f, os.Remove(f.Name())
+		}
 		if err != nil {
 			s.remove()
 			return nil, fmt.Errorf("spill keys: %w", err)
 		}
-		s.files[i], s.out[i] = f, bufio.NewWriterSize(f, size)
+		s.out[i] = bufio.NewWriterSize(f, size)
 	}
 	return s, nil
 }
@@ -76,7 +74,7 @@ func (s *shards) flush() error {
 	return nil
 }
 
-// read hands the candidates of a shard to f and removes its file.
+// read hands the candidates of a shard to f and gives up its file.
 func (s *shards) read(ctx context.Context, shard int, f func(candidate) error) error {
 	file := s.files[shard]
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
@@ -111,7 +109,7 @@ func (s *shards) read(ctx context.Context, shard int, f func(candidate) error) e
 		}
 	}
 	s.files[shard] = nil
-	return errors.Join(file.Close(), os.Remove(file.Name()))
+	return file.Close()
 }
 
 func (s *shards) remove() {
@@ -120,5 +118,4 @@ func (s *shards) remove() {
 			f.Close()
 		}
 	}
-	os.RemoveAll(s.dir)
 }

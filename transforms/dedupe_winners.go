@@ -189,7 +189,7 @@ func (w *winners) collect(ctx context.Context, kept *roaring64.Bitmap) error {
 		return err
 	}
 	for i := range shardCount {
-		inner := &winners{latest: w.latest, limit: w.limit, tempDir: w.shards.dir, depth: w.depth + 1}
+		inner := &winners{latest: w.latest, limit: w.limit, tempDir: w.tempDir, depth: w.depth + 1}
 		err := w.shards.read(ctx, i, inner.offer)
 		if err == nil {
 			err = inner.collect(ctx, kept)

@@ -37,7 +37,7 @@ type Options struct {
 // shared by the queries that run at once.
 type Engine struct {
 	opts    Options
-	temp    string // the engine's own folder in TempDir
+	temp    *scratch // the engine's own folder in TempDir
 	queries atomic.Int64
 
 	mu      sync.Mutex
@@ -61,16 +61,12 @@ func Open(opts Options) (*Engine, error) {
 		opts.TempDir = os.TempDir()
 	}
 	e := &Engine{opts: opts}
-	if err := os.MkdirAll(opts.TempDir, 0o700); err != nil {
+	var err error
+	if e.temp, err = newScratch(opts.TempDir); err != nil {
 		return nil, fmt.Errorf("sql engine: %w", err)
 	}
-	temp, err := os.MkdirTemp(opts.TempDir, "varve-sql-*")
-	if err != nil {
-		return nil, fmt.Errorf("sql engine: %w", err)
-	}
-	e.temp = temp
 	if e.db, err = e.start(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(temp))
+		return nil, errors.Join(err, e.temp.remove())
 	}
 	return e, nil
 }
@@ -80,7 +76,7 @@ func (e *Engine) settings() [][2]string {
 	return [][2]string{
 		{"memory_limit", strconv.FormatInt(e.opts.MemoryLimit, 10) + "B"},
 		{"threads", strconv.Itoa(e.opts.Threads)},
-		{"temp_directory", filepath.Join(e.temp, "spill")},
+		{"temp_directory", filepath.Join(e.temp.path, "spill")},
 		{"autoinstall_known_extensions", "false"},
 		{"autoload_known_extensions", "false"},
 		{"allow_community_extensions", "false"},
@@ -175,7 +171,7 @@ func (e *Engine) Close() error {
 	if e.planner.Ptr != nil {
 		duckdb.Close(&e.planner)
 	}
-	return os.RemoveAll(e.temp)
+	return e.temp.remove()
 }
 
 // Query is what a statement reads and returns.
