@@ -136,6 +136,7 @@ type Catalog struct {
 	props     map[string]string
 	nessie    bool
 	api       *nessieAPI // nil where the catalog has no branches
+	direct    bool       // nothing between here and it sends a request twice, so that what it answers is final
 	reads     int        // how often a reading request is sent, at most; 0 is once
 	// classify is told whether the operation could have changed something before it failed.
 	classify func(op string, err error, changing bool) error

@@ -48,13 +48,16 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 	err = ended(ctx, err)
 	var before *notSent
 	if errors.As(err, &before) {
-		return nil, "", c.classify(op, before.error, false)
+		return nil, "", fault.Final(c.classify(op, before.error, false))
 	}
 	if fault.Cancelled(err) {
 		// The statement may have been under way.
 		return nil, "", fault.New(fault.ErrUnknownOutcome, op, err)
 	}
-	if err = c.classify(op, err, true); fault.Class(err) != nil {
+	if err = c.classify(op, err, true); c.direct || neverLeft(err) {
+		err = fault.Final(err)
+	}
+	if fault.Class(err) != nil {
 		return nil, "", err
 	}
 	// Of the catalogs only REST has a type for a requirement that does not hold. Rather than read the text, look again.
@@ -62,6 +65,12 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 		return nil, "", fault.New(fault.ErrConflict, op, err)
 	}
 	return nil, "", err
+}
+
+// neverLeft tells an error of a request for which there was no connection.
+func neverLeft(err error) bool {
+	var broken *transportError
+	return errors.As(err, &broken) && !broken.sent
 }
 
 func holds(reqs []table.Requirement, meta table.Metadata) bool {

@@ -38,7 +38,7 @@ func openDatabase(ctx context.Context, cfg Config, op string, db *sql.DB, dialec
 		return nil, classify(op, errors.Join(err, db.Close()), false)
 	}
 	return &Catalog{
-		inner: counted(inner), warehouse: warehouse, classify: classify,
+		inner: counted(inner), warehouse: warehouse, classify: classify, direct: true,
 		close: func() error { return errors.Join(inner.Close(), db.Close()) },
 	}, nil
 }

@@ -123,7 +123,7 @@ func Commit(ctx context.Context, cat Catalog, ident table.Identifier, id ID, pla
 
 // Safe tells whether the files of a commit that ended in err are certainly not the table's, and may be removed.
 func Safe(err error) bool {
-	return err != nil && !errors.Is(err, ErrUnknownOutcome) && !fault.Cancelled(err)
+	return err != nil && !errors.Is(err, ErrUnknownOutcome) && !errors.As(err, new(*keptError)) && !fault.Cancelled(err)
 }
 
 // protocol is one call of Commit.
@@ -297,7 +297,8 @@ func (p *protocol) refused(ctx context.Context, head *table.Table, next *staged,
 }
 
 // turnedAway is a change that was not let in, by what the answer says; but that may be the answer to a second copy of the request,
-// and the first one may have landed. Before anything of it is removed, it is looked for.
+// and the first one may have landed, or land later. Before anything of it is removed, it is looked for, and unless the answer is final
+// nothing is removed before it is disproved.
 func (p *protocol) turnedAway(ctx context.Context, head *table.Table, next *staged, change *Change, err error) (done bool, _ error) {
 	now, unseen := p.cat.LoadTable(ctx, p.ident)
 	if unseen == nil && p.foundAt(now) {
@@ -305,24 +306,36 @@ func (p *protocol) turnedAway(ctx context.Context, head *table.Table, next *stag
 	}
 	passing, classed := errors.Is(err, ErrPassing), fault.Class(err) != nil
 	switch {
-	case unseen != nil && classed:
-		p.unproven.add(next, change) // and neither can the table be seen
-	case unseen != nil:
+	case unseen != nil && !classed:
 		// An answer that cannot be read, and a table that cannot: it may have landed.
 		p.out.UnknownOutcomes++
 		p.unproven.add(next, change)
-		return false, &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
+		return false, &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: &unseenError{err, unseen}}
 	case !classed && now.MetadataLocation() != head.MetadataLocation():
 		// It was refused for a reason that is none by now: a sequence number that another took, after which the head was
 		// rolled back to where it was.
 		p.out.Conflicts++
 		p.unproven.add(next, change)
 		return false, &fault.Error{Class: ErrConflict, Op: "commit to a table that has changed", Err: err}
-	default:
+	case fault.IsFinal(err):
 		next.remove(ctx)
+	case unseen != nil:
+		p.unproven.addTurnedAway(next, change)
+		err = &unseenError{err, unseen}
+	default:
+		p.unproven.addTurnedAway(next, change)
 	}
 	return !passing, err
 }
+
+// unseenError is the answer to a commit, after which the table could not be loaded either. Its class is the answer's.
+type unseenError struct{ answer, unseen error }
+
+func (e *unseenError) Error() string {
+	return fmt.Sprintf("%v; whether it has taken effect could not be seen: %v", e.answer, e.unseen)
+}
+
+func (e *unseenError) Unwrap() error { return e.answer }
 
 func (p *protocol) succeed(ctx context.Context, head *table.Table, next *staged, meta table.Metadata, location string) {
 	p.out.Committed = true

@@ -30,6 +30,9 @@ func TestFaults(t *testing.T) {
 			return ""
 		case "append":
 			return w.appendCommand(c)
+		case "deliver":
+			w.held()
+			return ""
 		case "rows":
 			return fmt.Sprintf("%s; %d orphans", strings.Join(w.live(), " "), len(w.orphans()))
 		}

@@ -3,6 +3,7 @@ package commit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // unproven are the changes that were sent and not confirmed: the answer was lost, or it was a conflict, which may have been
-// with a first copy of the same request. Until a head that is newer than the one they were pinned to has shown that the
+// with a first copy of the same request, or another refusal, which says nothing of a first copy that is still under way. Until a head that is newer than the one they were pinned to has shown that the
 // token is not in the table, they may be in it or still come to be, and nothing that they name is removed: neither their
 // manifests, nor the data files that a planner throws away.
 type unproven struct {
@@ -24,7 +25,8 @@ type unproven struct {
 
 type sentChange struct {
 	*staged
-	files map[string]bool
+	turnedAway bool // by an answer that says that nothing was changed
+	files      map[string]bool
 	// thrown are those of the files that their planner has removed meanwhile, and that are there still.
 	thrown []string
 }
@@ -44,10 +46,25 @@ func (u *unproven) add(s *staged, c *Change) {
 	u.sent = append(u.sent, out)
 }
 
+// addTurnedAway adds a change that was not let in, as far as the answer tells.
+func (u *unproven) addTurnedAway(s *staged, c *Change) {
+	u.add(s, c)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sent[len(u.sent)-1].turnedAway = true
+}
+
 func (u *unproven) any() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return len(u.sent) > 0
+}
+
+// anyLost tells whether there are others than such as were turned away.
+func (u *unproven) anyLost() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.ContainsFunc(u.sent, func(s *sentChange) bool { return !s.turnedAway })
 }
 
 // keeps tells whether a file that is to go has to stay for now, and remembers that it is to go.
@@ -105,11 +122,24 @@ func (p *protocol) settle(ctx context.Context, err error) error {
 		}
 		p.tidy(ctx, head)
 	}
-	if !p.unproven.any() || !Safe(err) {
+	switch {
+	case !p.unproven.any() || !Safe(err):
 		return err
+	case !p.unproven.anyLost():
+		return &keptError{err}
 	}
-	return &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: err}
+	return &fault.Error{Class: ErrUnknownOutcome, Op: "commit " + p.name(), Err: fmt.Errorf("an attempt of it may have taken effect, and the last one ended in: %w", err)}
 }
+
+// keptError is one of a commit that was turned away, with the class of the answer; but a first copy of the request may be under way
+// still, which names the files.
+type keptError struct{ error }
+
+func (e *keptError) Error() string {
+	return e.error.Error() + "; its files are kept, since a copy of the request may be under way"
+}
+
+func (e *keptError) Unwrap() error { return e.error }
 
 // idle is an attempt that has nothing to commit. If an earlier one was sent and is not disproved, then a stale read may be
 // why, and some more looks are worth it. After them the files stay, and there is nothing to commit all the same.

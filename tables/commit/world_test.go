@@ -31,6 +31,8 @@ type world struct {
 	twin   string // the token that a twin commits
 	// late holds a commit whose effect comes after the next load.
 	late func()
+	// held is a commit that is under way until the test lets it come.
+	held func()
 	// interlope appends one file of another writer.
 	interlopers int
 	now         time.Time
@@ -177,6 +179,19 @@ func (w *world) CommitTable(ctx context.Context, ident table.Identifier, reqs []
 			return nil, "", err
 		}
 		what = second
+	}
+	if answer, is := strings.CutPrefix(what, "overtaken-"); is { // the answer is that to a second copy, and the first one is under way still
+		w.held = func() { _, _, _ = w.cat.CommitTable(ctx, ident, reqs, updates) }
+		what = answer
+	}
+	if answer, is := strings.CutPrefix(what, "final-"); is {
+		w.script = append([]string{answer}, w.script...)
+		_, _, err := w.CommitTable(ctx, ident, reqs, updates)
+		return nil, "", fault.Final(err)
+	}
+	if answer, is := strings.CutSuffix(what, "-unseen"); is { // and the table cannot be loaded
+		w.script = append([]string{answer, "load-busy"}, w.script...)
+		return w.CommitTable(ctx, ident, reqs, updates)
 	}
 	switch what {
 	case "", "ok":

@@ -63,3 +63,21 @@ func Class(err error) error {
 func Cancelled(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
+
+// final is an error of a request of which nothing is under way any more.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
+// Final marks an error of a request that certainly had no effect and comes to have none: it was never sent, or there is nothing on its
+// way that could have sent a second copy. An answer over HTTP is not final: a proxy that lost patience sends a request once more, and
+// the answer is that to the second copy, while the first one may still be carried out.
+func Final(err error) error {
+	if err == nil || Class(err) == ErrUnknownOutcome || Cancelled(err) {
+		return err
+	}
+	return final{err}
+}
+
+// IsFinal tells whether an error is one that Final has marked.
+func IsFinal(err error) bool { return errors.As(err, new(final)) }
