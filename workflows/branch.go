@@ -42,9 +42,13 @@ func (r *run) publish(ctx workflow.Context, result *RunResult) (failure string) 
 	return ""
 }
 
-// seen are the commits of the branch as of which tables were built.
+// seen are the commits of the branch as of which tables were built. A worker of an earlier version tells none: what it has built would
+// be left out of a merge up to those of the others, so that none is named, and all is merged.
 func (r *run) seen() (out []string) {
 	for _, t := range r.tables {
+		if t.Commit == "" && (t.State == wire.StateBuilt || t.SnapshotID != 0) {
+			return nil
+		}
 		if t.Commit != "" && !slices.Contains(out, t.Commit) {
 			out = append(out, t.Commit)
 		}

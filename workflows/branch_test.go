@@ -125,6 +125,34 @@ func TestABranchIsMergedAsTheRunHasSeenIt(t *testing.T) {
 	require.Equal(t, "DropBranch audit@c0ffee", b.calls[2])
 }
 
+// Workers of an earlier version tell no commit. What they built is merged too, also when the run is one that resumes theirs.
+func TestWhatEarlierWorkersBuiltOnABranchIsMerged(t *testing.T) {
+	f, b := diamond(), &branches{}
+	f.hash = func(table string) string {
+		if table == "gold.ab" {
+			return ""
+		}
+		return "after " + table
+	}
+	_, err := execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Branch: "audit", Merge: true})
+	require.NoError(t, err)
+	require.Equal(t, "MergeBranch audit", b.calls[1], "up to where the branch stands")
+
+	f, b = diamond(), &branches{}
+	f.hash = func(string) string { return "" }
+	f.fail(wire.ActivityCommit, "gold.ab", temporal.NewNonRetryableApplicationError("an expectation", wire.ErrData, nil))
+	env := branched(t, f, b)
+	_, err = execute(t, env, workflows.RunInput{Pipeline: "flights", Branch: "audit", Merge: true})
+	require.Error(t, err)
+	answer, err := env.QueryWorkflow(workflows.QueryRecall)
+	require.NoError(t, err)
+	require.NoError(t, answer.Get(&f.recalled))
+	f.hash, b.calls = func(table string) string { return "after " + table }, nil
+	_, err = execute(t, branched(t, f, b), workflows.RunInput{ResumeOf: "flights-1"})
+	require.NoError(t, err)
+	require.Equal(t, "MergeBranch audit", b.calls[1])
+}
+
 func TestABranchToWhichMoreCameIsKeptAndTheRunSaysSo(t *testing.T) {
 	f, b := diamond(), &branches{drop: temporal.NewNonRetryableApplicationError("it is kept", wire.ErrUser, nil)}
 	result, err := execute(t, branched(t, f, b), workflows.RunInput{Pipeline: "flights", Branch: "audit", Merge: true})
