@@ -35,7 +35,7 @@ func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, tables.ErrAbsent)
 }
 
-// forgotten tells whether a table knows a snapshot no more that a query is pinned to. Files go after the snapshots that name them, so
+// forgotten tells whether a table has forgotten a snapshot that a query is pinned to. Files go after the snapshots that name them, so
 // that one which is missing of a snapshot that the table knows is lost. An engine's own error of reading files has no class.
 func (a *Activities) forgotten(ctx context.Context, j *job) (bool, error) {
 	for name, pinned := range j.Snapshots {
@@ -46,8 +46,11 @@ func (a *Activities) forgotten(ctx context.Context, j *job) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if pinned != 0 && t.Iceberg().SnapshotByID(pinned) == nil {
-			return true, nil
+		if pinned == 0 {
+			continue
+		}
+		if gone, err := t.Forgotten(ctx, pinned); gone || err != nil {
+			return gone, err
 		}
 	}
 	return false, nil

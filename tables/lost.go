@@ -85,6 +85,41 @@ func (t *Table) Missing(ctx context.Context, tasks []table.FileScanTask) (map[st
 	return out, nil
 }
 
+// Forgotten tells whether a snapshot that the table once had can be read no more, since it has expired. Nessie's history knows it all the
+// same, whose own garbage collector takes manifests and files away under it; but not those of a branch's head.
+func (t *Table) Forgotten(ctx context.Context, snapshot int64) (bool, error) {
+	if !t.lake.cat.HeadOnly() {
+		return t.tbl.SnapshotByID(snapshot) == nil, nil
+	}
+	then, _, err := t.AsOf(ctx, Version{SnapshotID: &snapshot})
+	if errors.Is(err, ErrNoSuchSnapshot) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if now := t.tbl.CurrentSnapshot(); now != nil && now.SnapshotID == snapshot {
+		return false, nil
+	}
+	store, err := then.FS(ctx)
+	if err != nil {
+		return false, err
+	}
+	manifests, err := then.tbl.CurrentSnapshot().Manifests(store)
+	if isAbsent(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("manifests of snapshot %d of %s: %w", snapshot, t.name, err)
+	}
+	for _, m := range manifests {
+		if there, err := isThere(store, m.FilePath()); !there || err != nil {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
 func isThere(store iceio.IO, path string) (bool, error) {
 	f, err := store.Open(path)
 	if isAbsent(err) {

@@ -89,6 +89,7 @@ func TestCatalogNessie(t *testing.T) {
 	t.Run("a branch that cannot be merged", func(t *testing.T) { testMergeConflict(t, s) })
 	t.Run("history", func(t *testing.T) { testHistory(t, s) })
 	t.Run("appends around a compaction", func(t *testing.T) { testAppendsAroundCompaction(t, s) })
+	t.Run("a query that fails", func(t *testing.T) { testFailingQuery(t, s) })
 }
 
 func TestCatalogPostgreSQL(t *testing.T) {
