@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/internal/durable"
 	"github.com/varve-lake/varve/sources"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/transforms/sql"
@@ -91,7 +92,7 @@ func Open(ctx context.Context, cfg Config) (*Activities, error) {
 		cfg.Lake.Parallelism = cfg.Parallelism
 	}
 	cfg.Lake.MemoryLimit = cfg.share() // the lake's operations run inside of activities, some at once
-	if err := os.MkdirAll(cfg.WorkDir, 0o755); err != nil {
+	if err := durable.MkdirAll(cfg.WorkDir); err != nil {
 		return nil, fmt.Errorf("scratch space: %w", err)
 	}
 	cfg.Lake.Commit.Ended = countCommit

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/varve-lake/varve/internal/devserver"
+	"github.com/varve-lake/varve/internal/durable"
 	"github.com/varve-lake/varve/internal/environment"
 	"github.com/varve-lake/varve/internal/host"
 	"github.com/varve-lake/varve/internal/payloads"
@@ -96,7 +97,7 @@ func (s *session) close() {
 
 // newLog writes what the worker in this process has to say to .varve/trigger.log, so that it does not mix with results.
 func newLog(env environment.Environment) *slog.Logger {
-	if err := os.MkdirAll(env.Dir, 0o755); err != nil {
+	if err := durable.MkdirAll(env.Dir); err != nil {
 		return slog.New(slog.DiscardHandler)
 	}
 	f, err := os.OpenFile(filepath.Join(env.Dir, "trigger.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)

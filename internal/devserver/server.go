@@ -29,6 +29,8 @@ import (
 	"go.temporal.io/server/common/primitives"
 	sqliteschema "go.temporal.io/server/schema/sqlite"
 	"go.temporal.io/server/temporal"
+
+	"github.com/varve-lake/varve/internal/durable"
 )
 
 // Namespace is the namespace that the embedded server has.
@@ -69,7 +71,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+	if err := durable.MkdirAll(o.Dir); err != nil {
 		return nil, fmt.Errorf("embedded Temporal: %w", err)
 	}
 	lock, err := acquireLock(filepath.Join(o.Dir, "temporal.lock"))

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/varve-lake/varve/internal/durable"
 	"github.com/varve-lake/varve/spec"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/catalog"
@@ -130,7 +131,7 @@ func below(root, path string) string {
 
 // OpenLake makes the folders that the local lake needs and opens it.
 func (e Environment) OpenLake(ctx context.Context) (*tables.Lake, error) {
-	if err := os.MkdirAll(filepath.Join(e.Dir, "tmp"), 0o755); err != nil {
+	if err := durable.MkdirAll(filepath.Join(e.Dir, "tmp")); err != nil {
 		return nil, err
 	}
 	lake, err := tables.OpenLake(ctx, e.Lake)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/varve-lake/varve/internal/durable"
 	"github.com/varve-lake/varve/tables/fault"
 )
 
@@ -23,7 +23,7 @@ func openSQLite(ctx context.Context, cfg Config) (*Catalog, error) {
 		return nil, err
 	}
 	op := "open catalog " + path
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 		return nil, classifySQLite(op, err, false)
 	}
 	db, err := sql.Open("sqlite", dataSource(path))

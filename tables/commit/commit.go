@@ -230,6 +230,10 @@ func (p *protocol) arrive(ctx context.Context) (head *table.Table, done bool, er
 			return nil, true, fmt.Errorf("commit %s: writer %s: %w", p.name(), p.id.Writer, ErrSuperseded)
 		}
 
+		if hopeless, err := p.checkClock(head.Metadata()); err != nil {
+			return nil, hopeless, err
+		}
+
 		// Step 3: let pass who asked before. A writer with much to do, beside others with little who never rest, would
 		// lose to them for ever.
 		again, err := p.takeTurn(ctx, head)

@@ -11,6 +11,7 @@ import (
 
 	iceio "github.com/apache/iceberg-go/io"
 
+	"github.com/varve-lake/varve/internal/durable"
 	"github.com/varve-lake/varve/internal/fault"
 )
 
@@ -148,7 +149,7 @@ func (Local) MkdirAll(uri string) error {
 	}
 	fault.Before("make folder", path)
 	defer fault.After("make folder", path)
-	return classify("create folder", uri, mkdirAll(path))
+	return classify("create folder", uri, durable.MkdirAll(path))
 }
 
 // Stat describes a file or folder.
@@ -191,7 +192,7 @@ func move(from, to string, do func(src, dst string) error) error {
 	if err != nil {
 		return classify("rename "+from+" to", to, err)
 	}
-	return classify("sync folder of", to, syncDir(filepath.Dir(dst)))
+	return classify("sync folder of", to, durable.SyncDir(filepath.Dir(dst)))
 }
 
 // IsTemporary tells whether a file's name is one that an interrupted write leaves.

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/varve-lake/varve/internal/durable"
 )
 
 // TestAFileIsOnDiskBeforeItsWriterHasClosed listens to what is asked of the disk: a power cut loses what was not synced,
@@ -23,15 +25,15 @@ func TestAFileIsOnDiskBeforeItsWriterHasClosed(t *testing.T) {
 		}
 		return rel
 	}
-	before := disk
-	t.Cleanup(func() { disk = before })
-	disk.sync = func(f *os.File) error {
+	sync, renamed := durable.Sync, rename
+	t.Cleanup(func() { durable.Sync, rename = sync, renamed })
+	durable.Sync = func(f *os.File) error {
 		asked = append(asked, "sync "+named(f.Name()))
-		return before.sync(f)
+		return sync(f)
 	}
-	disk.rename = func(from, to string) error {
+	rename = func(from, to string) error {
 		asked = append(asked, "rename "+named(from)+" to "+named(to))
-		return before.rename(from, to)
+		return renamed(from, to)
 	}
 	uri := "file://" + dir + "/t/metadata/1.metadata.json"
 	w, err := Local{}.Create(uri)
@@ -47,19 +49,19 @@ func TestAFileIsOnDiskBeforeItsWriterHasClosed(t *testing.T) {
 	}, asked)
 
 	// A sync that fails is a write that failed: nothing is at the name.
-	disk.sync = func(f *os.File) error {
+	durable.Sync = func(f *os.File) error {
 		if IsTemporary(f.Name()) {
 			return os.ErrInvalid
 		}
-		return before.sync(f)
+		return sync(f)
 	}
 	require.Error(t, Local{}.WriteFile(uri+"2", []byte("x")))
 	require.NoFileExists(t, filepath.Join(dir, "t", "metadata", "1.metadata.json2"))
-	disk.sync = func(f *os.File) error {
+	durable.Sync = func(f *os.File) error {
 		if filepath.Base(f.Name()) == "metadata" {
 			return os.ErrInvalid
 		}
-		return before.sync(f)
+		return sync(f)
 	}
 	require.Error(t, Local{}.WriteFile(uri+"3", []byte("x")), "a name that may be lost is not told as written")
 }

@@ -6,14 +6,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/varve-lake/varve/internal/durable"
 	"github.com/varve-lake/varve/internal/fault"
 )
 
-// disk is what the durability of a file rests on; a test listens to it.
-var disk = struct {
-	sync   func(*os.File) error
-	rename func(from, to string) error
-}{(*os.File).Sync, os.Rename}
+// rename is what the durability of a file rests on, beside durable.Sync; a test listens to it.
+var rename = os.Rename
 
 // Writer writes one file. Nothing is at the file's name until Close has returned nil; after an error, or Abort, nothing
 // of it is left. A crash leaves the hidden temporary file.
@@ -29,7 +27,7 @@ func create(uri, path string) (*Writer, error) {
 	fault.Before("create", path)
 	defer fault.After("create", path)
 	dir, name := filepath.Split(path)
-	if err := mkdirAll(filepath.Clean(dir)); err != nil {
+	if err := durable.MkdirAll(filepath.Clean(dir)); err != nil {
 		return nil, classify("create", uri, err)
 	}
 	tmp, err := os.CreateTemp(filepath.Clean(dir), "."+name+".*.tmp")
@@ -86,7 +84,7 @@ func (w *Writer) publish() error {
 		return err
 	}
 	fault.Before("sync", w.path)
-	if err := disk.sync(w.tmp); err != nil {
+	if err := durable.Sync(w.tmp); err != nil {
 		return err
 	}
 	fault.After("sync", w.path)
@@ -94,11 +92,11 @@ func (w *Writer) publish() error {
 		return err
 	}
 	fault.Before("publish", w.path)
-	if err := disk.rename(w.tmp.Name(), w.path); err != nil {
+	if err := rename(w.tmp.Name(), w.path); err != nil {
 		return err
 	}
 	fault.After("publish", w.path)
-	return syncDir(filepath.Dir(w.path))
+	return durable.SyncDir(filepath.Dir(w.path))
 }
 
 // Abort removes what was written. After Close it does nothing.
