@@ -88,8 +88,8 @@ func (j *job) commitOptions(step string, checkpoint *tables.Checkpoint) tables.C
 	after := j.After
 	return tables.CommitOptions{
 		ID:         commit.ID{Writer: j.writer(), Token: j.token(step), After: &after},
-		Checkpoint: checkpoint,
-		Summary:    map[string]string{"varve.pipeline": j.Build.Pipeline, "varve.run": j.Build.Run},
+		Checkpoint: checkpoint, Since: j.Build.LoadedAt,
+		Summary: map[string]string{"varve.pipeline": j.Build.Pipeline, "varve.run": j.Build.Run},
 	}
 }
 

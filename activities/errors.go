@@ -126,7 +126,7 @@ func attempt(ctx context.Context) int32 {
 
 func classOf(err error) string {
 	switch {
-	case errors.Is(err, errStale), errors.Is(err, commit.ErrSuperseded), errors.Is(err, sources.ErrChanged):
+	case errors.Is(err, errStale), errors.Is(err, commit.ErrSuperseded), errors.Is(err, commit.ErrSwept), errors.Is(err, sources.ErrChanged):
 		return wire.ErrSuperseded
 	case isData(err):
 		return wire.ErrData

@@ -133,7 +133,7 @@ func upkeepRun(u wire.Upkeep) string {
 func upkeepOptions(u wire.Upkeep, writer, step string) tables.CommitOptions {
 	return tables.CommitOptions{
 		ID:      commit.ID{Writer: writer, Token: upkeepToken(u, step)},
-		Summary: map[string]string{"varve.run": u.Workflow},
+		Summary: map[string]string{"varve.run": u.Workflow}, Since: u.Began,
 	}
 }
 

@@ -20,6 +20,8 @@ var (
 	ErrNoBranches = catalog.ErrNoBranches
 	// ErrSuperseded says that what the work of a commit rests on is no longer so; see commit.ID.
 	ErrSuperseded = commit.ErrSuperseded
+	// ErrSwept says that files of a commit that took long were removed as orphans before it came to be.
+	ErrSwept = commit.ErrSwept
 )
 
 var (

@@ -124,6 +124,16 @@ var stateForm = regexp.MustCompile(`/` + stateFolder + `/([A-Za-z0-9._-]+)`)
 
 func stateName(uri string) string { return uri[strings.LastIndexByte(uri, '/')+1:] }
 
+// statesIn are the state files that checkpoints name themselves.
+func (t *Table) statesIn(checkpoints map[string]string) (uris []string) {
+	for _, text := range checkpoints {
+		for _, m := range stateForm.FindAllStringSubmatch(text, -1) {
+			uris = append(uris, t.Location()+"/"+stateFolder+"/"+m[1])
+		}
+	}
+	return uris
+}
+
 // states are the state files that the table's checkpoints name, now and at each of its snapshots, and those that these
 // name in turn.
 func (t *Table) states(ctx context.Context) ([]string, error) {

@@ -26,6 +26,8 @@ type CommitOptions struct {
 	Memory    map[string]Checkpoint
 	Summary   map[string]string // goes into the snapshot's summary: varve.pipeline, varve.run, ...
 	Isolation string            // of a merge: serializable (the default) | snapshot
+	// Since is when the work began whose files are committed, if that was before the call.
+	Since time.Time
 	// Require, when set, is asked at every head that the commit is tried on; its error ends the commit.
 	Require func(ctx context.Context, head *table.Table) error
 	// Observe, when set, is told of conflicts and unknown outcomes as they happen.
@@ -292,10 +294,11 @@ func (t *Table) commit(ctx context.Context, what string, opts CommitOptions, res
 			result.replaced(change)
 		}
 		change = withCheckpoints(change, head, opts, checkpoints, result)
+		change.States = t.statesIn(checkpoints)
 		return change, nil
 	}
 	options := t.lake.cfg.Commit
-	options.CatchUp, options.Yields = opts.catchUp, opts.yields
+	options.CatchUp, options.Yields, options.Since = opts.catchUp, opts.yields, opts.Since
 	if opts.upkeep {
 		options.CatchUp, options.Crowd = true, 2
 	}

@@ -43,6 +43,9 @@ type Change struct {
 	// Manifests, with Relist, are those that come and go.
 	Manifests *Manifests
 
+	// States are other files that Properties are about.
+	States []string
+
 	// Summary goes into the snapshot's summary.
 	Summary map[string]string
 	// Properties are set, and RemoveProperties removed, in the same commit.

@@ -51,6 +51,10 @@ type Options struct {
 	// 16.
 	Crowd int
 
+	// Since is when the first of the files may have been written that a planner brings along; the zero value is when Commit was
+	// called. See ErrSwept.
+	Since time.Time
+
 	// CatchUp is for planners who keep what they have done, and plan the rest: see late.
 	CatchUp bool
 	// Yields is for upkeep: it never claims a turn, however often it loses. See ClaimPrefix.
@@ -187,6 +191,11 @@ func (p *protocol) attempt(ctx context.Context) (done bool, err error) {
 	next, err := stage(ctx, head, p.id, change, p.spentClaims(head.Metadata()))
 	if err != nil {
 		return p.unplanned(ctx, head, fmt.Errorf("stage commit of %s: %w", p.name(), err))
+	}
+
+	if err := p.swept(ctx, next, change); err != nil {
+		next.remove(ctx)
+		return !errors.Is(err, ErrPassing), err
 	}
 
 	// Step 6: send it, once. Below us, a client or a proxy may send it again: then the answer is that of the second copy,
