@@ -159,7 +159,7 @@ var temporalLanguage = define("temporal",
 
 var encryptionLanguage = define("encryption",
 	"Inputs, results, memos, heartbeats and errors are encrypted by AES-256-GCM before they leave Varve. Names stay readable: those of pipelines, "+
-		"tables and runs, in workflow ids and search attributes. To rotate, add the new key to `keys` for every worker, then name it by `key`; "+
+		"tables, branches and runs, in workflow ids, headers and search attributes, and the times of schedules. To rotate, add the new key to `keys` for every worker, then name it by `key`; "+
 		"the old one stays until no run encrypted with it is kept.",
 	field("key", plain(textLike("the id of a key", "", nil)), func(e *Encryption) *string { return &e.Key }, "The id of the key that encrypts.", required, example("2026-11")),
 	field("keys", encryptionKeys, func(e *Encryption) *[]EncryptionKey { return &e.Keys }, "The keys by id: each 32 bytes in base64 or hex, as `openssl rand -base64 32` writes them. A payload names the key that decrypts it by this id.", required, example("{2026-11: {env: VARVE_PAYLOAD_KEY}, 2026-05: {file: old.key}}")),

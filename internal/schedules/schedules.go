@@ -64,6 +64,10 @@ type declaration struct {
 // it leaves nothing behind that only an old key reads.
 func Options(p *spec.Pipeline, queue, key string) client.ScheduleOptions {
 	d := declare(p, queue, key)
+	note := p.Description
+	if key != "" { // a note is not encrypted
+		note = ""
+	}
 	return client.ScheduleOptions{
 		ID:   prefix + p.Name.Value,
 		Spec: scheduleSpec(p.Schedule),
@@ -77,7 +81,7 @@ func Options(p *spec.Pipeline, queue, key string) client.ScheduleOptions {
 		Overlap:       overlaps[p.Schedule.Overlap],
 		CatchupWindow: p.Schedule.CatchupWindow,
 		Paused:        p.Schedule.Paused,
-		Note:          p.Description,
+		Note:          note,
 	}
 }
 

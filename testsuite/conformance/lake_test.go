@@ -2,7 +2,9 @@ package conformance
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -93,7 +95,7 @@ func laterDeliveries(t *testing.T, l *lab.Lab) []string {
 	return all[slices.IndexFunc(all, func(name string) bool { return name >= reference.WiderFrom })-2:]
 }
 
-// holding lists the files that hold a text.
+// holding lists the files that hold a text, also compressed.
 func holding(t *testing.T, folder, text string) (out []string) {
 	t.Helper()
 	n := 0
@@ -102,6 +104,10 @@ func holding(t *testing.T, folder, text string) (out []string) {
 			return err
 		}
 		content, err := os.ReadFile(path)
+		if zip, unzipped := gzip.NewReader(bytes.NewReader(content)); unzipped == nil {
+			plain, _ := io.ReadAll(zip) // as far as it goes
+			content = append(content, plain...)
+		}
 		if n++; bytes.Contains(content, []byte(text)) {
 			out = append(out, path)
 		}

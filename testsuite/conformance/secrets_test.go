@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -26,9 +27,9 @@ import (
 // lets it fail in several ways, and looks for both in all that anybody could read: histories, logs, what commands say and
 // explain, errors, metrics, every object that was ever written, also those that were staged and are gone, and properties.
 func TestLakeTellsNoSecret(t *testing.T) {
-	const token, wrong = "planted-token-of-the-catalog", "planted-wrong-secret"
+	const token, wrong, inlined = "planted-token-of-the-catalog", "planted-wrong-secret", "planted-where-it-should-be-named"
 	s3 := servers.VersityGW(t)
-	secrets := []string{token, s3.SecretKey, wrong}
+	secrets := []string{token, s3.SecretKey, wrong, inlined}
 	bodies := &witness{secrets: secrets}
 	storeDoor := door(t, s3.Endpoint, bodies.look)
 	nessie := servers.Nessie(t, s3)
@@ -66,6 +67,11 @@ func TestLakeTellsNoSecret(t *testing.T) {
 	said.well("status")
 	l.Write("pipelines/broken.yaml", fmt.Appendf(nil, "pipeline: broken\ntables:\n  bronze.broken:\n    source: {files: %q, format: parquet}\n    write: append\n", landing+"/*.csv.gz"))
 	said.badly("run", "broken", "--id", "broken")
+	said.inlined(inlined)
+	stranger := l.Ended("worker", "--env", "stranger", "--address", w.Address(), "--log-level", "debug")
+	require.NotZero(t, stranger.Code)
+	require.Contains(t, stranger.Stderr, "not Bearer [the credential]")
+	said.WriteString(stranger.Stdout + stranger.Stderr)
 	said.badly("status", "broken", "--env", "nowhere")
 	said.badly("table", "head", "silver.flights", "--env", "stranger")
 	said.badly("table", "head", "silver.flights", "--env", "thief")
@@ -113,6 +119,25 @@ func (s *told) badly(args ...string) {
 	out := s.l.Trigger(args...)
 	require.NotZero(s.t, out.Code, "%v: %s%s", args, out.Stdout, out.Stderr)
 	s.WriteString(out.Stdout + out.Stderr)
+}
+
+// inlined has pipelines hold a secret, and be given one, in the places of a file's and a table's address. They are refused, also by
+// the worker, before anything is made of them.
+func (s *told) inlined(secret string) {
+	s.t.Helper()
+	for name, source := range map[string]string{
+		"inlined-uri":      fmt.Sprintf("source: {files: \"s3://id:%s@lake/*.csv\", format: csv}", secret),
+		"inlined-default":  "source: {files: \"${landing}/*.csv\", format: csv}",
+		"inlined-property": fmt.Sprintf("from: bronze.flights\n    properties: {s3.secret-access-key: %s}", secret),
+	} {
+		s.l.Write("pipelines/"+name+".yaml", fmt.Appendf(nil,
+			"pipeline: %s\nparameters: {landing: {type: string, default: \"s3://id:%s@lake\"}}\ntables:\n  bronze.inlined:\n    %s\n", name, secret, source))
+		s.badly("validate", "pipelines/"+name+".yaml")
+		s.badly("plan", name)
+		s.badly("run", name, "--id", name)
+		require.NoError(s.t, os.Remove(s.l.Path("pipelines", name+".yaml")))
+	}
+	s.badly("run", "flights", "-p", "landing=s3://id:"+secret+"@lake")
 }
 
 // witness looks for secrets in the bodies of requests.

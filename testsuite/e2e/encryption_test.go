@@ -35,18 +35,21 @@ func TestEncryptedPayloads(t *testing.T) {
 		l.Write(folder+"/airlines.csv", airlines)
 	}
 	l.Write("planted-broken/airlines.csv", []byte("carrier,name\nUA,\"United\n"))
-	l.Write("pipelines/airlines.yaml", []byte(`pipeline: airlines
+	const pipeline = `pipeline: airlines
 parameters: {landing: {type: string, default: planted-default}}
 schedule: {every: 1h, paused: true}
 tables:
   gold.airlines:
     source: {files: "${landing}/*.csv", format: csv}
     write: replace
-`))
+`
+	l.Write("pipelines/airlines.yaml", []byte(pipeline))
+	keys := map[string]string{}
 	for _, name := range []string{"older", "newer"} {
 		key := make([]byte, 32)
 		_, _ = rand.Read(key)
-		l.Write(name+".key", []byte(base64.StdEncoding.EncodeToString(key)+"\n"))
+		keys[name] = base64.StdEncoding.EncodeToString(key)
+		l.Write(name+".key", []byte(keys[name]+"\n"))
 	}
 	run := func(id, landing string) lab.Output {
 		return l.Trigger("run", "airlines", "--id", id, "-p", "landing="+landing)
@@ -61,7 +64,8 @@ tables:
 	w.Terminate()
 
 	l.Write("varve.yaml", []byte("environments: {local: {temporal: {encryption: {key: older, keys: {older: {file: older.key}}}}}}\n"))
-	w = l.StartWorker()
+	l.Write("pipelines/airlines.yaml", []byte(pipeline+"description: planted-description\n"))
+	w = l.StartWorker("--log-level", "debug")
 	out := run("older", "planted-older")
 	require.Zero(t, out.Code, out.Stderr)
 	require.Contains(t, out.Stdout, "1 built")
@@ -84,6 +88,10 @@ tables:
 	require.Contains(t, kept, "planted-before")
 	require.NotContains(t, kept, "planted-older")
 	require.NotContains(t, kept, "planted-broken")
+	require.NotContains(t, kept, "planted-description", "a schedule's note is not encrypted, so there is none")
+	for _, told := range []string{kept, w.Log(), out.Stdout + out.Stderr} {
+		require.NotContains(t, told, keys["older"])
+	}
 
 	l.Write("varve.yaml", []byte("environments: {local: {temporal: {encryption: {key: newer, keys: {newer: {file: newer.key}, older: {file: older.key}}}}}}\n"))
 	w = l.StartWorker("--ui-port", "0")

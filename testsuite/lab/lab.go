@@ -145,13 +145,19 @@ func (l *Lab) command(name string, args ...string) *exec.Cmd {
 // Trigger runs the CLI to its end, however that is.
 func (l *Lab) Trigger(args ...string) Output {
 	l.t.Helper()
+	return l.Ended("trigger", args...)
+}
+
+// Ended runs one of the binaries to its end, however that is.
+func (l *Lab) Ended(name string, args ...string) Output {
+	l.t.Helper()
 	var stdout, stderr bytes.Buffer
-	c := l.command("trigger", args...)
+	c := l.command(name, args...)
 	c.Stdout, c.Stderr = &stdout, &stderr
 	err := c.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		l.t.Fatalf("trigger %v: %v", args, err)
+		l.t.Fatalf("%s %v: %v", name, args, err)
 	}
 	return Output{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}
 }
