@@ -132,11 +132,25 @@ func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table
 	return c.own(t), nil
 }
 
-// ListTables implements iceberg-go's Catalog.
+// ListTables implements iceberg-go's Catalog. A listing that breaks off begins anew, so that nothing is given before all are there.
 func (c *Catalog) ListTables(ctx context.Context, namespace table.Identifier) iter.Seq2[table.Identifier, error] {
 	return func(yield func(table.Identifier, error) bool) {
-		for ident, err := range c.inner.ListTables(ctx, namespace) {
-			if !yield(ident, c.classify("list tables of "+dotted(namespace), err, false)) {
+		var all []table.Identifier
+		if err := c.read(ctx, "list tables of "+dotted(namespace), func() error {
+			all = nil
+			for ident, err := range c.inner.ListTables(ctx, namespace) {
+				if err != nil {
+					return err
+				}
+				all = append(all, ident)
+			}
+			return nil
+		}); err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, ident := range all {
+			if !yield(ident, nil) {
 				return
 			}
 		}
@@ -218,9 +232,12 @@ func (c *Catalog) CheckNamespaceExists(ctx context.Context, namespace table.Iden
 }
 
 // LoadNamespaceProperties implements iceberg-go's Catalog.
-func (c *Catalog) LoadNamespaceProperties(ctx context.Context, namespace table.Identifier) (iceberg.Properties, error) {
-	props, err := c.inner.LoadNamespaceProperties(ctx, namespace)
-	return props, c.classify("load namespace "+dotted(namespace), err, false)
+func (c *Catalog) LoadNamespaceProperties(ctx context.Context, namespace table.Identifier) (props iceberg.Properties, err error) {
+	err = c.read(ctx, "load namespace "+dotted(namespace), func() (err error) {
+		props, err = c.inner.LoadNamespaceProperties(ctx, namespace)
+		return err
+	})
+	return props, err
 }
 
 // UpdateNamespaceProperties implements iceberg-go's Catalog.

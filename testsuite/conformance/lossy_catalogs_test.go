@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -95,10 +96,15 @@ func overHTTP(name string, cfg catalog.Config, protocol servers.Protocol, kinds 
 	return s
 }
 
+// kindsOfCatalogs are those of requests that every catalog over HTTP knows.
+var kindsOfCatalogs = []string{
+	"look for namespace", "create namespace", "list namespaces", "list tables", "load", "create", "commit",
+}
+
 func lossyREST(t testing.TB) lossySubject {
 	s3 := servers.VersityGW(t)
 	r := servers.IcebergREST(t, s3)
-	s := overHTTP("Iceberg REST", restSubject(r, s3).Config, servers.RESTProtocol, "open", "load", "create", "commit")
+	s := overHTTP("Iceberg REST", restSubject(r, s3).Config, servers.RESTProtocol, append([]string{"open"}, kindsOfCatalogs...)...)
 	s.peer, s.store = restSubject(r, s3).PyIceberg, onS3(s3)
 	return s
 }
@@ -106,7 +112,7 @@ func lossyREST(t testing.TB) lossySubject {
 func lossyNessie(t testing.TB) lossySubject {
 	s3 := servers.VersityGW(t)
 	r := servers.Nessie(t, s3)
-	s := overHTTP("Nessie", restSubject(r, s3).Config, servers.RESTProtocol, "open", "load", "create", "commit")
+	s := overHTTP("Nessie", restSubject(r, s3).Config, servers.RESTProtocol, append([]string{"open"}, kindsOfCatalogs...)...)
 	s.peer, s.store, s.headOnly = restSubject(r, s3).PyIceberg, onS3(s3), true
 	return s
 }
@@ -118,7 +124,7 @@ func lossyGlue(t testing.TB) lossySubject {
 	s := overHTTP("Glue", catalog.Config{
 		Type: "glue", URI: glue.URI, Credential: glue.Key, Warehouse: "s3://" + s3.Bucket + "/glue",
 		Props: map[string]string{"glue.region": "eu-west-1"}, Store: s3Store(s3),
-	}, servers.GlueProtocol, "load", "create", "commit")
+	}, servers.GlueProtocol, kindsOfCatalogs...)
 	s.store = onS3(s3)
 	s.peer = peer(s3, map[string]string{
 		"type": "glue", "glue.endpoint": glue.URI, "glue.region": "eu-west-1", "glue.access-key-id": id, "glue.secret-access-key": secret,
@@ -159,13 +165,19 @@ func lossyPostgres(t testing.TB) lossySubject {
 	}
 }
 
-// catalogCell has one operation on a table of its own meet a fault: the opening of the lake, the loading of a table, its
-// creation, or an append.
+// catalogCell has one operation on a table of its own meet a fault: the opening of the lake, the listing of its tables, the
+// loading of a table, its creation, that of its namespace, or an append.
 func catalogCell(s lossySubject, clear *tables.Lake) cell {
 	return func(t testing.TB, kind string, f servers.Fault, try int) (string, bool) {
-		name := "matrix." + strings.ReplaceAll(fmt.Sprint(s.name, "_", kind, "_", f, "_", try), " ", "_")
+		name := strings.ToLower(strings.ReplaceAll(fmt.Sprint(s.name, "_", kind, "_", f, "_", try), " ", "_"))
+		ofNamespace := strings.HasSuffix(kind, " namespace")
+		if ofNamespace {
+			name += ".t"
+		} else {
+			name = "matrix." + name
+		}
 		def := tables.Definition{Name: name, Schema: columns, FormatVersion: 2}
-		if kind != "create" {
+		if !ofNamespace && kind != "create" {
 			_, _, err := clear.Ensure(ctx, def)
 			require.NoError(t, err)
 		}
@@ -177,15 +189,7 @@ func catalogCell(s lossySubject, clear *tables.Lake) cell {
 				return err
 			}
 			defer lake.Close()
-			if kind == "open" || kind == "load" {
-				_, err := lake.Table(ctx, name)
-				return err
-			}
-			if kind == "create" {
-				_, _, err := lake.Ensure(ctx, def)
-				return err
-			}
-			return appendOnce(t, lake, clear, name)
+			return catalogOperation(t, kind, lake, clear, def)
 		}
 		err := operation()
 		outcome := outcomeOf(err)
@@ -201,6 +205,25 @@ func catalogCell(s lossySubject, clear *tables.Lake) cell {
 		}
 		return outcome, met()
 	}
+}
+
+// catalogOperation is what sends a kind of request.
+func catalogOperation(t testing.TB, kind string, lake, clear *tables.Lake, def tables.Definition) error {
+	switch kind {
+	case "commit":
+		return appendOnce(t, lake, clear, def.Name)
+	case "list namespaces", "list tables":
+		names, err := lake.Tables(ctx)
+		if err == nil && !slices.Contains(names, def.Name) {
+			return fmt.Errorf("%s is not among %v", def.Name, names)
+		}
+		return err
+	case "open", "load":
+		_, err := lake.Table(ctx, def.Name)
+		return err
+	}
+	_, _, err := lake.Ensure(ctx, def)
+	return err
 }
 
 // appendOnce appends one row as one commit.

@@ -99,19 +99,19 @@ func restKind(r *http.Request) string {
 	if strings.HasSuffix(r.URL.Path, "/v1/config") {
 		return "open"
 	}
-	_, name, found := strings.Cut(r.URL.EscapedPath(), "/tables")
-	name = strings.TrimPrefix(name, "/")
-	switch {
-	case !found || strings.Contains(name, "/"):
+	_, path, found := strings.Cut(r.URL.EscapedPath(), "/namespaces")
+	if !found {
 		return ""
-	case r.Method == http.MethodPost && name == "":
-		return "create"
-	case r.Method == http.MethodPost:
-		return "commit"
-	case r.Method == http.MethodGet && name != "":
-		return "load"
 	}
-	return ""
+	// /{namespace}/tables/{table} and its beginnings
+	parts := strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
+	if len(parts) > 2 && parts[1] != "tables" || len(parts) > 3 {
+		return ""
+	}
+	return map[string]string{
+		"POST 0": "create namespace", "GET 0": "list namespaces", "HEAD 1": "look for namespace", "GET 1": "look for namespace",
+		"POST 2": "create", "GET 2": "list tables", "POST 3": "commit", "GET 3": "load",
+	}[fmt.Sprint(r.Method, " ", len(parts))]
 }
 
 func refuseREST(w http.ResponseWriter, status int) {
@@ -126,7 +126,10 @@ var GlueProtocol = Protocol{Kind: glueKind, Refuse: refuseGlue}
 
 func glueKind(r *http.Request) string {
 	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	return map[string]string{"GetTable": "load", "CreateTable": "create", "UpdateTable": "commit"}[action]
+	return map[string]string{
+		"GetDatabase": "look for namespace", "CreateDatabase": "create namespace", "GetDatabases": "list namespaces",
+		"GetTables": "list tables", "GetTable": "load", "CreateTable": "create", "UpdateTable": "commit",
+	}[action]
 }
 
 // refuseGlue answers as AWS does, which says a conflict with status 400.
