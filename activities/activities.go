@@ -43,6 +43,8 @@ type Config struct {
 	// FanOut is how many bytes of candidate files a MERGE may have before they are divided into groups, each an activity
 	// of its own; 0 means 2 GiB. A group has a quarter of it, or more where there would be very many.
 	FanOut int64
+	// Secrets are the environment variables that hold secrets: no pipeline may refer to them.
+	Secrets []string
 	// SearchAttributes says that the namespace has VarvePipeline, VarveLayer and VarveTable.
 	SearchAttributes bool
 	// ConflictAttribute says that it has VarveConflicts.

@@ -112,7 +112,7 @@ func (a *Activities) decode(pipeline string) (*spec.Pipeline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pipeline %s: %w", pipeline, err)
 	}
-	p, diagnostics := spec.Decode(a.shown(file), data, spec.DecodeOptions{AllowUnset: true})
+	p, diagnostics := spec.Decode(a.shown(file), data, spec.DecodeOptions{AllowUnset: true, Secrets: a.cfg.Secrets})
 	if p == nil {
 		return nil, diagnostics
 	}

@@ -40,7 +40,7 @@ func (a *Activities) compilePlan(ctx context.Context, pipeline string, parameter
 		return nil, nil, fmt.Errorf("pipeline %s: %w", pipeline, err)
 	}
 	shown := a.shown(file)
-	decoded, warnings := spec.Decode(shown, data, spec.DecodeOptions{Parameters: parameters})
+	decoded, warnings := spec.Decode(shown, data, spec.DecodeOptions{Parameters: parameters, Secrets: a.cfg.Secrets})
 	if decoded == nil {
 		return nil, warnings, nil
 	}

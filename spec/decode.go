@@ -22,6 +22,8 @@ type DecodeOptions struct {
 	AllowUnset bool
 	// Getenv answers ${env:NAME}; nil is os.LookupEnv.
 	Getenv func(string) (string, bool)
+	// Secrets are the environment variables that hold secrets, beside those whose names say so: a file may not refer to them.
+	Secrets []string
 }
 
 // Decode reads a pipeline file. All its mistakes come at once, sorted by position; the Pipeline is nil if one of them is
@@ -51,7 +53,7 @@ func Decode(file string, data []byte, opts DecodeOptions) (*Pipeline, Diagnostic
 // a secret where none should be, are not shown before they are understood.
 func start(file string, data []byte, opts DecodeOptions, what string, hidden bool) (*decoder, *yaml.Node, Diagnostics) {
 	doc, failed := parse(file, data)
-	d := &decoder{doc: doc, getenv: opts.Getenv, reported: map[string]bool{}, secret: map[int]bool{}}
+	d := &decoder{doc: doc, getenv: opts.Getenv, secrets: opts.Secrets, reported: map[string]bool{}, secret: map[int]bool{}}
 	if d.getenv == nil {
 		d.getenv = os.LookupEnv
 	}

@@ -17,6 +17,7 @@ type decoder struct {
 
 	found    Diagnostics
 	reported map[string]bool // findings by place and message: aliases and defaults are decoded more than once
+	secrets  []string        // environment variables that hold secrets
 	secret   map[int]bool    // lines that hold an inlined secret and are not to be shown
 	visited  int
 	expanded int

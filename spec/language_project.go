@@ -56,6 +56,9 @@ var aSecret = shape[Secret]{secretLanguage.kind, func(d *decoder, n *yaml.Node, 
 		return
 	}
 	secretLanguage.decode(d, n, out)
+	if out.Env != "" {
+		d.secrets = append(d.secrets, out.Env)
+	}
 	if out.File != "" && !filepath.IsAbs(out.File) {
 		out.File = filepath.Join(filepath.Dir(d.doc.file), out.File)
 	}
@@ -219,6 +222,7 @@ func DecodeProject(file string, data []byte, opts DecodeOptions) (*Project, Diag
 	if !local {
 		p.Environments = append(p.Environments, LocalEnvironment())
 	}
+	p.Secrets = d.secrets
 	if found = d.finish(data); found.Err() != nil {
 		return nil, found
 	}

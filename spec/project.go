@@ -11,6 +11,7 @@ import (
 // Project is a decoded varve.yaml: what the lake stands on. A pipeline never mentions it.
 type Project struct {
 	Environments []Environment // in the file's order; "local" is always there
+	Secrets      []string      // the environment variables that hold secrets, of all environments
 	Pos          Pos
 
 	later map[string]Diagnostics // by environment: what it needs that is not yet supported

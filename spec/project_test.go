@@ -66,6 +66,19 @@ func TestUnknownEnvironment(t *testing.T) {
 	require.ErrorContains(t, found.Err(), `did you mean "prod"?`)
 }
 
+// What varve.yaml names as a secret no pipeline can refer to, whatever its name is.
+func TestAPipelineCannotReferToASecret(t *testing.T) {
+	project, found := spec.DecodeProject("varve.yaml", []byte("environments:\n  prod:\n    catalog: {type: rest, uri: https://c.example, credential: {env: LAKE_LOGIN}}\n"+
+		"    store: {s3: {access_key: {env: ID}, secret_key: {file: key}}}\n  local: {temporal: {encryption: {key: a, keys: {a: {env: REGION}}}}}\n"), spec.DecodeOptions{})
+	require.NoError(t, found.Err())
+	require.ElementsMatch(t, []string{"LAKE_LOGIN", "ID", "REGION"}, project.Secrets)
+	pipeline := []byte("pipeline: p\ntables:\n  bronze.a: {source: {files: \"${env:REGION}/a.csv\"}}\n")
+	_, found = spec.Decode("p.yaml", pipeline, spec.DecodeOptions{Getenv: getenv})
+	require.NoError(t, found.Err())
+	_, found = spec.Decode("p.yaml", pipeline, spec.DecodeOptions{Getenv: getenv, Secrets: project.Secrets})
+	require.ErrorContains(t, found.Err(), "p.yaml:3:31: error: ${env:REGION} is a secret, which varve.yaml names: secrets are named, never inlined")
+}
+
 func TestProjectDiagnosticsShowNoSecret(t *testing.T) {
 	runCases(t, "testdata/project/*.txt", func(input string) string {
 		project, found := spec.DecodeProject("varve.yaml", []byte(input), spec.DecodeOptions{Getenv: getenv})

@@ -82,6 +82,10 @@ func (d *decoder) environment(at Pos, name string) (string, bool) {
 		d.failHint(at, "name it in varve.yaml as {env: "+name+"}", "${env:%s} looks like a secret: secrets are named by varve.yaml, never inlined", name)
 		return "", false
 	}
+	if slices.Contains(d.secrets, name) {
+		d.fail(at, "${env:%s} is a secret, which varve.yaml names: secrets are named, never inlined", name)
+		return "", false
+	}
 	value, ok := d.getenv(name)
 	if !ok {
 		d.fail(at, "environment variable %s is not set", name)

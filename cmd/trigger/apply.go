@@ -101,9 +101,9 @@ func declared(env environment.Environment, warnings io.Writer) (map[string]clien
 		if err != nil {
 			return nil, err
 		}
-		p, diagnostics := spec.Decode(relative(file), data, spec.DecodeOptions{AllowUnset: true})
+		p, diagnostics := spec.Decode(relative(file), data, spec.DecodeOptions{AllowUnset: true, Secrets: env.Secrets})
 		if p != nil && p.Schedule != nil { // it starts runs without parameters: each must have a default
-			p, diagnostics = spec.Decode(relative(file), data, spec.DecodeOptions{})
+			p, diagnostics = spec.Decode(relative(file), data, spec.DecodeOptions{Secrets: env.Secrets})
 		}
 		if p == nil {
 			all = append(all, diagnostics...)

@@ -25,7 +25,7 @@ func policyOf(env environment.Environment, table string) *plan.Maintenance {
 		if err != nil {
 			continue
 		}
-		p, _ := spec.Decode(relative(file), data, spec.DecodeOptions{AllowUnset: true})
+		p, _ := spec.Decode(relative(file), data, spec.DecodeOptions{AllowUnset: true, Secrets: env.Secrets})
 		if p == nil {
 			continue
 		}

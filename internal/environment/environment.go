@@ -28,6 +28,7 @@ type Environment struct {
 	Lake      tables.Config
 	Temporal  spec.Temporal
 	Limits    spec.Limits
+	Secrets   []string // environment variables that hold secrets of the project: no pipeline may refer to them
 }
 
 // Options select the environment. Zero values take the defaults.
@@ -66,7 +67,7 @@ func Load(o Options) (Environment, error) {
 	}
 	e := Environment{
 		Name: name, Root: root, Dir: filepath.Join(root, ".varve"), Pipelines: pipelines,
-		Temporal: selected.Temporal, Limits: limits,
+		Temporal: selected.Temporal, Limits: limits, Secrets: project.Secrets,
 	}
 	e.Lake = lakeConfig(e, selected)
 	return e, nil

@@ -43,6 +43,7 @@ func Config(env environment.Environment) activities.Config {
 		Memory:       env.Limits.Memory,
 		Parallelism:  env.Limits.Parallelism,
 		FanOut:       env.Limits.FanOut,
+		Secrets:      env.Secrets,
 	}
 }
 

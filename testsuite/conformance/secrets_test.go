@@ -127,6 +127,7 @@ func (s *told) inlined(secret string) {
 	s.t.Helper()
 	for name, source := range map[string]string{
 		"inlined-uri":      fmt.Sprintf("source: {files: \"s3://id:%s@lake/*.csv\", format: csv}", secret),
+		"inlined-variable": "sql: SELECT '${env:VARVE_TEST_WRONG}' AS secret", // which varve.yaml names, and nothing else tells
 		"inlined-default":  "source: {files: \"${landing}/*.csv\", format: csv}",
 		"inlined-property": fmt.Sprintf("from: bronze.flights\n    properties: {s3.secret-access-key: %s}", secret),
 	} {
