@@ -122,6 +122,7 @@ func (a *Activities) write(ctx context.Context, p *pulse, table *tables.Table, j
 		return a.merge(ctx, p, table, j, options, manifests, in)
 	}
 	result, err := a.writeStaged(ctx, table, j, options, manifests)
+	count(ctx, metricRedone, table.Name(), result.GroupsRedone)
 	return committed(result), err
 }
 

@@ -42,6 +42,7 @@ func (a *Activities) retain(ctx context.Context, p *pulse, in wire.RetainRequest
 	options.Summary["varve.where"] = condition
 	options.Summary[maintain.RetentionKey] = "true"
 	result, err := table.Delete(ctx, options, rows)
+	count(ctx, metricRedone, table.Name(), result.GroupsRedone)
 	if err != nil {
 		return wire.UpkeepStep{}, err
 	}

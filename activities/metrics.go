@@ -17,7 +17,7 @@ const (
 	metricConflict = "varve_commit_conflicts"        // of them refused, since the head had moved
 	metricClaims   = "varve_commit_claims"           // turns asked for by commits that kept losing
 	metricUnknown  = "varve_commit_unknown_outcomes" // of them whose answer was lost
-	metricRedone   = "varve_commit_groups_redone"    // file groups of MERGEs done again after a conflict
+	metricRedone   = "varve_commit_groups_redone"    // file groups of MERGEs and deletes done again after a conflict
 )
 
 // gaugeHealth shows the shape of a table, when maintenance has looked at it.

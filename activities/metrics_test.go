@@ -22,6 +22,14 @@ func (m *metered) of(metric, table string) int64 {
 	return m.counts[metric+" "+table]
 }
 
+// shows tells whether a count is there, if only zero.
+func (m *metered) shows(metric, table string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, counted := m.counts[metric+" "+table]
+	return counted
+}
+
 // WithTags implements client.MetricsHandler.
 func (m *metered) WithTags(tags map[string]string) client.MetricsHandler {
 	all := map[string]string{}

@@ -76,6 +76,9 @@ func TestPipelineFromFilesToGold(t *testing.T) {
 		[]any{silver.RowsRead, silver.Filtered, silver.Duplicates, silver.Quarantined, silver.Inserted})
 	require.Equal(t, []string{"AA1 N3 true", "UA1 N1 false", "UA2 N2 false"}, l.rows("silver.flights", "id", "tailnum", "late"))
 	require.Len(t, l.rows("silver.flights__quarantine", "_key"), 1)
+	for _, table := range []string{"silver.flights", "silver.flights__quarantine"} {
+		require.True(t, l.metered.shows(metricRedone, table), "what is redone of %s is counted", table)
+	}
 	require.Equal(t, []string{"AA American 1 1", "UA United 2 0"}, l.rows("gold.carriers"))
 	require.Empty(t, l.staged(), "every build has swept its staging area")
 }

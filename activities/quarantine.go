@@ -50,11 +50,12 @@ func (a *Activities) commitRejected(ctx context.Context, p *pulse, j *job, manif
 	}
 	options := j.commitOptions("quarantine", nil)
 	options.ID.After = nil // rows that are there already are not added again, whoever came first
-	_, err = q.Merge(ctx, options, merge.Options{
+	merged, err := q.Merge(ctx, options, merge.Options{
 		On: []string{quarantineKey}, Strategy: merge.MergeOnRead,
 		NotMatched:  []merge.Clause{{Action: merge.Insert, All: true}},
 		MemoryLimit: a.cfg.share(), TempDir: a.cfg.WorkDir, Parallelism: a.cfg.Parallelism,
 	}, source)
+	count(ctx, metricRedone, q.Name(), merged.GroupsRedone)
 	if err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}

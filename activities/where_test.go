@@ -26,6 +26,7 @@ tables:
 	require.Equal(t, []int64{2, 2}, []int64{r.Inserted, r.Deleted})
 	require.Equal(t, []int{2, 2}, []int{r.DataFilesAdded, r.DataFilesRemoved})
 	require.Equal(t, []string{"2013-01-03 20", "2013-01-04 30"}, l.rows("bronze.a", "day", "n"))
+	require.True(t, l.metered.shows(metricRedone, "bronze.a"))
 
 	l.write("in/3.csv", "day,n\n2013-01-05,4\n2013-01-01,40\n")
 	compiled, err := l.compile("p")
