@@ -139,14 +139,14 @@ func TestCancel(t *testing.T) {
 		"SELECT a.id FROM s.big a, s.big b, s.big c WHERE a.price + b.price + c.price > 1000",
 		"SELECT sum(a.id) AS n FROM s.big a, s.big b, s.big c",
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		began := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
 		r, err := e.Run(ctx, query, in)
 		require.NoError(t, err)
+		began := time.Now()
+		time.AfterFunc(50*time.Millisecond, cancel)
 		_, err = drain(r)
-		cancel()
-		require.ErrorIs(t, err, context.DeadlineExceeded, query)
-		require.Less(t, time.Since(began), 5*time.Second, query)
+		require.ErrorIs(t, err, context.Canceled, query)
+		require.Less(t, time.Since(began), time.Minute, "%s: it would go on for hours", query)
 		require.Zero(t, in.open)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
