@@ -11,10 +11,12 @@ import (
 	"sync"
 
 	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/varve-lake/varve/tables/manifest"
 	"github.com/varve-lake/varve/tables/planning"
 )
 
@@ -125,13 +127,12 @@ func (w *window) findIn(ctx context.Context, manifests []iceberg.ManifestFile) (
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, m := range manifests {
 		g.Go(func() error {
-			holds, err := w.holds(ctx, m)
-			if err != nil || !holds {
-				return err
-			}
 			h, err := w.without(ctx, m)
 			if err != nil {
 				return fmt.Errorf("manifest %s: %w", m.FilePath(), err)
+			}
+			if h == nil {
+				return nil
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -144,22 +145,15 @@ func (w *window) findIn(ctx context.Context, manifests []iceberg.ManifestFile) (
 	return found, err
 }
 
-// holds says whether a manifest lists a file to remove. What it says beside of them is not decoded.
-func (w *window) holds(ctx context.Context, m iceberg.ManifestFile) (bool, error) {
-	for entry, err := range iceberg.EntriesWithProjection(w.written, m, true, iceberg.ManifestEntryProjection{}) {
-		if err := whileReading(ctx, m, err); err != nil {
-			return false, err
-		}
-		if w.wanted.has(entry.DataFile()) {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// without writes a manifest anew without the removed files.
+// without writes a manifest anew without the removed files; nil if it has none of them.
 func (w *window) without(ctx context.Context, m iceberg.ManifestFile) (*holdingManifest, error) {
-	h := &holdingManifest{}
+	raw, err := content(w.written, m.FilePath())
+	if err != nil {
+		return nil, err
+	}
+	if holds, err := w.holds(ctx, m, raw); !holds || err != nil {
+		return nil, err
+	}
 	provider, err := w.table.LocationProvider()
 	if err != nil {
 		return nil, err
@@ -169,22 +163,119 @@ func (w *window) without(ctx context.Context, m iceberg.ManifestFile) (*holdingM
 	if err != nil {
 		return nil, err
 	}
-	h.rest, err = w.write(file, name, m, 0, func(writer *iceberg.ManifestWriter) error {
-		for entry, err := range m.Entries(w.written, true) {
-			if err := errors.Join(err, ctx.Err()); err != nil {
+	h, err := w.copied(ctx, file, name, m, raw)
+	if errors.Is(err, manifest.ErrOtherFormat) {
+		h, err = w.recoded(ctx, file, name, m, raw)
+	}
+	err = errors.Join(err, file.Close())
+	if err == nil && h.rest == nil {
+		return h, w.written.forget(name)
+	}
+	return h, err
+}
+
+// content reads a file.
+func content(fs iceio.IO, name string) ([]byte, error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// holds says whether a manifest lists a file to remove.
+func (w *window) holds(ctx context.Context, m iceberg.ManifestFile, raw []byte) (found bool, err error) {
+	err = manifest.Pieces(ctx, m, raw, manifest.Options{Bare: true}, 1, func(e *manifest.Entries) error {
+		for i := range e.Len() {
+			wanted, err := w.gone(m, e, i)
+			if err != nil {
 				return err
 			}
-			if w.wanted.has(entry.DataFile()) {
-				h.removed = append(h.removed, entry)
-			} else if err := writer.Existing(entry); err != nil {
-				return err
+			if found = found || wanted; found {
+				return errFound
 			}
 		}
 		return nil
 	})
-	err = errors.Join(err, file.Close())
+	if errors.Is(err, errFound) {
+		err = nil
+	}
+	return found, err
+}
+
+var errFound = errors.New("found")
+
+// gone says whether an entry is of a file to remove. A data file is known by its path, and is not decoded.
+func (w *window) gone(m iceberg.ManifestFile, e *manifest.Entries, i int) (bool, error) {
+	if m.ManifestContent() == iceberg.ManifestContentData {
+		return w.wanted.data[string(e.Path(i))], nil
+	}
+	entry, err := e.Entry(i)
+	if err != nil {
+		return false, err
+	}
+	return w.wanted.has(entry.DataFile()), nil
+}
+
+// copied writes what is left of a manifest as the bytes that it is.
+func (w *window) copied(ctx context.Context, to io.Writer, name string, m iceberg.ManifestFile, raw []byte) (*holdingManifest, error) {
+	h := &holdingManifest{}
+	rest, err := manifest.Without(ctx, to, m, raw, w.meta.Version(), func(e *manifest.Entries, i int) (bool, error) {
+		gone, err := w.gone(m, e, i)
+		if gone && err == nil {
+			var entry iceberg.ManifestEntry
+			entry, err = e.Entry(i)
+			h.removed = append(h.removed, entry)
+		}
+		return gone, err
+	})
+	if err != nil || rest.Files == 0 {
+		return h, err
+	}
+	// What the library makes of one file of each partition is the summary of all.
+	summary, err := w.write(io.Discard, name, m, 0, existing(rest.Partitions))
+	if err != nil {
+		return nil, err
+	}
+	h.rest = iceberg.NewManifestFile(w.meta.Version(), name, rest.Bytes, m.PartitionSpecID(), 0).Content(m.ManifestContent()).
+		SequenceNum(-1, rest.MinSequence).ExistingFiles(int32(rest.Files)).ExistingRows(rest.Rows).Partitions(summary.Partitions()).Build()
+	return h, nil
+}
+
+// existing writes entries as those of files that were there before.
+func existing(entries []iceberg.ManifestEntry) func(*iceberg.ManifestWriter) error {
+	return func(writer *iceberg.ManifestWriter) error {
+		for _, entry := range entries {
+			if err := writer.Existing(entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// recoded writes what is left of a manifest entry by entry, through the library: of one that another format has, or another writer.
+func (w *window) recoded(ctx context.Context, to io.Writer, name string, m iceberg.ManifestFile, raw []byte) (h *holdingManifest, err error) {
+	h = &holdingManifest{}
+	h.rest, err = w.write(to, name, m, 0, func(writer *iceberg.ManifestWriter) error {
+		return manifest.Pieces(ctx, m, raw, manifest.Options{}, 1, func(e *manifest.Entries) error {
+			for i := range e.Len() {
+				entry, err := e.Entry(i)
+				if err != nil {
+					return err
+				}
+				if w.wanted.has(entry.DataFile()) {
+					h.removed = append(h.removed, entry)
+				} else if err := writer.Existing(entry); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
 	if errors.Is(err, iceberg.ErrEmptyManifest) {
-		return h, w.written.forget(name)
+		h.rest, err = nil, nil
 	}
 	return h, err
 }

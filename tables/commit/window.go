@@ -92,14 +92,7 @@ func (w *window) content() (map[string][]byte, error) {
 		}
 		name := fmt.Sprintf("%s/window-%d.avro", w.parent.ManifestList, i)
 		var out bytes.Buffer
-		one, err := w.write(&out, name, m, w.parent.SnapshotID, func(writer *iceberg.ManifestWriter) error {
-			for _, entry := range h.removed {
-				if err := writer.Existing(entry); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		one, err := w.write(&out, name, m, w.parent.SnapshotID, existing(h.removed))
 		if err != nil {
 			return nil, fmt.Errorf("removed files of manifest %s: %w", m.FilePath(), err)
 		}

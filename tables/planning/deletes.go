@@ -131,17 +131,23 @@ func (p *planner) deletes(ctx context.Context, manifests []iceberg.ManifestFile,
 	manifests = slices.DeleteFunc(slices.Clone(manifests), func(m iceberg.ManifestFile) bool { return m.SequenceNum() < of.oldest })
 	out.Counts.DeleteManifests = len(manifests)
 	found := make([][]candidate, len(manifests))
-	err := p.each(ctx, manifests, func(_ context.Context, i int, m *manifest) error {
+	err := p.each(ctx, manifests, func(_ context.Context, i int, m *listed) error {
 		partition, err := p.filter.partition(p.meta, m.spec)
 		if err != nil {
 			return err
 		}
-		keep := truth(len(m.files))
+		keep := truth(m.len())
 		partition.files(keep, m)
 		for f, k := range keep {
-			if k && of.mayBe(&m.files[f], m.spec) {
-				one := m.files[f]
-				found[i] = append(found[i], candidate{file: &one, spec: m.spec})
+			if !k {
+				continue
+			}
+			one, err := m.file(f)
+			if err != nil {
+				return err
+			}
+			if of.mayBe(one, m.spec) {
+				found[i] = append(found[i], candidate{file: one, spec: m.spec})
 			}
 		}
 		return nil
@@ -214,8 +220,12 @@ func Deletes(ctx context.Context, meta table.Metadata, fs iceio.IO, opts Options
 		_, manifests, err = p.choose(manifests, &Counts{})
 	}
 	if err == nil {
-		err = p.each(ctx, manifests, func(_ context.Context, _ int, m *manifest) error {
-			for _, f := range m.files {
+		err = p.each(ctx, manifests, func(_ context.Context, _ int, m *listed) error {
+			for i := range m.len() {
+				f, err := m.file(i)
+				if err != nil {
+					return err
+				}
 				each(f.data)
 			}
 			return nil

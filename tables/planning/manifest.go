@@ -3,7 +3,6 @@ package planning
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -14,31 +13,25 @@ import (
 
 	"github.com/varve-lake/varve/tables/cache"
 	"github.com/varve-lake/varve/tables/datafile"
+	"github.com/varve-lake/varve/tables/manifest"
 )
 
-// manifest is what one manifest says of the files that are live in it. It is shared and does not change, but for what is
-// made of it when it is first asked for.
-type manifest struct {
+// listed is what one manifest, or a piece of one, says of the files that are live in it. It is shared and does not change, but for
+// what is made of it when it is first asked for.
+type listed struct {
 	spec    int32
-	files   []file
-	columns map[int]*column // statistics, by field id
+	entries *manifest.Entries
 
-	mu    sync.Mutex
-	known map[knownKey]*datafile.Bounds
+	mu      sync.Mutex
+	files   []*file // nil until it is asked for
+	columns map[int]*manifest.Column
+	known   map[knownKey]*datafile.Bounds
 }
 
 type file struct {
 	data      iceberg.DataFile // without statistics, if it is a data file
 	partition map[int]any
 	sequence  int64 // of its data; -1 where not known
-}
-
-// column is a column's statistics in all files of a manifest.
-type column struct {
-	low, high [][]byte
-	nulls     []int64
-	allNull   []bool
-	noNaN     []bool // it is known that there is none
 }
 
 type knownKey struct {
@@ -68,18 +61,18 @@ func (p *planner) manifests(ctx context.Context) ([]iceberg.ManifestFile, error)
 
 // manifest reads one. Sequence numbers and row ids follow from the manifest list, where a change of the table's format may have
 // given them anew.
-func (p *planner) manifest(ctx context.Context, m iceberg.ManifestFile) (*manifest, error) {
+func (p *planner) manifest(ctx context.Context, m iceberg.ManifestFile) (*listed, error) {
 	first := "-"
 	if id := m.FirstRowID(); id != nil {
 		first = strconv.FormatInt(*id, 10)
 	}
 	key := fmt.Sprintf("manifest %s %d %s", m.FilePath(), m.SequenceNum(), first)
-	return cache.Value(ctx, p.opts.Cache, key, func(context.Context) (*manifest, int64, error) {
+	return cache.Value(ctx, p.opts.Cache, key, func(context.Context) (*listed, int64, error) {
 		raw, err := p.read(m.FilePath())
 		if err != nil {
 			return nil, 0, fmt.Errorf("manifest %s: %w", m.FilePath(), err)
 		}
-		out, err := protected(func() (*manifest, error) { return decode(m, raw) })
+		out, err := protected(func() (*listed, error) { return decode(m, raw, false) })
 		if err != nil {
 			return nil, 0, fmt.Errorf("manifest %s: %w", m.FilePath(), err)
 		}
@@ -121,80 +114,64 @@ func (p *planner) read(uri string) ([]byte, error) {
 	return raw, err
 }
 
-func decode(m iceberg.ManifestFile, raw []byte) (*manifest, error) {
-	isData := m.ManifestContent() == iceberg.ManifestContentData
-	open := iceberg.NewManifestReader
-	if isData {
-		open = func(m iceberg.ManifestFile, in io.Reader) (*iceberg.ManifestReader, error) {
-			return iceberg.NewManifestReaderWithProjection(m, in, iceberg.ManifestEntryProjection{IncludePruningStats: true})
-		}
-	}
-	r, err := open(m, bytes.NewReader(raw))
+// decode takes a manifest as bytes, of which little is decoded before it is asked for.
+func decode(m iceberg.ManifestFile, raw []byte, described bool) (*listed, error) {
+	entries, err := manifest.Read(m, raw, options(m, described))
 	if err != nil {
 		return nil, err
 	}
-	out := &manifest{spec: m.PartitionSpecID(), columns: map[int]*column{}, known: map[knownKey]*datafile.Bounds{}}
-	for {
-		entry, err := r.ReadEntry()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, errors.Join(err, r.Close())
-		}
-		if entry.Status() == iceberg.EntryStatusDELETED {
-			continue
-		}
-		df := entry.DataFile()
-		if isData != (df.ContentType() == iceberg.EntryContentData) {
-			return nil, errors.Join(fmt.Errorf("a manifest of %s lists %s %s", m.ManifestContent(), df.ContentType(), df.FilePath()), r.Close())
-		}
-		if isData {
-			out.note(df)
-			df = iceberg.DataFileWithoutColumnStats(df)
-		}
-		out.files = append(out.files, file{df, df.Partition(), entry.SequenceNum()})
-	}
-	for _, c := range out.columns {
-		c.extend(len(out.files))
-	}
-	return out, r.Close()
+	return newListed(m, entries), nil
 }
 
-// note takes over a file's statistics.
-func (m *manifest) note(df iceberg.DataFile) {
-	at := len(m.files)
-	of := func(id int) *column {
-		c := m.columns[id]
-		if c == nil {
-			c = &column{}
-			m.columns[id] = c
+// options say that the statistics of data files are not kept, where these are not wanted but for pruning.
+func options(m iceberg.ManifestFile, described bool) manifest.Options {
+	return manifest.Options{Bare: !described && m.ManifestContent() == iceberg.ManifestContentData}
+}
+
+func newListed(m iceberg.ManifestFile, entries *manifest.Entries) *listed {
+	return &listed{spec: m.PartitionSpecID(), entries: entries, files: make([]*file, entries.Len()),
+		columns: map[int]*manifest.Column{}, known: map[knownKey]*datafile.Bounds{}}
+}
+
+// len is the number of files.
+func (m *listed) len() int { return m.entries.Len() }
+
+// file describes one.
+func (m *listed) file(i int) (*file, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.described(i)
+}
+
+// described is file, for who holds the lock.
+func (m *listed) described(i int) (*file, error) {
+	if m.files[i] == nil {
+		entry, err := m.entries.Entry(i)
+		if err != nil {
+			return nil, err
 		}
-		c.extend(at + 1)
-		return c
+		df := entry.DataFile()
+		m.files[i] = &file{df, df.Partition(), entry.SequenceNum()}
 	}
-	for id, v := range df.LowerBoundValues() {
-		of(id).low[at] = orEmpty(v)
+	return m.files[i], nil
+}
+
+// column is what the files' statistics say of one, for who holds the lock; nil if that is nothing.
+func (m *listed) column(id int) *manifest.Column {
+	c, known := m.columns[id]
+	if !known {
+		c = m.entries.Column(id)
+		m.columns[id] = c
 	}
-	for id, v := range df.UpperBoundValues() {
-		of(id).high[at] = orEmpty(v)
-	}
-	values := df.ValueCounts()
-	for id, n := range df.NullValueCounts() {
-		c := of(id)
-		c.nulls[at] = n
-		total, known := values[id]
-		c.allNull[at] = known && total == n && n > 0
-	}
-	for id, n := range df.NaNValueCounts() {
-		of(id).noNaN[at] = n == 0
-	}
+	return c
 }
 
 // mayBeNaN says whether one of some columns may have a NaN in a file.
-func (m *manifest) mayBeNaN(file int, fields []int) bool {
+func (m *listed) mayBeNaN(file int, fields []int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, id := range fields {
-		if c := m.columns[id]; c == nil || !c.noNaN[file] {
+		if c := m.column(id); c == nil || !c.NoNaN[file] {
 			return true
 		}
 	}
@@ -208,45 +185,37 @@ func orEmpty(b []byte) []byte {
 	return b
 }
 
-func (c *column) extend(n int) {
-	for len(c.nulls) < n {
-		c.low, c.high = append(c.low, nil), append(c.high, nil)
-		c.nulls, c.allNull, c.noNaN = append(c.nulls, -1), append(c.allNull, false), append(c.noNaN, false)
-	}
-}
-
-// size is roughly what a manifest takes in memory, in bytes.
-func (m *manifest) size() int64 {
-	n := int64(1000)
-	for i := range m.files {
-		n += 900 + int64(len(m.files[i].data.FilePath())) + int64(len(m.files[i].partition))*100
-	}
-	for _, c := range m.columns {
-		n += int64(len(c.nulls)) * 80
-		for i := range c.low {
-			n += 2 * int64(len(c.low[i])+len(c.high[i])) // read too, in the columns that are asked for
-		}
+// size is roughly what a manifest takes in memory, in bytes, when all of its files have been described and some columns been
+// asked for.
+func (m *listed) size() int64 {
+	n := int64(1000) + m.entries.Size()
+	for i := range m.len() {
+		n += 900 + 2*int64(len(m.entries.Path(i)))
 	}
 	return n
 }
 
 // bounds gives what the files' statistics say of a column.
-func (m *manifest) bounds(f iceberg.NestedField) *datafile.Bounds {
-	c := m.columns[f.ID]
-	if c == nil {
-		return nil
-	}
+func (m *listed) bounds(f iceberg.NestedField) *datafile.Bounds {
 	return m.remembered(knownKey{f.ID, false, f.Type.String()}, func() *datafile.Bounds {
-		return datafile.NewBounds(f.Type, c.low, c.high, c.nulls, c.allNull)
+		c := m.column(f.ID)
+		if c == nil {
+			return nil
+		}
+		return datafile.NewBounds(f.Type, c.Low, c.High, c.Nulls, c.AllNull)
 	})
 }
 
-// values gives the files' values of a partition field.
-func (m *manifest) values(f iceberg.NestedField) *datafile.Bounds {
+// values gives the files' values of a partition field. Of files of one partition, which are known by its bytes, one is decoded.
+func (m *listed) values(f iceberg.NestedField) *datafile.Bounds {
 	return m.remembered(knownKey{f.ID, true, f.Type.String()}, func() *datafile.Bounds {
-		out := make([]any, len(m.files))
-		for i := range m.files {
-			v, known := m.files[i].partition[f.ID]
+		out := make([]any, m.len())
+		for i, of := range m.alike() {
+			one, err := m.described(of)
+			if err != nil {
+				return nil // whoever wants the file is told
+			}
+			v, known := one.partition[f.ID]
 			if !known {
 				return nil
 			}
@@ -256,7 +225,22 @@ func (m *manifest) values(f iceberg.NestedField) *datafile.Bounds {
 	})
 }
 
-func (m *manifest) remembered(key knownKey, find func() *datafile.Bounds) *datafile.Bounds {
+// alike is, of each file, the first one of its partition.
+func (m *listed) alike() []int {
+	out, first := make([]int, m.len()), map[string]int{}
+	for i := range out {
+		key := m.entries.Partition(i)
+		of, seen := first[string(key)]
+		if !seen {
+			of = i
+			first[string(key)] = i
+		}
+		out[i] = of
+	}
+	return out
+}
+
+func (m *listed) remembered(key knownKey, find func() *datafile.Bounds) *datafile.Bounds {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b, ok := m.known[key]

@@ -109,7 +109,7 @@ func (v *projection) VisitBound(p iceberg.BoundPredicate) iceberg.BooleanExpress
 }
 
 // files clears keep for the files whose partition is excluded.
-func (f *partitionFilter) files(keep []bool, m *manifest) { f.condition.Narrow(keep, m.values) }
+func (f *partitionFilter) files(keep []bool, m *listed) { f.condition.Narrow(keep, m.values) }
 
 // manifests says which manifests are not excluded by the summaries of their partitions.
 func (f *partitionFilter) manifests(all []iceberg.ManifestFile) []bool {

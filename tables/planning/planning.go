@@ -225,7 +225,7 @@ func (p *planner) plan(ctx context.Context, data, deletes []iceberg.ManifestFile
 		}
 	}
 	found := make([]chosen, len(data))
-	err = p.each(ctx, data, func(_ context.Context, i int, m *manifest) error { return p.candidates(m, index, &found[i]) })
+	err = p.each(ctx, data, func(_ context.Context, i int, m *listed) error { return p.candidates(m, index, &found[i]) })
 	if err != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func (p *planner) tasks(index *deleteIndex, candidates []candidate, out *Plan) e
 
 // candidates are the files of a manifest, or of a piece of one, that may hold a row looked for. With an index of the deletes they
 // are chosen by their tasks.
-func (p *planner) candidates(m *manifest, index *deleteIndex, to *chosen) error {
+func (p *planner) candidates(m *listed, index *deleteIndex, to *chosen) error {
 	keep, err := p.narrow(m, &to.counts)
 	if err != nil {
 		return err
@@ -287,14 +287,17 @@ func (p *planner) candidates(m *manifest, index *deleteIndex, to *chosen) error 
 		}
 	}
 	for f, k := range keep {
-		if !k || p.opts.Keep != nil && !p.opts.Keep(m.files[f].data) {
+		if !k {
 			continue
 		}
-		c := candidate{&m.files[f], m.spec, rest != nil && rest[f]}
-		if p.opts.Described {
-			one := m.files[f] // not the whole piece
-			c.file = &one
+		one, err := m.file(f)
+		if err != nil {
+			return err
 		}
+		if p.opts.Keep != nil && !p.opts.Keep(one.data) {
+			continue
+		}
+		c := candidate{one, m.spec, rest != nil && rest[f]}
 		if index != nil {
 			task, err := index.task(c, &to.counts)
 			if err != nil {
@@ -314,14 +317,14 @@ func (p *planner) candidates(m *manifest, index *deleteIndex, to *chosen) error 
 }
 
 // narrow says which files of a manifest may hold a row looked for.
-func (p *planner) narrow(m *manifest, counts *Counts) ([]bool, error) {
+func (p *planner) narrow(m *listed, counts *Counts) ([]bool, error) {
 	partition, err := p.filter.partition(p.meta, m.spec)
 	if err != nil {
 		return nil, err
 	}
-	keep := make([]bool, len(m.files))
+	keep := make([]bool, m.len())
 	for i := range keep {
-		keep[i] = p.opts.Described || m.files[i].data.Count() != 0
+		keep[i] = p.opts.Described || m.entries.Rows(i) != 0
 	}
 	left := count(keep)
 	counts.Files += left
@@ -345,7 +348,7 @@ func count(keep []bool) (n int64) {
 }
 
 // each reads manifests, some at a time, and calls do with each, or with one piece of it after the other.
-func (p *planner) each(ctx context.Context, manifests []iceberg.ManifestFile, do func(context.Context, int, *manifest) error) error {
+func (p *planner) each(ctx context.Context, manifests []iceberg.ManifestFile, do func(context.Context, int, *listed) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(p.opts.Parallelism)
 	for i, m := range manifests {
@@ -353,8 +356,8 @@ func (p *planner) each(ctx context.Context, manifests []iceberg.ManifestFile, do
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if p.opts.Described {
-				return p.pieces(ctx, m, func(piece *manifest) error { return do(ctx, i, piece) })
+			if p.opts.Described || m.Length() > maxKept {
+				return p.pieces(ctx, m, func(piece *listed) error { return do(ctx, i, piece) })
 			}
 			read, err := p.manifest(ctx, m)
 			if err != nil {

@@ -23,7 +23,7 @@ func newRules(schema *iceberg.Schema, filter iceberg.BooleanExpression) (*rules,
 }
 
 // holds says of which files of a manifest, among those to keep, a row may pass.
-func (p *planner) holds(r *rules, m *manifest, among []bool) ([]bool, error) {
+func (p *planner) holds(r *rules, m *listed, among []bool) ([]bool, error) {
 	partition, err := r.partition(p.meta, m.spec)
 	if err != nil {
 		return nil, err
