@@ -2,8 +2,11 @@ package tables_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
+	"github.com/apache/iceberg-go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/tables"
@@ -58,4 +61,38 @@ func TestFilesOfFewDeletesAreWrittenAnew(t *testing.T) {
 		require.Zero(t, h.DeleteFiles)
 		require.Equal(t, before, contents(t, reload(t, tbl), tables.Version{}))
 	}
+}
+
+// Deletes of another engine that lie in one file for a whole partition apply to all data files within the bounds of its paths; those
+// of which it names no row are not written anew for it.
+func TestSharedDeletesCountForTheFilesTheyName(t *testing.T) {
+	lake := newLake(t)
+	def := pairs(t)
+	def.FormatVersion = 2
+	tbl := ensure(t, lake, def)
+	for n, file := range []string{"a", "b", "c", "d"} {
+		var rows []string
+		for i := range 10 {
+			rows = append(rows, fmt.Sprintf("%s%d %d", file, i, i))
+		}
+		put(t, tbl, token("w", n), rows...)
+	}
+	paths := slices.Sorted(maps.Keys(entriesOf(t, tbl, iceberg.ManifestContentData)))
+	shared(t, tbl, nil, map[string][]int64{paths[0]: {0}, paths[3]: {5, 6}}) // and between them lie two more
+	before := contents(t, reload(t, tbl), tables.Version{})
+	o := maintain.CompactOptions{SmallShare: 1e-9, CleanBytes: 1 << 30}
+	plan, err := reload(t, tbl).PlanCompaction(ctx, o)
+	require.NoError(t, err)
+	require.Len(t, plan.Groups, 1)
+	require.Contains(t, plan.Groups[0].Reason, "2 files with deletes")
+	_, err = reload(t, tbl).Compact(ctx, token("m", 2), o)
+	require.NoError(t, err)
+	after := slices.Sorted(maps.Keys(entriesOf(t, tbl, iceberg.ManifestContentData)))
+	require.Subset(t, after, paths[1:3], "nothing is deleted from them")
+	require.NotContains(t, after, paths[0])
+	require.NotContains(t, after, paths[3])
+	require.Equal(t, before, contents(t, reload(t, tbl), tables.Version{}))
+	plan, err = reload(t, tbl).PlanCompaction(ctx, o)
+	require.NoError(t, err)
+	require.Empty(t, plan.Groups)
 }

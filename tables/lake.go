@@ -83,6 +83,7 @@ type Lake struct {
 	// committer is what changes of tables are committed to: the catalog, or what tests put before it.
 	committer commit.Catalog
 	cache     *cache.Cache
+	turns     *turns // of lookups
 }
 
 // OpenLake opens the catalog and creates it where there is none.
@@ -96,7 +97,7 @@ func OpenLake(ctx context.Context, cfg Config) (*Lake, error) {
 
 // LakeOn is a lake in a catalog that is open already; cfg.Catalog is not looked at. Close closes it.
 func LakeOn(cat *catalog.Catalog, cfg Config) *Lake {
-	return &Lake{cfg: cfg, cat: cat, committer: cat, cache: cfg.cache()}
+	return &Lake{cfg: cfg, cat: cat, committer: cat, cache: cfg.cache(), turns: newTurns()}
 }
 
 // Close releases the catalog's connections.

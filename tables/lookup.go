@@ -43,7 +43,9 @@ const remoteParallelism = 16
 // UUIDs, and bytes in hexadecimal. What is not a value of the column's type is a *KeyError.
 //
 // Only what may hold the key is read, and of that the pages that do; what the reading learns of files is kept in the lake's cache
-// for the next. Unlike other methods of a Table it may be called by many goroutines at once.
+// for the next. Unlike other methods of a Table it may be called by many goroutines at once: of those of a lake, twice as many as there
+// are processors work at the same time (more where tables are remote), and the others wait for their turn, in the order in which
+// they came, or until the context ends.
 func (t *Table) Lookup(ctx context.Context, key map[string]any, opts LookupOptions) (*ScanReader, error) {
 	t, version, err := t.AsOf(ctx, opts.Version)
 	if err != nil {
@@ -64,14 +66,20 @@ func (t *Table) Lookup(ctx context.Context, key map[string]any, opts LookupOptio
 		}
 		filter = iceberg.NewAnd(filter, equal)
 	}
-	parallelism := opts.Parallelism
-	if parallelism == 0 && datafile.Remote(t.Location()) {
+	parallelism, remote := opts.Parallelism, datafile.Remote(t.Location())
+	if parallelism == 0 && remote {
 		parallelism = max(t.lake.cfg.Parallelism, remoteParallelism)
 	}
+	end, err := t.lake.turns.take(ctx, remote)
+	if err != nil {
+		return nil, fmt.Errorf("look up in %s: %w", t.name, err)
+	}
+	defer end()
 	rows, err := t.scan(ctx, ScanOptions{Version: version, Columns: opts.Columns, Filter: filter, Limit: opts.Limit, Parallelism: parallelism})
 	if err != nil {
 		return nil, fmt.Errorf("look up in %s: %w", t.name, err)
 	}
+	rows.RecordReader = readAhead(rows.RecordReader)
 	return rows, nil
 }
 

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/datafile"
@@ -65,6 +67,13 @@ func findCandidates(ctx context.Context, head *table.Table, o CompactOptions) (*
 	}
 	if c.kept > c.most {
 		out.left, out.leftBytes = out.left+1, out.leftBytes+c.over
+	}
+	fs, err := head.FS(ctx)
+	if err == nil {
+		err = c.light.count(ctx, fs)
+	}
+	if err != nil {
+		return nil, err
 	}
 	out.light = c.light.most(o.CleanBytes)
 	out.tasks = slices.DeleteFunc(out.tasks, func(t table.FileScanTask) bool {
@@ -132,9 +141,10 @@ func (c *chooser) choose(t table.FileScanTask) bool {
 type lightlyDeleted struct {
 	only  map[string]bool // those that nothing else makes worth a rewrite
 	found []table.FileScanTask
+	rows  map[string]int64 // deleted from each, by path
 }
 
-// add says whether a file is one.
+// add says whether a file may be one.
 func (l *lightlyDeleted) add(t table.FileScanTask, budget int64, small bool) bool {
 	if len(t.DeleteFiles)+len(t.DeletionVectorFiles) == 0 || t.File.FileSizeBytes() > budget || len(l.found) == maxCandidates {
 		return false
@@ -149,9 +159,45 @@ func (l *lightlyDeleted) add(t table.FileScanTask, budget int64, small bool) boo
 	return true
 }
 
+// sharedRows bounds the rows of delete files of several data files that are read to find which these are.
+const sharedRows = 4 << 20
+
+// count finds how many rows are deleted from each, and leaves out those from which none is: a delete file that several data files
+// share, as other engines write them, applies to all within the bounds of its paths, and may delete nothing from most of them. Such
+// files are read; where they are too many to be, they do not count.
+func (l *lightlyDeleted) count(ctx context.Context, fs iceio.IO) error {
+	slices.SortFunc(l.found, func(a, b table.FileScanTask) int { return cmp.Compare(a.File.FilePath(), b.File.FilePath()) })
+	l.rows = map[string]int64{}
+	var shared []table.FileScanTask
+	left, read := int64(sharedRows), map[string]bool{}
+	for _, t := range l.found {
+		if l.rows[t.File.FilePath()] = rowsDeletedAlone(t); l.rows[t.File.FilePath()] > 0 {
+			continue
+		}
+		all := true
+		for _, d := range t.DeleteFiles {
+			if _, seen := read[d.FilePath()]; !seen {
+				if read[d.FilePath()] = d.Count() <= left; read[d.FilePath()] {
+					left -= d.Count()
+				}
+			}
+			all = all && read[d.FilePath()]
+		}
+		if all {
+			shared = append(shared, t)
+		}
+	}
+	err := datafile.DeletesOfAll(ctx, fs, shared, func(t table.FileScanTask, positions *roaring64.Bitmap) error {
+		l.rows[t.File.FilePath()] = min(int64(positions.GetCardinality()), t.File.Count())
+		return nil
+	})
+	l.found = slices.DeleteFunc(l.found, func(t table.FileScanTask) bool { return l.rows[t.File.FilePath()] == 0 })
+	return err
+}
+
 // most are those with the largest share of deleted rows that there is room for.
 func (l *lightlyDeleted) most(budget int64) map[string]bool {
-	share := func(t table.FileScanTask) float64 { return float64(deletedRows(t)) / float64(max(t.File.Count(), 1)) }
+	share := func(t table.FileScanTask) float64 { return float64(l.rows[t.File.FilePath()]) / float64(max(t.File.Count(), 1)) }
 	slices.SortFunc(l.found, func(a, b table.FileScanTask) int {
 		return cmp.Or(cmp.Compare(share(b), share(a)), cmp.Compare(a.File.FilePath(), b.File.FilePath()))
 	})

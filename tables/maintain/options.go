@@ -8,6 +8,8 @@ import (
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // Strategy is how a compaction lays rows into files.
@@ -146,6 +148,20 @@ func deletedRows(t table.FileScanTask) int64 {
 	deleted := int64(0)
 	for _, files := range [][]iceberg.DataFile{t.DeleteFiles, t.DeletionVectorFiles} {
 		for _, d := range files {
+			deleted += d.Count()
+		}
+	}
+	return min(deleted, t.File.Count())
+}
+
+// rowsDeletedAlone is how many of a file's rows are deleted by delete files that are of no other.
+func rowsDeletedAlone(t table.FileScanTask) int64 {
+	deleted := int64(0)
+	for _, d := range t.DeletionVectorFiles {
+		deleted += d.Count()
+	}
+	for _, d := range t.DeleteFiles {
+		if planning.DeletesFrom(d) == t.File.FilePath() {
 			deleted += d.Count()
 		}
 	}

@@ -37,7 +37,7 @@ func (x *deleteIndex) add(f *file, spec int32) {
 			x.vectors[*of] = append(x.vectors[*of], f)
 		}
 	case f.data.ContentType() == iceberg.EntryContentPosDeletes:
-		if of := deletesFrom(f.data); of != "" {
+		if of := DeletesFrom(f.data); of != "" {
 			x.byPath[of] = append(x.byPath[of], f)
 			return
 		}
@@ -55,9 +55,9 @@ func (x *deleteIndex) add(f *file, spec int32) {
 
 var pathField = iceberg.PositionalDeleteSchema.Field(0).ID
 
-// deletesFrom is the one data file that a position-delete file is about; "" if there may be several. Paths longer than bounds
+// DeletesFrom is the one data file that a position-delete file is about; "" if there may be several. Paths longer than bounds
 // are cut to say nothing, since the upper one is raised.
-func deletesFrom(f iceberg.DataFile) string {
+func DeletesFrom(f iceberg.DataFile) string {
 	if of := f.ReferencedDataFile(); of != nil && *of != "" {
 		return *of
 	}
@@ -196,7 +196,7 @@ func (of *concern) mayBe(f *file, spec int32) bool {
 		path := f.data.ReferencedDataFile()
 		return path != nil && of.paths[*path]
 	case f.data.ContentType() == iceberg.EntryContentPosDeletes:
-		if path := deletesFrom(f.data); path != "" {
+		if path := DeletesFrom(f.data); path != "" {
 			return of.paths[path]
 		}
 	default:
