@@ -197,7 +197,9 @@ func (l *lightlyDeleted) count(ctx context.Context, fs iceio.IO) error {
 
 // most are those with the largest share of deleted rows that there is room for.
 func (l *lightlyDeleted) most(budget int64) map[string]bool {
-	share := func(t table.FileScanTask) float64 { return float64(l.rows[t.File.FilePath()]) / float64(max(t.File.Count(), 1)) }
+	share := func(t table.FileScanTask) float64 {
+		return float64(l.rows[t.File.FilePath()]) / float64(max(t.File.Count(), 1))
+	}
 	slices.SortFunc(l.found, func(a, b table.FileScanTask) int {
 		return cmp.Or(cmp.Compare(share(b), share(a)), cmp.Compare(a.File.FilePath(), b.File.FilePath()))
 	})
