@@ -47,15 +47,15 @@ type node struct {
 	names    []string
 	note     []field // of a record's fields; -1 for those that are not noted
 	noteEnd  bool    // it is the record of the file
-	twoLongs bool    // a record of two numbers, or of a number and bytes, as most of a manifest's are
-	longText bool
+	twoLongs bool    // a record of two numbers, as those of a map of counts by column are
+	longText bool    // a record of a number and bytes, as those of bounds are
 }
 
 // layout is how a writer has laid out entries.
 type layout struct {
-	root   *node
-	noted  [fields]*node
-	counts [fields]*pairs // of the maps by column
+	root  *node
+	noted [fields]*node
+	maps  [fields]*pairs // those by column
 }
 
 func layoutOf(schema *avro.Schema) (*layout, error) {
@@ -82,10 +82,10 @@ func layoutOf(schema *avro.Schema) (*layout, error) {
 		}
 	}
 	for _, f := range []field{valueCounts, nullCounts, nanCounts} {
-		l.counts[f] = pairsOf(l.noted[f], atype.Int, atype.Long)
+		l.maps[f] = pairsOf(l.noted[f], atype.Int, atype.Long)
 	}
 	for _, f := range []field{lowerBounds, upperBounds} {
-		l.counts[f] = pairsOf(l.noted[f], atype.Bytes)
+		l.maps[f] = pairsOf(l.noted[f], atype.Bytes)
 	}
 	return l, nil
 }
@@ -102,17 +102,41 @@ func (l *layout) find(n *node, wanted map[string]field) {
 // compile makes a node; names are the types that were defined before.
 func (l *layout) compile(of *avro.SchemaNode, names map[string]*node) (*node, error) {
 	n := &node{kind: of.Type, size: of.Size}
+	parts, err := n.hold(of)
+	if err != nil {
+		if known := names[of.Type]; known != nil {
+			return known, nil
+		}
+		return nil, err
+	}
+	for _, p := range parts {
+		part, err := l.compile(p, names)
+		if err != nil {
+			return nil, err
+		}
+		n.parts = append(n.parts, part)
+	}
+	if n.kind == atype.Record && len(n.parts) == 2 && n.parts[0].number() {
+		n.twoLongs = n.parts[1].number()
+		n.longText = n.parts[1].kind == atype.Bytes || n.parts[1].kind == atype.String
+	}
 	full := of.Name
 	if of.Namespace != "" && !strings.Contains(of.Name, ".") {
 		full = of.Namespace + "." + of.Name
 	}
-	var parts []*avro.SchemaNode
+	if full != "" {
+		names[full] = n
+	}
+	return n, nil
+}
+
+// hold gives the types that a type is made of, and names those of a record. It is an error if the type is known by its name alone, as
+// one that was defined before is, and one that holds itself, which nothing in a manifest does.
+func (n *node) hold(of *avro.SchemaNode) (parts []*avro.SchemaNode, err error) {
 	switch of.Type {
-	case atype.Null, atype.Boolean, atype.Int, atype.Long, atype.Float, atype.Double, atype.String, atype.Bytes:
-		return n, nil
+	case atype.Null, atype.Boolean, atype.Int, atype.Long, atype.Float, atype.Double, atype.String, atype.Bytes, atype.Fixed:
 	case atype.Enum:
 		n.kind = atype.Int
-	case atype.Fixed:
 	case atype.Record, atype.Error:
 		n.kind = atype.Record
 		for i := range of.Fields {
@@ -128,26 +152,9 @@ func (l *layout) compile(of *avro.SchemaNode, names map[string]*node) (*node, er
 	case atype.Map:
 		parts = append(parts, of.Values)
 	default:
-		if known := names[of.Type]; known != nil {
-			return known, nil
-		}
-		return nil, fmt.Errorf("unknown Avro type %q", of.Type) // also one that holds itself
+		return nil, fmt.Errorf("unknown Avro type %q", of.Type)
 	}
-	for _, p := range parts {
-		part, err := l.compile(p, names)
-		if err != nil {
-			return nil, err
-		}
-		n.parts = append(n.parts, part)
-	}
-	if n.kind == atype.Record && len(n.parts) == 2 && n.parts[0].number() {
-		n.twoLongs = n.parts[1].number()
-		n.longText = n.parts[1].kind == atype.Bytes || n.parts[1].kind == atype.String
-	}
-	if of.Name != "" {
-		names[full] = n
-	}
-	return n, nil
+	return parts, nil
 }
 
 func (n *node) number() bool { return n.kind == atype.Int || n.kind == atype.Long }

@@ -38,7 +38,7 @@ func (e *Entries) Column(id int) *Column {
 
 // at calls do with a cursor at what a map by column says of one: of several times the last counts.
 func (e *Entries) at(r *record, f field, id int64) (value cursor, found bool) {
-	p := e.layout.counts[f]
+	p := e.layout.maps[f]
 	if p == nil || r.at[f] == absent {
 		return value, false
 	}
