@@ -177,6 +177,9 @@ func (c *client) CommitTable(_ context.Context, _ table.Identifier, reqs []table
 	case late:
 		s.late = append(s.late, r)
 		return nil, "", lost
+	case overtaken:
+		s.late = append(s.late, r)
+		return nil, "", c.refuse()
 	case lostAfter:
 		if err := c.c.apply(r); errors.Is(err, fault.ErrConflict) && c.p.rng.IntN(2) == 0 {
 			return nil, "", err
@@ -194,4 +197,15 @@ func (c *client) CommitTable(_ context.Context, _ table.Identifier, reqs []table
 	version := len(c.c.versions) - 1
 	c.c.mu.Unlock()
 	return c.c.current(), locationOf(version), nil
+}
+
+// refuse is an answer that says nothing of another copy of the request.
+func (c *client) refuse() error {
+	err := []error{
+		fault.New(fault.ErrPassing, "commit", errBusy), fault.New(fault.ErrDenied, "commit", errors.New("403 forbidden")), errors.New("400 bad request"),
+	}[c.p.rng.IntN(3)]
+	if c.p.op.believes {
+		return fault.Final(err)
+	}
+	return err
 }

@@ -53,7 +53,7 @@ var everything = []string{
 	"commit: append", "commit: replace", "commit: delete", "commit: overwrite", "commit: retain",
 	"commit: merge", "commit: merge in groups", "commit: merge under snapshot isolation", "commit: merge in groups under snapshot isolation",
 	"commit: compact", "commit: rewrite manifests", "commit: " + anotherEngine,
-	"commit: expire", "commit: rollback", "commit: tag", "commit: evolve", "commit: upgrade",
+	"commit: expire", "commit: rollback", "commit: tag", "commit: branch", "old snapshot named", "commit: evolve", "commit: upgrade",
 	"MERGE divided", "MERGE divided anew after a conflict", "results of groups kept over a conflict", "division of which groups are missing",
 	"group looked through", "group looked through twice", "group of a table that has moved",
 	"row that a MERGE under snapshot isolation did not see", "row updated by two MERGEs at once",

@@ -67,10 +67,10 @@ type model struct {
 	sim       *sim
 	history   []state // by the catalog's versions
 	snapshots map[int64]state
-	tags      map[string]int64
-	alone     map[string]bool // writers of which a checkpoint has moved without rows
-	rolled    bool            // back
-	erased    map[int64]bool  // values that a retention took out of the head; values are unique
+	tags      map[string]int64 // and branches, by the snapshots that they were put at
+	alone     map[string]bool  // writers of which a checkpoint has moved without rows
+	rolled    bool             // back
+	erased    map[int64]bool   // values that a retention took out of the head; values are unique
 }
 
 func newModel(s *sim) *model {
@@ -118,8 +118,12 @@ func (m *model) landed(p *process, base, next table.Metadata) {
 		now.checkpoints[op.writer] = op.checkpoint
 		m.alone[op.writer] = m.alone[op.writer] || sameHead(base, next)
 	}
-	if op.kind == "tag" {
-		m.tags[op.token] = head.SnapshotID
+	if op.kind == "tag" || op.kind == "branch" {
+		for name, ref := range next.Refs() {
+			if name == op.token {
+				m.tags[name] = ref.SnapshotID
+			}
+		}
 	}
 	m.history = append(m.history, now)
 	if head != nil && base.SnapshotByID(head.SnapshotID) == nil { // a checkpoint that moves alone is not a snapshot's
@@ -184,7 +188,8 @@ type operation struct {
 	sees  func(table.Metadata) table.Metadata
 	sends func([]table.Requirement, []table.Update) ([]table.Requirement, []table.Update)
 
-	vouched bool // that what was found of its groups is of the head
+	believes bool // that a refusal is the last word on a request
+	vouched  bool // that what was found of its groups is of the head
 
 	now  func() time.Time // its clock, if it is not the simulation's
 	slow time.Duration    // that it takes longer for each read

@@ -87,6 +87,20 @@ var mutants = []mutant{
 		},
 	},
 	{
+		// An expiry does not see branches.
+		"expiry-ignores-branches", 300, []string{"is gone"},
+		func(_ *sim, op *operation) {
+			if op.kind == "expire" {
+				op.sends, op.sees = withoutReferences, withoutBranches
+			}
+		},
+	},
+	{
+		// A refusal is taken for the last word on a request, of which a first copy is under way still.
+		"refusal-believed", 400, []string{"a snapshot names it", "is named and gone", "cannot be read", "was refused, and landed later"},
+		func(_ *sim, op *operation) { op.believes = true },
+	},
+	{
 		// An expiry removes files although nobody knows whether its commit has landed.
 		"sweep-before-it-is-known", 200, []string{"a snapshot names it"},
 		func(_ *sim, op *operation) {
@@ -160,7 +174,7 @@ func (m mutant) search(t *testing.T, run func(seed uint64) (violations []string)
 
 // mutate changes an operation as the run's mutant does.
 func (s *sim) mutate(op *operation) {
-	for _, m := range slices.Concat(mutants, turnMutants, upkeepMutants) {
+	for _, m := range slices.Concat(mutants, turnMutants, upkeepMutants, rowIDMutants, namingMutants) {
 		if m.name == s.mutant {
 			m.apply(s, op)
 		}
@@ -196,10 +210,15 @@ func withoutTokens(meta table.Metadata) table.Metadata {
 	return out
 }
 
-func withoutTags(meta table.Metadata) table.Metadata {
+func withoutTags(meta table.Metadata) table.Metadata { return withoutRefs(meta, table.TagRef) }
+
+func withoutBranches(meta table.Metadata) table.Metadata { return withoutRefs(meta, table.BranchRef) }
+
+// withoutRefs takes tags, or branches other than the main one, out of what a program sees.
+func withoutRefs(meta table.Metadata, kind table.RefType) table.Metadata {
 	var updates []table.Update
 	for name, ref := range meta.Refs() {
-		if ref.SnapshotRefType == table.TagRef {
+		if ref.SnapshotRefType == kind && name != table.MainBranch {
 			updates = append(updates, table.NewRemoveSnapshotRefUpdate(name))
 		}
 	}

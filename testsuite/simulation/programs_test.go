@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,21 +139,42 @@ func (s *sim) rollback(writer string, i int, rng *rand.Rand) *operation {
 	return op
 }
 
-// tag keeps the head under a name.
+// tag keeps the head under a name, or a snapshot before it, as a tag or as a branch that nobody writes to.
 func (s *sim) tag(writer string, i int, rng *rand.Rand) *operation {
 	time.Sleep(time.Duration(rng.Int64N(int64(2 * olderThan))))
 	op := &operation{kind: "tag", writer: writer, token: fmt.Sprintf("%s-%d", writer, i)}
+	back := rng.IntN(4)
+	kind := table.TagRef
+	if rng.IntN(3) == 0 {
+		op.kind, kind = "branch", table.BranchRef
+	}
+	var to int64
 	op.do = func(p *process) (bool, error) {
 		out, err := commit.Commit(bg, &client{p: p, c: s.catalog}, ident, p.commitID(), func(_ context.Context, head *table.Table, _ int) (*commit.Change, error) {
-			now := head.CurrentSnapshot()
-			if now == nil {
+			if to == 0 {
+				to = before(head.Metadata(), back)
+			}
+			if head.SnapshotByID(to) == nil { // there is none yet, or it has expired
 				return nil, nil
 			}
-			return &commit.Change{Updates: []table.Update{table.NewSetSnapshotRefUpdate(op.token, now.SnapshotID, table.TagRef, 0, 0, 0)}}, nil
+			if now := head.CurrentSnapshot(); now.SnapshotID != to {
+				s.count("old snapshot named", 1)
+			}
+			return &commit.Change{Updates: []table.Update{table.NewSetSnapshotRefUpdate(op.token, to, kind, 0, 0, 0)}}, nil
 		}, p.options())
 		return out.Committed || out.AlreadyCommitted, err
 	}
 	return op
+}
+
+// before is a snapshot that was the head some snapshots ago, or the oldest one; 0 if there is none.
+func before(meta table.Metadata, back int) (id int64) {
+	all := slices.DeleteFunc(slices.Clone(meta.Snapshots()), func(s table.Snapshot) bool { return s.Summary.Properties[commit.PartKey] != "" })
+	slices.SortFunc(all, func(a, b table.Snapshot) int { return cmp.Compare(b.SequenceNumber, a.SequenceNumber) })
+	if len(all) > 0 {
+		id = all[min(back, len(all)-1)].SnapshotID
+	}
+	return id
 }
 
 // evolve adds a column, or makes a table of format 2 one of format 3.

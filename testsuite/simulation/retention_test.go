@@ -70,7 +70,7 @@ func (p *process) retainOnce(bound int64) (bool, error) {
 }
 
 // settle lets the time go by in which snapshots stay, and then has one maintenance, without faults: what a retention has
-// erased has to be gone after it, from wherever no tag keeps it, also where snapshots are kept by number, and what a build
+// erased has to be gone after it, from wherever no tag or branch keeps it, also where snapshots are kept by number, and what a build
 // left that died.
 func (s *sim) settle() {
 	s.count("row erased", len(s.model.erased))
@@ -94,8 +94,8 @@ func (s *sim) settle() {
 func (s *sim) checkErased() {
 	t := s.catalog.table(nil, len(s.catalog.versions)-1)
 	tagged := map[string]bool{}
-	for _, ref := range t.Metadata().Refs() {
-		if ref.SnapshotRefType == table.TagRef {
+	for name, ref := range t.Metadata().Refs() {
+		if name != table.MainBranch {
 			for _, task := range s.filesOf(t, ref.SnapshotID) {
 				tagged[task.File.FilePath()] = true
 			}

@@ -33,6 +33,7 @@ const (
 	late       fate = "late"        // it will happen some time later, and nobody knows
 	twice      fate = "twice"       // it happens twice, the answer is the second one's
 	echoed     fate = "echoed"      // it happens, and once more some time later
+	overtaken  fate = "overtaken"   // a second copy is refused, and the first one happens some time later
 	stale      fate = "stale"       // a read shows an older state
 	dead       fate = "of the dead" // its process has died
 	delivered  fate = "delivered"   // of a request that was late
@@ -42,7 +43,7 @@ var (
 	readFates   = []fate{fails, diesBefore, diesAfter}
 	writeFates  = []fate{fails, lostAfter, diesBefore, diesAfter}
 	loadFates   = []fate{fails, diesBefore, diesAfter, stale, stale}
-	commitFates = []fate{fails, diesBefore, diesAfter, lostBefore, lostAfter, lostAfter, late, late, twice, twice, echoed}
+	commitFates = []fate{fails, diesBefore, diesAfter, lostBefore, lostAfter, lostAfter, late, late, twice, twice, echoed, overtaken}
 )
 
 // process is one life of a program. Once it has died none of its I/O happens any more.
