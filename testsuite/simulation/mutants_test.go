@@ -65,7 +65,7 @@ var mutants = []mutant{
 	},
 	{
 		// Whatever the error, the files are removed.
-		"remove-after-unknown", 300, []string{"a snapshot names it"},
+		"remove-after-unknown", 600, []string{"a snapshot names it"},
 		func(s *sim, op *operation) { s.impatient(op) },
 	},
 	{
