@@ -9,7 +9,7 @@ import (
 )
 
 // namingShare is of how many seeds of the simulation one is run here.
-const namingShare = 20
+const namingShare = 40
 
 // naming starts appends, expiries, and who puts tags and branches at old snapshots beside them: those that an expiry is about to forget.
 func (s *sim) naming() {
