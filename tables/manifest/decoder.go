@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/apache/iceberg-go"
@@ -38,15 +39,15 @@ func (f *feed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (r *reading) newDecoder(schema *avro.Schema) (*decoder, error) {
-	d := &decoder{sync: r.file.sync, rowID: -1}
+func (r *reading) newDecoder() (*decoder, error) {
+	d := &decoder{sync: slices.Clone(r.file.sync), rowID: -1}
 	text := ""
 	if r.inherit {
 		switch branch, of := r.layout.noted[firstRowID].nullable(); {
 		case r.layout.noted[firstRowID] == nil:
 			d.appended, d.rowID = true, 1
 			var err error
-			if text, err = withRowID(schema); err != nil {
+			if text, err = withRowID(string(r.file.property("avro.schema"))); err != nil {
 				return nil, err
 			}
 		case of == nil || of.kind != atype.Long || branch < 0:
@@ -69,8 +70,12 @@ func (r *reading) newDecoder(schema *avro.Schema) (*decoder, error) {
 }
 
 // withRowID gives files a row id, in a manifest that is older than these are.
-func withRowID(schema *avro.Schema) (string, error) {
-	root := schema.Root()
+func withRowID(schema string) (string, error) {
+	parsed, err := avro.Parse(schema)
+	if err != nil {
+		return "", err
+	}
+	root := parsed.Root()
 	for i := range root.Fields {
 		if file := &root.Fields[i].Type; root.Fields[i].Name == "data_file" && file.Type == atype.Record {
 			file.Fields = append(file.Fields, avro.SchemaField{Name: "first_row_id", HasDefault: true, Props: map[string]any{"field-id": 142},
@@ -102,6 +107,13 @@ func (e *Entries) Entry(i int) (iceberg.ManifestEntry, error) {
 		return nil, fmt.Errorf("entry of %s: %w", e.Path(i), err)
 	}
 	return out, nil
+}
+
+// Idle lets go of what decoding holds, some ten kilobytes. It is made again when an entry is asked for.
+func (e *Entries) Idle() {
+	e.decoder.mu.Lock()
+	defer e.decoder.mu.Unlock()
+	e.decoder.reader = nil
 }
 
 // block is an entry as a block, with the row id that it has or inherits.

@@ -8,7 +8,6 @@ import (
 	"math"
 
 	"github.com/apache/iceberg-go"
-	"github.com/twmb/avro"
 )
 
 // Options say how a manifest is read.
@@ -45,8 +44,9 @@ func Read(of iceberg.ManifestFile, raw []byte, opts Options) (*Entries, error) {
 	}
 	out, err := r.some(math.MaxInt)
 	if errors.Is(err, io.EOF) {
-		return &Entries{reading: r}, nil
+		out, err = &Entries{reading: r}, nil
 	}
+	r.file = nil // which holds all of raw
 	return out, err
 }
 
@@ -71,18 +71,14 @@ func begin(of iceberg.ManifestFile, raw []byte, opts Options) (*reading, error) 
 	if err != nil {
 		return nil, err
 	}
-	schema, err := avro.Parse(string(file.property("avro.schema")))
-	if err != nil {
-		return nil, err
-	}
 	r := &reading{of: of, opts: opts, file: file}
-	if r.layout, err = layoutOf(schema); err != nil {
+	if r.layout, err = layoutFor(string(file.property("avro.schema"))); err != nil {
 		return nil, err
 	}
 	if id := of.FirstRowID(); id != nil && of.ManifestContent() == iceberg.ManifestContentData {
 		r.inherit, r.next = true, *id
 	}
-	r.decoder, err = r.newDecoder(schema)
+	r.decoder, err = r.newDecoder()
 	return r, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 
 	"github.com/twmb/avro"
 	"github.com/twmb/avro/atype"
@@ -56,6 +57,37 @@ type layout struct {
 	root  *node
 	noted [fields]*node
 	maps  [fields]*pairs // those by column
+}
+
+// layouts are those of the schemas that were met last, by their text: a table has few, and thousands of manifests.
+var layouts = struct {
+	sync.Mutex
+	known map[string]*layout
+}{known: map[string]*layout{}}
+
+const maxLayouts = 256
+
+func layoutFor(schema string) (*layout, error) {
+	layouts.Lock()
+	l := layouts.known[schema]
+	layouts.Unlock()
+	if l != nil {
+		return l, nil
+	}
+	parsed, err := avro.Parse(schema)
+	if err != nil {
+		return nil, err
+	}
+	if l, err = layoutOf(parsed); err != nil {
+		return nil, err
+	}
+	layouts.Lock()
+	defer layouts.Unlock()
+	if len(layouts.known) >= maxLayouts {
+		clear(layouts.known)
+	}
+	layouts.known[schema] = l
+	return l, nil
 }
 
 func layoutOf(schema *avro.Schema) (*layout, error) {

@@ -120,8 +120,22 @@ func decode(m iceberg.ManifestFile, raw []byte, described bool) (*listed, error)
 	if err != nil {
 		return nil, err
 	}
-	return newListed(m, entries), nil
+	out := newListed(m, entries)
+	if out.len() > fewFiles {
+		return out, nil
+	}
+	for i := range out.files {
+		if _, err := out.described(i); err != nil {
+			return nil, err
+		}
+	}
+	entries.Idle()
+	return out, nil
 }
+
+// fewFiles is how many files of a manifest are described at once, so that nothing has to be held to do so later: a table may have
+// thousands of manifests of a few files.
+const fewFiles = 32
 
 // options say that the statistics of data files are not kept, where these are not wanted but for pruning.
 func options(m iceberg.ManifestFile, described bool) manifest.Options {
@@ -188,7 +202,10 @@ func orEmpty(b []byte) []byte {
 // size is roughly what a manifest takes in memory, in bytes, when all of its files have been described and some columns been
 // asked for.
 func (m *listed) size() int64 {
-	n := int64(1000) + m.entries.Size()
+	n := int64(8000) + m.entries.Size() // with its header
+	if m.len() > fewFiles {
+		n += 64 << 10 // what decodes
+	}
 	for i := range m.len() {
 		n += 900 + 2*int64(len(m.entries.Path(i)))
 	}
