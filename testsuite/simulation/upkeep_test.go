@@ -75,7 +75,7 @@ func upkeepBeside(t *testing.T, seed uint64, mutant string) (out result) {
 var upkeepMutants = []mutant{
 	{
 		// What dangles is told by the data files of one snapshot and the deletes of another, as apache/amoro 3348 reports.
-		"dangling-by-two-snapshots", 300, []string{"has rows"},
+		"dangling-by-two-snapshots", 2000, []string{"has rows"},
 		func(_ *sim, op *operation) {
 			if op.kind == "remove dangling deletes" {
 				op.do = func(p *process) (bool, error) { return p.danglingByTwo() }
