@@ -221,7 +221,7 @@ func (w *Writer) submit(p *partition, g rowGroup) error {
 	encoded := make(chan fragment, 1)
 	go func() {
 		defer free()
-		encoded <- w.layout.encodeCoded(w.ctx, g.batches, w.codes)
+		encoded <- w.encoder.encodeGroup(w.ctx, g.batches, w.codes)
 	}()
 	p.file.expect(g, size)
 	p.file.queue <- encoded // never blocks: the queue has room for as many as there are slots

@@ -2,7 +2,6 @@ package datafile
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -198,19 +197,7 @@ func (c *Carrier) encode(ctx context.Context, columns []int, values [][]arrow.Ar
 		}
 	}
 	part.arrow = arrow.NewSchema(fields, nil)
-	f := part.encodeColumns(ctx, chunks, rows)
-	if f.err != nil {
-		return fragment{}, nil, f.err
-	}
-	meta, end, err := parseFooter(f.file)
-	if err != nil {
-		return fragment{}, nil, err
-	}
-	pieces := make([]piece, meta.Schema.NumColumns())
-	for leaf := range pieces {
-		pieces[leaf] = piece{from: bytes.NewReader(f.file), size: end, meta: meta, leaf: leaf}
-	}
-	return f, pieces, nil
+	return part.encodePieces(ctx, chunks, rows)
 }
 
 // Add lays a row group into the file; they are to be added in order. A file that grew beyond the table's target is ended before.

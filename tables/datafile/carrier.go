@@ -40,15 +40,15 @@ func NewCarrier(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, 
 	if err != nil {
 		return nil, fmt.Errorf("rewrite data files: %w", err)
 	}
-	empty := l.encodeFragment(ctx, nil)
-	if empty.err != nil {
-		return nil, fmt.Errorf("rewrite data files: %w", empty.err)
-	}
-	shape, footer, err := parseFooter(empty.file)
+	template, err := l.template()
 	if err != nil {
 		return nil, fmt.Errorf("rewrite data files: %w", err)
 	}
-	c := &Carrier{layout: l, fs: fs, prefix: opts.Prefix, template: empty.file[footer : len(empty.file)-8], shape: shape, sources: map[int][]boundField{}}
+	shape, err := metadata.NewFileMetaData(template, nil)
+	if err != nil {
+		return nil, fmt.Errorf("rewrite data files: %w", err)
+	}
+	c := &Carrier{layout: l, fs: fs, prefix: opts.Prefix, template: template, shape: shape, sources: map[int][]boundField{}}
 	c.leaves = leafRanges(shape)
 	if err := c.bindPartition(); err != nil {
 		return nil, fmt.Errorf("rewrite data files: %w", err)

@@ -6,43 +6,37 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 )
 
-// fragment is one row group, encoded as a Parquet file of its own in memory. Fragments are encoded on all cores and laid one
+// fragment is one row group, encoded in memory: as a Parquet file of its own, or as pieces of which each is a column chunk. Fragments are encoded on all cores and laid one
 // behind the other by an assembler, which is how one file is written by many cores in order.
 type fragment struct {
 	file []byte
 	rows int64
 	nans map[int]int64 // by field id
 	err  error
+	// pieces, instead of file, are the column chunks of a row group that row describes. Those encoded here lie in chunks.
+	row    *metadata.FileMetaData
+	pieces []piece
+	chunks *chunkBuffer
 	// carried, instead of file, lies in another data file.
 	carried *carried
 }
 
-// encodeFragment encodes the rows of batches, whose schema is the layout's, as one row group. It does not release them.
-func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch) fragment {
-	return l.encodeCoded(ctx, batches, nil)
+// release gives back what the row group lay in, once it is in its file.
+func (f *fragment) release() {
+	f.carried.release()
+	if f.chunks != nil {
+		chunkBuffers.Put(f.chunks)
+		f.chunks, f.pieces = nil, nil
+	}
 }
 
-// encodeCoded is encodeFragment of batches of which some columns may be codes in the place of texts.
-func (l *layout) encodeCoded(ctx context.Context, batches []arrow.RecordBatch, codes *textCodes) fragment {
-	columns := make([][]arrow.Array, l.arrow.NumFields())
-	rows := int64(0)
-	for _, b := range batches {
-		rows += b.NumRows()
-		for i, c := range b.Columns() {
-			columns[i] = append(columns[i], c)
-		}
-	}
-	if codes == nil {
-		return l.encodeColumns(ctx, columns, rows)
-	}
-	columns, free, err := l.forEncoding(codes, columns, rows)
-	if err != nil {
-		return fragment{err: fmt.Errorf("encode row group: %w", err)}
-	}
-	defer free()
+// encodeFragment encodes the rows of batches, whose schema is the layout's, as one row group. It does not release them.
+func (l *layout) encodeFragment(ctx context.Context, batches []arrow.RecordBatch) fragment {
+	columns, rows := columnsOf(batches, l.arrow.NumFields())
 	return l.encodeColumns(ctx, columns, rows)
 }
 

@@ -120,7 +120,7 @@ func (w *Writer) run(f *outFile) (err error) {
 		if err == nil {
 			err = w.lay(f, frag)
 		}
-		frag.carried.release()
+		frag.release()
 		if err != nil {
 			w.fail(fmt.Errorf("write %s: %w", f.uri, err))
 		}
@@ -177,7 +177,7 @@ func conclude(w iceio.FileWriter, err error) error {
 
 func (w *Writer) lay(f *outFile, frag fragment) error {
 	before := f.assembler.size()
-	add := func() error { return f.assembler.add(frag.file) }
+	add := func() error { return f.assembler.splice(frag.row, frag.pieces, frag.rows) }
 	if c := frag.carried; c != nil {
 		add = func() error { return f.assembler.splice(c.group.row, c.group.pieces, c.group.rows) }
 	}

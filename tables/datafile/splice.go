@@ -196,6 +196,11 @@ func (p piece) section(at *int64, length *int32) ([]byte, error) {
 
 // copy appends bytes of another file.
 func (a *assembler) copy(from io.ReaderAt, at, length int64) error {
+	if b, ok := from.(*chunkBuffer); ok {
+		n, err := b.writeSection(a.w, at, length)
+		a.at += n
+		return err
+	}
 	n, err := io.Copy(a.w, io.NewSectionReader(from, at, length))
 	a.at += n
 	if err == nil && n < length {

@@ -50,16 +50,17 @@ type WriterOptions struct {
 //
 // A Writer is for one goroutine. After an error it only accepts Abort.
 type Writer struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	layout *layout
-	fs     iceio.WriteFileIO
-	split  *partitioner
-	sort   *sorter
-	codes  *textCodes // nil where rows are not sorted
-	prefix string
-	id     string
-	slots  chan struct{} // one for each row group encoded, or encoded and not yet in its file
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	layout  *layout
+	fs      iceio.WriteFileIO
+	encoder *groupEncoder
+	split   *partitioner
+	sort    *sorter
+	codes   *textCodes // nil where rows are not sorted
+	prefix  string
+	id      string
+	slots   chan struct{} // one for each row group encoded, or encoded and not yet in its file
 
 	tempDir  string
 	spill    *spill // nil until there is something on disk
@@ -100,7 +101,7 @@ func NewWriter(ctx context.Context, meta table.Metadata, fs iceio.WriteFileIO, o
 	if opts.Curve != nil {
 		order = &sorter{curve: opts.Curve}
 	}
-	w := &Writer{layout: l, fs: fs, split: split, sort: order, prefix: opts.Prefix, tempDir: opts.TempDir, id: uuid.NewString(), slots: make(chan struct{}, l.parallelism+1), open: make(chan struct{}, maxOpenFiles)}
+	w := &Writer{layout: l, encoder: newGroupEncoder(l), fs: fs, split: split, sort: order, prefix: opts.Prefix, tempDir: opts.TempDir, id: uuid.NewString(), slots: make(chan struct{}, l.parallelism+1), open: make(chan struct{}, maxOpenFiles)}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	w.whole, w.claims = opts.Order != nil || opts.Curve != nil, claims
 	if order != nil {
