@@ -25,16 +25,25 @@ func TestAnEmptyTextIsWithinBounds(t *testing.T) {
 	}
 	batch := b.NewRecordBatch()
 	defer batch.Release()
-	f := l.encodeFragment(context.Background(), []arrow.RecordBatch{batch})
-	require.NoError(t, f.err)
-	var out bytes.Buffer
-	a, err := newAssembler(&out)
-	require.NoError(t, err)
-	require.NoError(t, a.add(f.file))
-	footer, err := a.finish(nil)
-	require.NoError(t, err)
-	s := footer.RowGroups[0].Columns[0].MetaData.Statistics
-	require.NotNil(t, s.MinValue)
-	require.Equal(t, "", string(s.MinValue))
-	require.Equal(t, "c", string(s.MaxValue))
+	theirs := l.encodeFragment(context.Background(), []arrow.RecordBatch{batch})
+	require.NoError(t, theirs.err)
+	ours := newGroupEncoder(l).encodeGroup(context.Background(), []arrow.RecordBatch{batch}, nil)
+	require.NoError(t, ours.err)
+	defer ours.release()
+	require.Same(t, ours.chunks, ours.pieces[0].from, "a column of few texts goes through arrow-go")
+	for name, add := range map[string]func(*assembler) error{
+		"by arrow-go": func(a *assembler) error { return a.add(theirs.file) },
+		"here":        func(a *assembler) error { return a.splice(ours.row, ours.pieces, ours.rows) },
+	} {
+		var out bytes.Buffer
+		a, err := newAssembler(&out)
+		require.NoError(t, err)
+		require.NoError(t, add(a))
+		footer, err := a.finish(nil)
+		require.NoError(t, err)
+		s := footer.RowGroups[0].Columns[0].MetaData.Statistics
+		require.NotNil(t, s.MinValue, name)
+		require.Equal(t, "", string(s.MinValue), name)
+		require.Equal(t, "c", string(s.MaxValue), name)
+	}
 }

@@ -304,9 +304,19 @@ func indexedBytes(a *array.Dictionary) (total int64) {
 	if !ok {
 		return 0
 	}
+	lengths := make([]int64, text.Len())
+	for i := range lengths {
+		lengths[i] = int64(text.ValueLen(i))
+	}
+	if indices, is := a.Indices().(*array.Int32); is && a.NullN() == 0 {
+		for _, i := range indices.Int32Values() {
+			total += lengths[i]
+		}
+		return total
+	}
 	for i := range a.Len() {
 		if a.IsValid(i) {
-			total += int64(text.ValueLen(a.GetValueIndex(i)))
+			total += lengths[a.GetValueIndex(i)]
 		}
 	}
 	return total

@@ -56,6 +56,10 @@ func (w *Writer) writeRun(run *spilledRun, batches []arrow.RecordBatch) error {
 	order := w.sort.order(batches)
 	run.exact, run.flagged = order.exact, order.flagged
 	chunks := chunksOf(batches)
+	gatherings := make([]*gathering, len(chunks))
+	for i := range chunks {
+		gatherings[i] = newGathering(chunks[i])
+	}
 	for entries := order.entries; len(entries) > 0; {
 		if err := w.ctx.Err(); err != nil {
 			return w.failure()
@@ -66,7 +70,13 @@ func (w *Writer) writeRun(run *spilledRun, batches []arrow.RecordBatch) error {
 		for i, e := range entries[:n] {
 			refs[i], prefixes[i] = e.at, e.prefix
 		}
-		err := w.writeSection(run, n, prefixes, size, func(c int) (arrow.Array, error) { return w.codes.gather(c, chunks[c], refs) })
+		err := w.writeSection(run, n, prefixes, size, func(c int) (stored, error) {
+			if gatherings[c] != nil {
+				return w.spill.putGathered(gatherings[c], refs)
+			}
+			a, err := w.codes.gather(c, chunks[c], refs)
+			return w.spill.putCoded(a, err)
+		})
 		if err != nil {
 			return err
 		}
@@ -84,8 +94,8 @@ func (w *Writer) writeBatch(run *spilledRun, b arrow.RecordBatch, prefixes []uin
 		if prefixes != nil {
 			keys = prefixes[at : at+n]
 		}
-		err := w.writeSection(run, n, keys, own, func(c int) (arrow.Array, error) {
-			return array.NewSlice(b.Column(c), int64(at), int64(at+n)), nil
+		err := w.writeSection(run, n, keys, own, func(c int) (stored, error) {
+			return w.spill.putCoded(array.NewSlice(b.Column(c), int64(at), int64(at+n)), nil)
 		})
 		if err != nil {
 			return err
@@ -110,17 +120,23 @@ func (w *Writer) sectionRows(left int, size sizer) int {
 	return n
 }
 
-// writeSection appends a section to a run. Its columns are made and written several at once.
-func (w *Writer) writeSection(run *spilledRun, n int, prefixes []uint64, size sizer, column func(int) (arrow.Array, error)) error {
+// putCoded stores an array, unless there is an error, and releases it.
+func (s *spill) putCoded(a arrow.Array, err error) (stored, error) {
+	if err != nil {
+		return stored{}, err
+	}
+	defer a.Release()
+	out, err := s.put(a)
+	out.coded = isCoded(a)
+	return out, err
+}
+
+// writeSection appends a section to a run. Its columns are written several at once.
+func (w *Writer) writeSection(run *spilledRun, n int, prefixes []uint64, size sizer, column func(int) (stored, error)) error {
 	s := runSection{first: run.rows, rows: int64(n), columns: make([]stored, w.layout.arrow.NumFields())}
 	err := atOnce(w.layout.parallelism, len(s.columns), func(c int) error {
-		a, err := column(c)
-		if err != nil {
-			return err
-		}
-		defer a.Release()
-		s.columns[c], err = w.spill.put(a)
-		s.columns[c].coded = isCoded(a)
+		var err error
+		s.columns[c], err = column(c)
 		return err
 	})
 	if err == nil {

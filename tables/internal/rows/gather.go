@@ -167,12 +167,19 @@ func fixedBytes(a arrow.Array, width int) []byte {
 
 func gatherFixed(t arrow.FixedWidthDataType, chunks []arrow.Array, refs []Ref) arrow.Array {
 	width := t.BitWidth() / 8
+	values := newBuffer(width * len(refs))
+	GatherFixed(values.Bytes(), width, chunks, refs)
+	valid, nulls := gatherValidity(chunks, refs)
+	return finish(t, len(refs), nulls, []*memory.Buffer{valid, values}, nil)
+}
+
+// GatherFixed fills to with the values that refs name, of so many whole bytes each: zeros for Null, whatever lies there for nulls.
+func GatherFixed(to []byte, width int, chunks []arrow.Array, refs []Ref) {
 	from := make([][]byte, len(chunks))
 	for i, c := range chunks {
 		from[i] = fixedBytes(c, width)
 	}
-	values := newBuffer(width * len(refs))
-	switch to := values.Bytes(); width {
+	switch width {
 	case 2:
 		gatherWords(arrow.Uint16Traits.CastFromBytes, from, to, refs)
 	case 4:
@@ -190,8 +197,6 @@ func gatherFixed(t arrow.FixedWidthDataType, chunks []arrow.Array, refs []Ref) a
 			copy(to[i*width:(i+1)*width], from[r.Chunk()][r.Row()*width:])
 		}
 	}
-	valid, nulls := gatherValidity(chunks, refs)
-	return finish(t, len(refs), nulls, []*memory.Buffer{valid, values}, nil)
 }
 
 func gatherWords[T uint16 | uint32 | uint64 | decimal128.Num](cast func([]byte) []T, from [][]byte, to []byte, refs []Ref) {
