@@ -117,7 +117,9 @@ func (c *container) block(to []byte) (records []byte, n int64, err error) {
 		if n == 0 {
 			continue
 		}
-		records, err = c.inflate(to, packed)
+		if records, err = c.inflate(to, packed); errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // which is not the end of the file
+		}
 		if size := len(records) - len(to); err == nil && n > int64(size) {
 			err = fmt.Errorf("a block of %d bytes is said to have %d records", size, n)
 		}

@@ -50,7 +50,8 @@ func (r *reading) newDecoder() (*decoder, error) {
 			if text, err = withRowID(string(r.file.property("avro.schema"))); err != nil {
 				return nil, err
 			}
-		case of == nil || of.kind != atype.Long || branch < 0:
+		case of != nil && of.kind == atype.Long && branch < 0: // every file has its own
+		case of == nil || of.kind != atype.Long:
 			return nil, errors.New("first_row_id is no long that may be null")
 		default:
 			d.rowID = branch
@@ -65,8 +66,18 @@ func (r *reading) newDecoder() (*decoder, error) {
 		return iceberg.NewManifestReader(r.of, &d.fed)
 	}
 	var err error
-	d.reader, err = d.begin()
+	d.reader, err = protected(d.begin)
 	return d, err
+}
+
+// protected makes an error of a panic, which the library may end in on a malformed manifest.
+func protected[T any](do func() (T, error)) (out T, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("malformed: %v", r)
+		}
+	}()
+	return do()
 }
 
 // withRowID gives files a row id, in a manifest that is older than these are.
@@ -101,7 +112,7 @@ func (e *Entries) Entry(i int) (iceberg.ManifestEntry, error) {
 		}
 	}
 	d.fed.left = d.block(e, &e.records[i])
-	out, err := d.reader.ReadEntry()
+	out, err := protected(d.reader.ReadEntry)
 	if err != nil {
 		d.reader = nil // it may stand anywhere
 		return nil, fmt.Errorf("entry of %s: %w", e.Path(i), err)

@@ -54,16 +54,21 @@ func Read(of iceberg.ManifestFile, raw []byte, opts Options) (*Entries, error) {
 // that has entries.
 func Pieces(ctx context.Context, of iceberg.ManifestFile, raw []byte, opts Options, least int, do func(*Entries) error) error {
 	r, err := begin(of, raw, opts)
-	for err == nil {
-		var some *Entries
-		if some, err = r.some(least); err == nil && len(some.records) > 0 {
+	if err != nil {
+		return err
+	}
+	for {
+		some, err := r.some(least)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil && len(some.records) > 0 { // what do says is its own: a store's io.EOF is not the end of the manifest
 			err = errors.Join(ctx.Err(), do(some))
 		}
+		if err != nil {
+			return err
+		}
 	}
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }
 
 func begin(of iceberg.ManifestFile, raw []byte, opts Options) (*reading, error) {
@@ -176,9 +181,14 @@ func (e *Entries) long(r *record, f field) (int64, bool) {
 	return n, err == nil
 }
 
-// path is a file's, as part of the manifest's bytes.
+// path is a file's, as part of the manifest's bytes; nil if it is null.
 func (e *Entries) path(r *record) []byte {
 	in := cursor{e.data, int(r.at[filePath])}
+	if branch, _ := e.layout.noted[filePath].nullable(); branch >= 0 {
+		if at, _ := in.long(); at != int64(branch) {
+			return nil
+		}
+	}
 	out, _ := in.bytes()
 	return out
 }

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -93,7 +94,7 @@ func layoutFor(schema string) (*layout, error) {
 func layoutOf(schema *avro.Schema) (*layout, error) {
 	l := &layout{}
 	names := map[string]*node{}
-	root, err := l.compile(schema.Root(), names)
+	root, err := l.compile(schema.Root(), names, "")
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +114,9 @@ func layoutOf(schema *avro.Schema) (*layout, error) {
 			return nil, fmt.Errorf("entries have no %s", [fields]string{status: "status", filePath: "data_file.file_path", recordCount: "data_file.record_count"}[f])
 		}
 	}
+	if _, of := l.noted[filePath].nullable(); of == nil || of.kind != atype.String {
+		return nil, errors.New("data_file.file_path is no string")
+	}
 	for _, f := range []field{valueCounts, nullCounts, nanCounts} {
 		l.maps[f] = pairsOf(l.noted[f], atype.Int, atype.Long)
 	}
@@ -131,18 +135,23 @@ func (l *layout) find(n *node, wanted map[string]field) {
 	}
 }
 
-// compile makes a node; names are the types that were defined before.
-func (l *layout) compile(of *avro.SchemaNode, names map[string]*node) (*node, error) {
+// compile makes a node; names are the types that were defined before, and scope is the namespace that the type stands in.
+func (l *layout) compile(of *avro.SchemaNode, names map[string]*node, scope string) (*node, error) {
 	n := &node{kind: of.Type, size: of.Size}
 	parts, err := n.hold(of)
 	if err != nil {
-		if known := names[of.Type]; known != nil {
+		if known := names[fullName(of.Type, scope)]; known != nil {
 			return known, nil
 		}
 		return nil, err
 	}
+	full := ""
+	if of.Name != "" {
+		full = fullName(of.Name, of.Namespace)
+		scope = full[:max(strings.LastIndexByte(full, '.'), 0)]
+	}
 	for _, p := range parts {
-		part, err := l.compile(p, names)
+		part, err := l.compile(p, names, scope)
 		if err != nil {
 			return nil, err
 		}
@@ -152,14 +161,18 @@ func (l *layout) compile(of *avro.SchemaNode, names map[string]*node) (*node, er
 		n.twoLongs = n.parts[1].number()
 		n.longText = n.parts[1].kind == atype.Bytes || n.parts[1].kind == atype.String
 	}
-	full := of.Name
-	if of.Namespace != "" && !strings.Contains(of.Name, ".") {
-		full = of.Namespace + "." + of.Name
-	}
 	if full != "" {
 		names[full] = n
 	}
 	return n, nil
+}
+
+// fullName is a name with its namespace (Avro 1.11, Names): one with a dot has its own.
+func fullName(name, namespace string) string {
+	if namespace == "" || strings.Contains(name, ".") {
+		return name
+	}
+	return namespace + "." + name
 }
 
 // hold gives the types that a type is made of, and names those of a record. It is an error if the type is known by its name alone, as

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/iceberg-go"
 	"github.com/stretchr/testify/require"
 
@@ -29,8 +30,14 @@ var (
 	specs  = []iceberg.PartitionSpec{*iceberg.UnpartitionedSpec,
 		iceberg.NewPartitionSpecID(1, iceberg.PartitionField{SourceIDs: []int{2}, FieldID: 1000, Name: "day", Transform: iceberg.DayTransform{}}),
 		iceberg.NewPartitionSpecID(2, iceberg.PartitionField{SourceIDs: []int{3}, FieldID: 1000, Name: "text", Transform: iceberg.IdentityTransform{}},
-			iceberg.PartitionField{SourceIDs: []int{1}, FieldID: 1001, Name: "bucket", Transform: iceberg.BucketTransform{NumBuckets: 8}})}
+			iceberg.PartitionField{SourceIDs: []int{1}, FieldID: 1001, Name: "bucket", Transform: iceberg.BucketTransform{NumBuckets: 8}}),
+		iceberg.NewPartitionSpecID(3, identity(300, 1000, "price"),
+			identity(2, 1004, "at"), iceberg.PartitionField{SourceIDs: []int{3}, FieldID: 1005, Name: "gone", Transform: iceberg.VoidTransform{}})}
 )
+
+func identity(source, id int, name string) iceberg.PartitionField {
+	return iceberg.PartitionField{SourceIDs: []int{source}, FieldID: id, Name: name, Transform: iceberg.IdentityTransform{}}
+}
 
 // What is read of manifests is what the library reads of them: of those that the library wrote, in each format, and of the same
 // entries as other writers may lay them out.
@@ -89,6 +96,12 @@ func dataFile(t *testing.T, rng *rand.Rand, spec iceberg.PartitionSpec, content 
 			values[field.FieldID] = iceberg.Date(rng.IntN(3) - 1)
 		case field.Name == "text":
 			values[field.FieldID] = []string{"", "a", "ä"}[rng.IntN(3)]
+		case field.Name == "price":
+			values[field.FieldID] = iceberg.DecimalLiteral{Val: decimal128.FromI64(int64(rng.IntN(3)-1) * 100), Scale: 2}
+		case field.Name == "at":
+			values[field.FieldID] = iceberg.Timestamp(int64(rng.IntN(3)-1) * 1_000_001)
+		case field.Name == "gone":
+			values[field.FieldID] = nil
 		default:
 			values[field.FieldID] = int32(rng.IntN(8))
 		}

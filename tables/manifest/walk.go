@@ -83,6 +83,7 @@ func (n *node) skipArray(in *cursor, r *record) error {
 		}
 		item := n.parts[0]
 		for range count {
+			from := in.at
 			switch {
 			case item.twoLongs:
 				if _, err = in.long(); err == nil {
@@ -97,6 +98,9 @@ func (n *node) skipArray(in *cursor, r *record) error {
 			}
 			if err != nil {
 				return err
+			}
+			if in.at == from { // nor do the others take a byte, however many they are said to be
+				break
 			}
 		}
 	}
