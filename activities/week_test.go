@@ -41,7 +41,7 @@ tables:
     partition_by: [days(ts)]
     retain: {column: ts, for: 36h}
     maintenance:
-      compact: {target_file_size: 64KB, min_input_files: 5, clean_bytes: 1B}
+      compact: {%s, min_input_files: 5, clean_bytes: 1B}
       merge_deletes: {min_input_files: 2}
       remove_dangling_deletes: {min_files: 1}
       rewrite_manifests: {min_input_manifests: 3}
@@ -50,26 +50,40 @@ tables:
 `
 )
 
-// pace is how often what happens in a week.
+// pace is how often what happens in a week, and of how much.
 type pace struct {
 	version                      int
 	appended, merged, maintained time.Duration
+	rows                         int    // of an append
+	compact                      string // how files are joined
 }
 
+// weekJoined and weekClustered are how files are joined in format 2 and in format 3, in which appends are large enough for a day of several
+// files.
+const (
+	weekJoined    = "target_file_size: 64KB"
+	weekClustered = "target_file_size: 4KB, strategy: zorder, columns: [id, v]"
+)
+
 // TestAWeek has a table live through a week, on a clock that goes on when nothing is left to do: it is appended to, merged
-// into, and maintained by its policy; some writers die and leave files behind. Its rows stay those of a model, and nothing of
-// what it takes up, on disk or in metadata, grows after the second day.
+// into, and maintained by its policy; some writers die and leave files behind, and another engine deletes that delete nothing. Its
+// rows stay those of a model, nothing of what it takes up, on disk or in metadata, grows after the second day, and each kind of
+// maintenance has had something to do.
 func TestAWeek(t *testing.T) {
 	if testing.Short() {
 		t.Skip("hundreds of commits in one goroutine: the race detector has little to find, and long to look")
 	}
-	p := pace{2, time.Hour, 4 * time.Hour, 6 * time.Hour}
+	p := pace{appended: time.Hour, merged: 4 * time.Hour, maintained: 6 * time.Hour}
 	if often := os.Getenv(weekVariable); often != "" {
 		each, err := time.ParseDuration(often)
 		require.NoError(t, err, weekVariable)
-		p = pace{2, each, 15 * time.Minute, time.Hour}
+		p = pace{appended: each, merged: 15 * time.Minute, maintained: time.Hour}
 	}
 	for _, p.version = range []int{2, 3} {
+		p.rows, p.compact = 20, weekJoined
+		if p.version == 3 {
+			p.rows, p.compact = max(20, int(200*p.appended/time.Hour)), weekClustered
+		}
 		t.Run(fmt.Sprintf("v%d", p.version), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { newWeek(t, p).live() }) })
 	}
 }
@@ -85,7 +99,9 @@ type week struct {
 	next   int64
 	steps  int
 	days   []debt
-	wrote  int64 // bytes of compactions
+	wrote  int64           // bytes of compactions
+	did    map[string]int  // maintenances in which a step has changed something, by its kind
+	placed map[string]bool // files that a clustering has written, by path
 }
 
 type weekRow struct {
@@ -101,10 +117,11 @@ type debt struct {
 }
 
 func newWeek(t *testing.T, p pace) *week {
-	w := &week{lab: newLab(t), pace: p, dice: rand.New(rand.NewPCG(1, 7)), made: ages{}, rows: map[int64]weekRow{}}
+	w := &week{lab: newLab(t), pace: p, dice: rand.New(rand.NewPCG(1, 7)), made: ages{}, rows: map[int64]weekRow{},
+		did: map[string]int{}, placed: map[string]bool{}}
 	none := func(context.Context) (time.Duration, error) { return 0, nil }
 	w.a.longest, w.a.reading = none, none
-	w.write("pipelines/week.yaml", weekPolicy)
+	w.write("pipelines/week.yaml", fmt.Sprintf(weekPolicy, p.compact))
 	tbl, _, err := w.a.lake.Ensure(t.Context(), tables.Definition{
 		Name: weekTable, Schema: weekSchema, PartitionBy: []string{"days(ts)"}, FormatVersion: p.version,
 		Properties: map[string]string{"write.metadata.previous-versions-max": "20"}, // of a day, and not of three
@@ -125,6 +142,9 @@ func (w *week) live() {
 		if at%w.merged == 0 {
 			w.mergeRows()
 		}
+		if at%(24*time.Hour) == 12*time.Hour {
+			w.leaveDangling()
+		}
 		if at%w.maintained == 0 {
 			w.keep()
 		}
@@ -134,6 +154,7 @@ func (w *week) live() {
 	}
 	w.t.Log(w.report())
 	w.bounded()
+	w.worked()
 	want := []string{}
 	for id, r := range w.rows {
 		want = append(want, fmt.Sprint(id, " ", r.v))
@@ -207,7 +228,7 @@ func (w *week) fresh(n int) weekSource {
 }
 
 func (w *week) appendRows() {
-	rows := w.fresh(20)
+	rows := w.fresh(w.pace.rows)
 	in, err := rows.Open(w.t.Context(), nil)
 	require.NoError(w.t, err)
 	tbl := w.tableOf(weekTable)
@@ -225,7 +246,7 @@ func (w *week) appendRows() {
 func (w *week) mergeRows() {
 	rows := w.fresh(10)
 	for range 40 {
-		id := w.next - 1 - w.dice.Int64N(min(w.next, int64(20*24*time.Hour/w.appended)))
+		id := w.next - 1 - w.dice.Int64N(min(w.next, int64(time.Duration(w.pace.rows)*24*time.Hour/w.appended)))
 		if r, ok := w.rows[id]; ok {
 			rows[id] = weekRow{r.ts, w.dice.Int64N(1_000_000)}
 		}
@@ -253,6 +274,14 @@ func (w *week) keep() {
 	for _, s := range r.Steps {
 		require.Empty(w.t, s.Error, s.Kind)
 		w.wrote += s.BytesWritten
+		if s.Done {
+			w.did[s.Kind]++
+		}
+	}
+	for _, f := range w.files() {
+		if strings.Contains(f.FilePath(), "/zorder-") {
+			w.placed[f.FilePath()] = true
+		}
 	}
 	past := time.Now().Add(-weekKeeps).Truncate(time.Second)
 	maps.DeleteFunc(w.rows, func(_ int64, r weekRow) bool { return r.ts.Before(past) })
@@ -283,7 +312,7 @@ var debtNames = []string{
 
 func (w *week) report() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nformat %d, an append each %s, a MERGE each %s, maintenance each %s; %d commits; compactions wrote %d kB\n| day | %s |\n|---%s|\n", w.version, w.appended, w.merged, w.maintained, w.steps, w.wrote/1000,
+	fmt.Fprintf(&b, "\nformat %d, an append each %s, a MERGE each %s, maintenance each %s; %d commits; compactions wrote %d kB, clusterings %d files; each step did something in so many maintenances: %v\n| day | %s |\n|---%s|\n", w.version, w.appended, w.merged, w.maintained, w.steps, w.wrote/1000, len(w.placed), w.did,
 		strings.Join(debtNames, " | "), strings.Repeat("|---", len(debtNames)))
 	for i, d := range w.days {
 		fmt.Fprintf(&b, "| %d |", i+1)
