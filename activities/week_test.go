@@ -62,7 +62,7 @@ type pace struct {
 // files.
 const (
 	weekJoined    = "target_file_size: 64KB"
-	weekClustered = "target_file_size: 4KB, strategy: zorder, columns: [id, v]"
+	weekClustered = "target_file_size: 8KB, strategy: zorder, columns: [id, v]"
 )
 
 // TestAWeek has a table live through a week, on a clock that goes on when nothing is left to do: it is appended to, merged
@@ -325,12 +325,16 @@ func (w *week) report() string {
 	return b.String()
 }
 
-// bounded holds every later day against the second.
+// bounded holds every later day against the second; where files are clustered, by twice of what it grows by, for a day may end
+// before its partition is clustered, or after.
 func (w *week) bounded() {
-	second := w.days[1].debts()
+	second, more := w.days[1].debts(), int64(3)
+	if w.compact == weekClustered {
+		more *= 2
+	}
 	for i, d := range w.days[2:] {
 		for name, n := range d.debts() {
-			require.LessOrEqual(w.t, n, second[name]*13/10+10, "%s of day %d", name, i+3)
+			require.LessOrEqual(w.t, n, second[name]*(10+more)/10+10, "%s of day %d", name, i+3)
 		}
 	}
 }

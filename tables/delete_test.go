@@ -270,3 +270,23 @@ func deleteMeetsAnotherWriter(t *testing.T, strategy string, deletes bool) {
 	require.EqualValues(t, want, result.Deleted)
 	require.Equal(t, []string{"1 1", "3 1", "3 2"}, read(t, tbl))
 }
+
+// Who writes a file anew takes its deletes along, in both formats: what it leaves deletes something.
+func TestRewritingAFileTakesItsDeletesAlong(t *testing.T) {
+	for _, format := range []int{2, 3} {
+		t.Run(fmt.Sprint("v", format), func(t *testing.T) {
+			def := pairs(t)
+			def.FormatVersion = format
+			tbl := ensure(t, newLake(t), def)
+			put(t, tbl, token("w", 1), "a 1", "b 2", "c 3")
+			put(t, tbl, token("w", 2), "d 4", "e 5")
+			deleteRow(t, tbl, 'a')
+			deleteRow(t, tbl, 'd')
+			require.Len(t, deletesOf(t, tbl), 2)
+			_, err := reload(t, tbl).Delete(ctx, token("d", 1), meant(t, tbl, `id == "b"`, merge.CopyOnWrite))
+			require.NoError(t, err)
+			require.Len(t, deletesOf(t, tbl), 1, "those of the other file")
+			require.Equal(t, []string{"c 3", "e 5"}, contents(t, reload(t, tbl), tables.Version{}))
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
+	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/internal/rows"
 )
 
@@ -46,7 +47,7 @@ func (g *group) rewriteFile(f *targetFile, verdicts []verdict, cur cursor) error
 func ownDeletes(task table.FileScanTask) []iceberg.DataFile {
 	out := slices.Clone(task.DeletionVectorFiles)
 	for _, d := range task.DeleteFiles {
-		if ref := d.ReferencedDataFile(); ref != nil && *ref == task.File.FilePath() {
+		if commit.ReferencedFile(d) == task.File.FilePath() {
 			out = append(out, d)
 		}
 	}
