@@ -86,6 +86,10 @@ func timeLiteral(t iceberg.Type, v time.Time) iceberg.Literal {
 		if v.Nanosecond()%1000 == 0 {
 			return iceberg.NewLiteral(iceberg.Timestamp(v.UnixMicro()))
 		}
+	case iceberg.TimestampNsType, iceberg.TimestampTzNsType:
+		if n := v.UnixNano(); time.Unix(0, n).Equal(v) { // not before 1677, nor after 2262
+			return iceberg.NewLiteral(iceberg.TimestampNano(n))
+		}
 	case iceberg.DateType:
 		if day := v.Truncate(24 * time.Hour); day.Equal(v) {
 			return iceberg.NewLiteral(iceberg.Date(v.Unix() / 86400))
@@ -130,7 +134,7 @@ func textLiteral(t iceberg.Type, text string) (iceberg.Literal, error) {
 		return iceberg.NewLiteral(f), err
 	case iceberg.DecimalType:
 		return decimalLiteral(t, text)
-	case iceberg.DateType, iceberg.TimestampType, iceberg.TimestampTzType:
+	case iceberg.DateType, iceberg.TimestampType, iceberg.TimestampTzType, iceberg.TimestampNsType, iceberg.TimestampTzNsType:
 		return momentLiteral(t, text)
 	case iceberg.TimeType:
 		at, err := time.Parse("15:04:05.999999", text)

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
@@ -190,4 +191,46 @@ func TestLookupsAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// Nanoseconds are looked up to the last, and a time that the type has not is no key.
+func TestLookupOfNanoseconds(t *testing.T) {
+	schema := arrow.NewSchema([]arrow.Field{
+		{Name: "id", Type: arrow.PrimitiveTypes.Int64}, {Name: "ts", Type: &arrow.TimestampType{Unit: arrow.Nanosecond}, Nullable: true},
+		{Name: "tz", Type: &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"}, Nullable: true},
+	}, nil)
+	tbl := ensure(t, newLake(t), tables.Definition{Name: "ns.nanos", FormatVersion: 3, Schema: schema, PartitionBy: []string{"days(ts)"}})
+	base := time.Date(2024, 1, 1, 0, 0, 0, 123456789, time.UTC)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	for i := range int64(5) {
+		b.Field(0).(*array.Int64Builder).Append(i)
+		b.Field(1).(*array.TimestampBuilder).Append(arrow.Timestamp(base.UnixNano() + i))
+		b.Field(2).(*array.TimestampBuilder).Append(arrow.Timestamp(base.UnixNano() - i))
+	}
+	batch := b.NewRecordBatch()
+	r, err := array.NewRecordReader(batch.Schema(), []arrow.RecordBatch{batch})
+	require.NoError(t, err)
+	staged, err := tbl.Stage(ctx, r, tables.StageOptions{})
+	require.NoError(t, err)
+	_, err = tbl.Append(ctx, tables.CommitOptions{ID: commit.ID{Writer: "test", Token: "1"}}, staged)
+	require.NoError(t, err)
+	tbl = reload(t, tbl)
+	for _, c := range []struct {
+		key  map[string]any
+		want []int64
+	}{
+		{map[string]any{"ts": "2024-01-01T00:00:00.123456789"}, []int64{0}},
+		{map[string]any{"ts": "2024-01-01 00:00:00.123456792"}, []int64{3}},
+		{map[string]any{"ts": base.Add(2)}, []int64{2}},
+		{map[string]any{"ts": "2024-01-01T00:00:00.123456"}, []int64{}},
+		{map[string]any{"tz": "2024-01-01T02:00:00.123456788+02:00"}, []int64{1}},
+		{map[string]any{"tz": "2024-01-01T00:00:00.123456787Z"}, []int64{2}},
+	} {
+		got, _ := lookedUp(t, tbl, c.key, tables.LookupOptions{})
+		require.Equal(t, c.want, got, "%v", c.key)
+	}
+	for _, key := range []any{"1600-01-01T00:00:00Z", "2300-01-01", "soon", 5} {
+		_, err := tbl.Lookup(ctx, map[string]any{"ts": key}, tables.LookupOptions{})
+		require.ErrorIs(t, err, tables.ErrKey, "%v", key)
+	}
 }

@@ -1,24 +1,18 @@
 package rowfilter
 
 import (
-	"context"
-	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 	"github.com/expr-lang/expr/ast"
-
-	"github.com/varve-lake/varve/internal/columntype"
-	"github.com/varve-lake/varve/transforms/expression"
 )
 
 // comparison is of a column with a constant, or a test for null.
 type comparison struct {
 	column string
 	op     string
-	value  iceberg.Literal
+	value  bracket
 	null   bool
 }
 
@@ -31,7 +25,7 @@ var (
 	swapped = map[string]string{"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 )
 
-// expression holds for the rows for which the comparison is true, or false.
+// expression holds for the rows for which the comparison is true, or false. Nil holds for all rows.
 func (c comparison) expression(truth bool) iceberg.BooleanExpression {
 	op, column := c.op, iceberg.Reference(c.column)
 	if !truth {
@@ -43,7 +37,12 @@ func (c comparison) expression(truth bool) iceberg.BooleanExpression {
 	case c.null:
 		return iceberg.NotNull(column)
 	}
-	return iceberg.LiteralPredicate(operations[op], column, c.value)
+	out := c.value.cover(op, column)
+	if c.value.floating && (op == ">" || op == ">=" || op == "!=") && out != nil {
+		// To an expression NaN is above all numbers, to Iceberg it is in no order.
+		return iceberg.NewOr(out, iceberg.IsNaN(column))
+	}
+	return out
 }
 
 // comparison reads one, in either order.
@@ -71,8 +70,8 @@ func (b *bounder) comparison(n *ast.BinaryNode) (comparison, bool) {
 		return c, false
 	}
 	var err error
-	c.value, err = literalOf(field, constant)
-	return c, err == nil && c.value != nil
+	c.value, err = bracketOf(field, constant)
+	return c, err == nil && c.value.known()
 }
 
 // null tells the constant, by both of its names.
@@ -85,7 +84,9 @@ func null(n ast.Node) bool {
 }
 
 // steady are the functions whose value depends on their arguments alone: now() is another each time.
-var steady = []string{"date", "timestamp", "timestamptz", "int", "long", "string", "cast", "duration", "date_add"}
+var steady = []string{
+	"date", "timestamp", "timestamptz", "time", "int", "long", "float", "double", "decimal", "uuid", "string", "cast", "duration", "date_add",
+}
 
 // fixed tells whether an expression is the same for every row, whenever it is evaluated.
 func fixed(n ast.Node) bool {
@@ -103,64 +104,4 @@ func fixed(n ast.Node) bool {
 		return slices.Contains(steady, n.Name) && !slices.ContainsFunc(n.Arguments, func(a ast.Node) bool { return !fixed(a) })
 	}
 	return false
-}
-
-// literalOf is a constant as a value of the column. Nil is none: of types that Iceberg's bounds do not order as
-// expressions do, and of constants that no value of the column equals.
-func literalOf(field arrow.Field, constant ast.Node) (iceberg.Literal, error) {
-	notation, err := columntype.Format(field.Type)
-	if err != nil {
-		return nil, err
-	}
-	nothing := array.NewRecordBatch(arrow.NewSchema(nil, nil), nil, 1)
-	defer nothing.Release()
-	value, err := evaluate(fmt.Sprintf("cast(%s, %q)", constant, notation), expression.Scope{"": nothing.Schema()}, nothing)
-	if err != nil {
-		return nil, err
-	}
-	defer value.Release()
-	if value.Len() != 1 || value.IsNull(0) || !arrow.TypeEqual(value.DataType(), field.Type) {
-		return nil, nil
-	}
-	// The cast may have rounded, or read a text in another way than the comparison does.
-	schema := arrow.NewSchema([]arrow.Field{field}, nil)
-	one := array.NewRecordBatch(schema, []arrow.Array{value}, 1)
-	defer one.Release()
-	equal, err := evaluate(fmt.Sprintf("%s == (%s)", field.Name, constant), expression.Scope{"": schema}, one)
-	if err != nil {
-		return nil, err
-	}
-	defer equal.Release()
-	if same, ok := equal.(*array.Boolean); !ok || same.IsNull(0) || !same.Value(0) {
-		return nil, nil
-	}
-	return literal(value), nil
-}
-
-func evaluate(source string, scope expression.Scope, batch arrow.RecordBatch) (arrow.Array, error) {
-	program, err := expression.Compile(source, scope)
-	if err != nil {
-		return nil, err
-	}
-	return program.Eval(context.Background(), batch)
-}
-
-func literal(a arrow.Array) iceberg.Literal {
-	switch a := a.(type) {
-	case *array.Boolean:
-		return iceberg.NewLiteral(a.Value(0))
-	case *array.Int32:
-		return iceberg.NewLiteral(a.Value(0))
-	case *array.Int64:
-		return iceberg.NewLiteral(a.Value(0))
-	case *array.String:
-		return iceberg.NewLiteral(a.Value(0))
-	case *array.Date32:
-		return iceberg.NewLiteral(iceberg.Date(a.Value(0)))
-	case *array.Timestamp:
-		if a.DataType().(*arrow.TimestampType).Unit == arrow.Microsecond {
-			return iceberg.NewLiteral(iceberg.Timestamp(a.Value(0)))
-		}
-	}
-	return nil
 }

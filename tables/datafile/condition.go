@@ -57,6 +57,14 @@ func NewBounds(t iceberg.Type, low, high [][]byte, nulls []int64, allNull []bool
 	return &bounds{min: lows.NewArray(), max: highs.NewArray(), nulls: nulls, allNull: allNull}
 }
 
+// WithoutNaN adds of which pieces it is known that they have no NaN. Bounds leave NaNs out, so that they do not tell.
+func (b *bounds) WithoutNaN(none []bool) *Bounds {
+	if b != nil {
+		b.noNaN = none
+	}
+	return b
+}
+
 // NewValues are the bounds of pieces each of which has one value, as a file has in its partition; nil is null. It is nil where
 // the values are not of the type.
 func NewValues(t iceberg.Type, values []any) *Bounds {

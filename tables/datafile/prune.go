@@ -102,6 +102,7 @@ type bounds struct {
 	min, max arrow.Array
 	nulls    []int64 // nil when not known
 	allNull  []bool
+	noNaN    []bool // of which it is known that they have none; nil of none
 }
 
 func chunkBounds(c *comparison, leaf *pqarrow.SchemaField, chunk *metadata.ColumnChunkMetaData) *bounds {
@@ -160,7 +161,9 @@ func (b *bounds) matcher(c *comparison) func(page int) bool {
 	case iceberg.OpNEQ, iceberg.OpNotIn:
 		other := b.other(c)
 		return func(page int) bool { return !b.allNull[page] && other(page) }
-	case iceberg.OpIsNan, iceberg.OpNotNan, iceberg.OpNotNull, iceberg.OpNotStartsWith:
+	case iceberg.OpIsNan:
+		return func(page int) bool { return !b.allNull[page] && (b.noNaN == nil || !b.noNaN[page]) }
+	case iceberg.OpNotNan, iceberg.OpNotNull, iceberg.OpNotStartsWith:
 		return func(page int) bool { return !b.allNull[page] }
 	}
 	within := b.within(c)

@@ -219,7 +219,7 @@ func (m *listed) bounds(f iceberg.NestedField) *datafile.Bounds {
 		if c == nil {
 			return nil
 		}
-		return datafile.NewBounds(f.Type, c.Low, c.High, c.Nulls, c.AllNull)
+		return datafile.NewBounds(f.Type, c.Low, c.High, c.Nulls, c.AllNull).WithoutNaN(c.NoNaN)
 	})
 }
 

@@ -94,8 +94,8 @@ func (v *projection) VisitBound(p iceberg.BoundPredicate) iceberg.BooleanExpress
 	source := p.Ref().Field()
 	var out iceberg.BooleanExpression = iceberg.AlwaysTrue{}
 	for _, part := range v.spec.FieldsBySourceID(source.ID) {
-		projected, err := part.Transform.Project(part.Name, p)
-		if err != nil || projected == nil {
+		projected := projectOne(part, p)
+		if projected == nil {
 			continue // this transform says nothing of such a predicate
 		}
 		field := iceberg.NestedField{ID: part.FieldID, Name: part.Name, Type: part.Transform.ResultType(source.Type)}
@@ -106,6 +106,21 @@ func (v *projection) VisitBound(p iceberg.BoundPredicate) iceberg.BooleanExpress
 		out = iceberg.NewAnd(out, projected)
 	}
 	return out
+}
+
+// projectOne is what a predicate means for one partition field of its column; nil is nothing.
+func projectOne(part iceberg.PartitionField, p iceberg.BoundPredicate) iceberg.BooleanExpression {
+	if t, whole, known := truncatedBy(part.Transform, p.Ref().Field().Type); whole {
+		if !known {
+			return nil
+		}
+		return t.project(part.Name, p)
+	}
+	projected, err := part.Transform.Project(part.Name, p)
+	if err != nil || projected == nil {
+		return nil
+	}
+	return projected
 }
 
 // files clears keep for the files whose partition is excluded.
