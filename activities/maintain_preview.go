@@ -2,7 +2,9 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/varve-lake/varve/activities/wire"
@@ -19,8 +21,14 @@ func (a *Activities) preview(ctx context.Context, p *pulse, table *tables.Table,
 		return nil, err
 	}
 	out, err := next(ctx, table, policy, u.Began, lag)
-	if err != nil || policy.RemoveOrphans == nil {
-		return out, err
+	if err != nil {
+		return nil, err
+	}
+	if err := a.previewRefused(ctx, u, policy.Retain, out); err != nil {
+		return nil, err
+	}
+	if policy.RemoveOrphans == nil {
+		return out, nil
 	}
 	_, found, step, err := a.findOrphans(ctx, p, wire.OrphansRequest{Upkeep: u, Policy: *policy.RemoveOrphans})
 	if found != nil && len(found.Files) > 0 {
@@ -28,6 +36,30 @@ func (a *Activities) preview(ctx context.Context, p *pulse, table *tables.Table,
 	}
 	step.Kind = wire.UpkeepOrphans
 	return append(out, step), err
+}
+
+// previewRefused adds to what retention would do to a table what it would do to the rows that the table refused.
+func (a *Activities) previewRefused(ctx context.Context, u wire.Upkeep, r *plan.Retain, steps []wire.UpkeepStep) error {
+	if r == nil || strings.HasSuffix(u.Table, plan.QuarantineSuffix) {
+		return nil
+	}
+	quarantine, err := a.lake.Table(ctx, u.Table+plan.QuarantineSuffix)
+	if errors.Is(err, tables.ErrNoSuchTable) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	refused, err := previewRetain(ctx, quarantine, plan.Retain{Column: plan.QuarantinedAt, For: r.For}, u.Began)
+	if err != nil {
+		return err
+	}
+	for i := range steps {
+		if steps[i].Kind == wire.UpkeepRetain {
+			steps[i] = withRefused(steps[i], refused)
+		}
+	}
+	return nil
 }
 
 // Next says what a policy would do to a table, from its metadata alone: files that nothing names are not looked for, and

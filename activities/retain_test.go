@@ -1,9 +1,11 @@
 package activities
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,4 +198,62 @@ func TestABrokenTableStopsNoExpiry(t *testing.T) {
 	expired := l.tended(2 * time.Hour)[wire.UpkeepExpire]
 	require.Equal(t, 2, expired.Snapshots)
 	require.Contains(t, expired.Why, "what silver.events has read is not known")
+}
+
+// Rows that a table refused are kept for as long as its rows, from when they came, and go with the maintenance of the table itself:
+// from the head, and a week later for good. A preview says so. A column of the table's they need not have.
+func TestRetentionOfRefusedRows(t *testing.T) {
+	l := kept(t, "expect: [{name: small, that: v < 5, otherwise: quarantine}]\n    "+retain, 0)
+	deliver := func(n int, came time.Time) {
+		t.Helper()
+		l.write(fmt.Sprintf("in/%03d.csv", n), fmt.Sprintf("id,day,v\n%d,2024-01-01,1\n%d,2014-01-01,7\n%d,2024-01-01,8\n", 3*n, 3*n+1, 3*n+2))
+		compiled, err := l.compile("kept")
+		require.NoError(t, err)
+		b := l.begin(compiled, "bronze.events")
+		b.build.LoadedAt = came
+		_, err = b.run()
+		require.NoError(t, err)
+	}
+	const refused = "bronze.events__quarantine"
+	deliver(0, time.Date(2013, 1, 1, 0, 0, 0, 0, time.UTC))
+	deliver(1, time.Now())
+	deliver(2, time.Date(2018, 1, 1, 0, 0, 0, 0, time.UTC))
+	require.Len(t, l.rows(refused, "_key"), 6)
+	files := l.parquets("bronze.db/events__quarantine")
+
+	preview, err := l.maintain(0, workflows.MaintainInput{Table: "bronze.events", Preview: true})
+	require.NoError(t, err)
+	require.True(t, steps(preview)[wire.UpkeepRetain].Done)
+	require.Contains(t, steps(preview)[wire.UpkeepRetain].What, "no row is past its time; of the rows that the table refused: remove 2 files unread, 4 rows at most")
+	require.Len(t, l.rows(refused, "_key"), 6, "a preview changes nothing")
+
+	did := l.tended(0)[wire.UpkeepRetain]
+	require.EqualValues(t, 4, did.Rows)
+	require.Contains(t, did.What, "of the rows that the table refused: deleted 4 rows, of 2 files")
+	require.Len(t, l.rows("bronze.events", "id"), 3)
+	require.Equal(t, []string{"4", "5"}, l.refusedIDs(refused))
+	require.Equal(t, files, l.parquets("bronze.db/events__quarantine"), "snapshots have them still")
+
+	l.tended(8 * 24 * time.Hour)
+	require.Equal(t, files-2, l.parquets("bronze.db/events__quarantine"))
+	require.Equal(t, []string{"4", "5"}, l.refusedIDs(refused))
+	require.Len(t, l.rows("bronze.events", "id"), 3)
+
+	// Maintained for itself, the quarantine goes by the same.
+	r, err := l.maintain(0, workflows.MaintainInput{Table: refused})
+	require.NoError(t, err)
+	require.False(t, steps(r)[wire.UpkeepRetain].Done)
+	require.Contains(t, steps(r)[wire.UpkeepRetain].Why, "_quarantined_at < timestamptz(")
+}
+
+// refusedIDs are the ids of rows that were refused.
+func (l *lab) refusedIDs(table string) (out []string) {
+	l.t.Helper()
+	for _, row := range l.rows(table, "_row") {
+		fields := map[string]any{}
+		require.NoError(l.t, json.Unmarshal([]byte(row), &fields), row)
+		out = append(out, fmt.Sprint(fields["id"]))
+	}
+	slices.Sort(out)
+	return out
 }

@@ -61,9 +61,11 @@ func (c Compact) Layout() string {
 }
 
 // OfQuarantine is the policy of the table of rows that a table refused. It is the table's, without what goes by columns that
-// only the table has.
+// only the table has: refused rows are kept as long as others, from when they came.
 func (m Maintenance) OfQuarantine() *Maintenance {
-	m.Retain = nil
+	if m.Retain != nil {
+		m.Retain = &Retain{Column: QuarantinedAt, For: m.Retain.For}
+	}
 	if m.Compact != nil {
 		c := *m.Compact
 		c.Strategy, c.Columns, c.MaxDepth = "", nil, 0

@@ -1,5 +1,8 @@
 package plan
 
+// QuarantinedAt is the column of a rejected row that says when it came.
+const QuarantinedAt = "_quarantined_at"
+
 // QuarantineColumns are the columns of every table of rejected rows. _key is the digest of the others but the time, so
 // that a row rejected again is the same row.
 var QuarantineColumns = []Column{
@@ -9,5 +12,5 @@ var QuarantineColumns = []Column{
 	{Name: "_column", Type: "string", Doc: "The column at fault, if it is one."},
 	{Name: "_reason", Type: "string", Required: true, Doc: "Why the row was rejected, or the expectation that it broke."},
 	{Name: "_row", Type: "string", Doc: "The row: as JSON, or as the file has it."},
-	{Name: "_quarantined_at", Type: "timestamptz", Required: true, Doc: "When the build began that rejected it first."},
+	{Name: QuarantinedAt, Type: "timestamptz", Required: true, Doc: "When the build began that rejected it first."},
 }

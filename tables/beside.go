@@ -6,29 +6,16 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/apache/iceberg-go"
-
 	"github.com/varve-lake/varve/tables/maintain"
 )
 
-// HeldBeside says what else than the data files of snapshots may hold values of the table's rows, and is not looked into:
-// equality-delete files of other engines, deletes of change data that are remembered, files that no snapshot names, and caches of
-// what is read from afar.
-func (t *Table) HeldBeside(ctx context.Context) ([]string, error) {
-	var out []string
-	equality := map[string]bool{}
-	for _, s := range t.tbl.Metadata().Snapshots() {
-		err := deletesAt(ctx, t.tbl, &s, func(f iceberg.DataFile) {
-			if f.ContentType() == iceberg.EntryContentEqDeletes {
-				equality[f.FilePath()] = true
-			}
-		})
-		if err != nil {
-			return nil, fmt.Errorf("delete files of %s: %w", t.name, err)
-		}
-	}
-	if len(equality) > 0 {
-		out = append(out, fmt.Sprintf("%d equality-delete files of other engines, which have the keys of deleted rows, as long as a snapshot names them", len(equality)))
+// HeldBeside says what else than the data files of snapshots may hold values of some rows, and is not looked into: what manifests
+// say of files that were removed, equality-delete files of other engines, deletes of change data that are remembered, files that no
+// snapshot names, and caches of what is read from afar. Snapshots go by the options.
+func (t *Table) HeldBeside(ctx context.Context, rows Rows, e maintain.ExpireOptions) ([]string, error) {
+	out, err := t.heldByManifests(ctx, rows, e)
+	if err != nil {
+		return nil, err
 	}
 	remembered := func(properties map[string]string) bool {
 		for key := range checkpointsIn(properties) {

@@ -3,6 +3,7 @@ package tables_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -206,13 +207,13 @@ func TestWhatBesideDataFilesMayHoldErasedRowsIsNamed(t *testing.T) {
 	lake := newLake(t)
 	tbl := ensure(t, lake, pairs(t))
 	put(t, tbl, token("w", 1), "a 1")
-	beside, err := reload(t, tbl).HeldBeside(ctx)
+	beside, err := reload(t, tbl).HeldBeside(ctx, meant(t, tbl, `id == "a"`, ""), maintain.ExpireOptions{})
 	require.NoError(t, err)
 	require.Empty(t, beside, "of a table on this machine, without change data")
 
 	_, err = stage(t, tbl, []string{"a 2"}) // and its process dies
 	require.NoError(t, err)
-	beside, err = reload(t, tbl).HeldBeside(ctx)
+	beside, err = reload(t, tbl).HeldBeside(ctx, meant(t, tbl, `id == "a"`, ""), maintain.ExpireOptions{})
 	require.NoError(t, err)
 	require.Len(t, beside, 1)
 	require.Contains(t, beside[0], "1 files in the table's folder that no snapshot names")
@@ -220,8 +221,77 @@ func TestWhatBesideDataFilesMayHoldErasedRowsIsNamed(t *testing.T) {
 	remembers := token("cdc", 1)
 	remembers.Memory = map[string]tables.Checkpoint{"tombstones": {Kind: "tombstones", Body: []byte(`{"files":[]}`)}}
 	put(t, tbl, remembers, "b 2")
-	beside, err = reload(t, tbl).HeldBeside(ctx)
+	beside, err = reload(t, tbl).HeldBeside(ctx, meant(t, tbl, `id == "a"`, ""), maintain.ExpireOptions{})
 	require.NoError(t, err)
 	require.Len(t, beside, 2)
 	require.Contains(t, beside[0], "tombstones")
+}
+
+// What manifests say of removed files is told, with until when: as long as the head has such a manifest, and then as long as the
+// snapshots that do. That it comes true is looked for in the bytes of the manifests.
+func TestBoundsOfErasedRowsInManifestsAreNamed(t *testing.T) {
+	lake := newLake(t)
+	tbl := ensure(t, lake, pairs(t))
+	put(t, tbl, token("w", 1), "alice 1")
+	put(t, tbl, token("w", 2), "bob 2")
+	who := meant(t, tbl, `id == "alice"`, "")
+	_, err := reload(t, tbl).Delete(ctx, token("d", 1), who)
+	require.NoError(t, err)
+	now := time.Now()
+	policy := maintain.ExpireOptions{OlderThan: time.Hour, KeepLast: 1, Now: func() time.Time { return now }}
+	beside := func() []string {
+		t.Helper()
+		out, err := reload(t, tbl).HeldBeside(ctx, who, policy)
+		require.NoError(t, err)
+		return out
+	}
+	later := func(n int) {
+		t.Helper()
+		now = now.Add(2 * time.Hour)
+		_, err := reload(t, tbl).Expire(ctx, token("x", n), policy)
+		require.NoError(t, err)
+	}
+	require.Contains(t, strings.Join(beside(), "\n"), "manifests that say that 1 data files were removed")
+	require.Contains(t, beside()[0], "until a later commit that removes files")
+	later(1)
+	require.Empty(t, holdersOf(t, tbl, who, policy), "no data file has the row")
+	require.Contains(t, beside()[0], "until a later commit that removes files")
+	require.True(t, inManifests(t, tbl, "alice"))
+
+	put(t, tbl, token("w", 3), "carol 3")
+	_, err = reload(t, tbl).Delete(ctx, token("d", 2), meant(t, tbl, `id == "carol"`, ""))
+	require.NoError(t, err)
+	require.Contains(t, beside()[0], "1 data files were removed", "not those of carol")
+	require.Contains(t, beside()[0], "until 2", "a time")
+	later(2)
+	require.Empty(t, beside())
+	require.False(t, inManifests(t, tbl, "alice"))
+}
+
+func holdersOf(t *testing.T, tbl *tables.Table, rows tables.Rows, policy maintain.ExpireOptions) []tables.Holder {
+	t.Helper()
+	h, err := reload(t, tbl).Holders(ctx, rows, policy)
+	require.NoError(t, err)
+	return h
+}
+
+// inManifests looks for a value among the bounds of all entries of the manifests of all snapshots.
+func inManifests(t *testing.T, tbl *tables.Table, value string) (found bool) {
+	t.Helper()
+	tbl = reload(t, tbl)
+	fs, err := tbl.FS(ctx)
+	require.NoError(t, err)
+	for _, s := range tbl.Iceberg().Metadata().Snapshots() {
+		manifests, err := s.Manifests(fs)
+		require.NoError(t, err)
+		for _, m := range manifests {
+			for entry, err := range m.Entries(fs, false) {
+				require.NoError(t, err)
+				for _, bound := range entry.DataFile().LowerBoundValues() {
+					found = found || string(bound) == value
+				}
+			}
+		}
+	}
+	return found
 }

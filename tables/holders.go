@@ -9,10 +9,13 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/maintain"
+	"github.com/varve-lake/varve/tables/planning"
 )
 
 // Holder is a snapshot whose files hold rows.
@@ -37,15 +40,23 @@ func (t *Table) Holders(ctx context.Context, rows Rows, e maintain.ExpireOptions
 	}
 	fates := expiry.Fates(t.tbl)
 	known := map[string]int64{}
+	search, files, err := t.search(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
 	var out []Holder
 	for _, s := range slices.Backward(t.Snapshots()) {
 		h := Holder{Snapshot: s}
-		tasks, err := filesWith(ctx, t.tbl, t.tbl.SnapshotByID(s.ID), rows.May)
+		manifests, err := t.tbl.SnapshotByID(s.ID).Manifests(files)
+		if err != nil {
+			return nil, fmt.Errorf("manifests of %s at snapshot %d: %w", t.name, s.ID, err)
+		}
+		may, err := search.Live(ctx, manifests)
 		if err != nil {
 			return nil, fmt.Errorf("files of %s at snapshot %d: %w", t.name, s.ID, err)
 		}
-		for _, task := range tasks {
-			n, err := t.holds(ctx, task, rows, known)
+		for _, f := range may {
+			n, err := t.holds(ctx, f, rows, known)
 			if err != nil {
 				return nil, err
 			}
@@ -68,9 +79,22 @@ func (t *Table) Holders(ctx context.Context, rows Rows, e maintain.ExpireOptions
 	return out, nil
 }
 
+// search looks for files of any snapshot that may have such rows.
+func (t *Table) search(ctx context.Context, rows Rows) (*planning.Search, iceio.IO, error) {
+	files, err := t.FS(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	search, err := planning.NewSearch(t.tbl.Metadata(), files, t.tbl.Schema(), rows.May)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look through %s: %w", t.name, err)
+	}
+	return search, files, nil
+}
+
 // holds counts the rows of a data file that are meant, deleted or not.
-func (t *Table) holds(ctx context.Context, task table.FileScanTask, rows Rows, known map[string]int64) (int64, error) {
-	path := task.File.FilePath()
+func (t *Table) holds(ctx context.Context, f iceberg.DataFile, rows Rows, known map[string]int64) (int64, error) {
+	path := f.FilePath()
 	if n, seen := known[path]; seen {
 		return n, nil
 	}
@@ -81,7 +105,7 @@ func (t *Table) holds(ctx context.Context, task table.FileScanTask, rows Rows, k
 	if len(columns) == 0 { // of a condition without columns, all rows or none
 		columns = []string{t.tbl.Schema().Field(0).Name}
 	}
-	batches, err := datafile.Scan(ctx, t.tbl, datafile.ScanOptions{Columns: columns, Files: []table.FileScanTask{wholeFile(task.File)}, Filter: rows.May, Parallelism: 1})
+	batches, err := datafile.Scan(ctx, t.tbl, datafile.ScanOptions{Columns: columns, Files: []table.FileScanTask{wholeFile(f)}, Filter: rows.May, Parallelism: 1})
 	if err != nil {
 		return 0, fmt.Errorf("look into %s: %w", path, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/tables"
+	"github.com/varve-lake/varve/tables/catalog"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/maintain"
 	"github.com/varve-lake/varve/tables/merge"
@@ -151,4 +153,40 @@ func TestOrphansBesideATableThatCannotBeLoadedAreDeclined(t *testing.T) {
 	}
 	_, err := tbl.PlanOrphans(ctx, maintain.OrphanOptions{})
 	require.ErrorContains(t, err, "where ns.other lies")
+}
+
+// forgetful is a catalog whose list of tables lacks one that it loads all the same, as one that lists by another index than it loads
+// by, or lists only what its user may see.
+type forgetful struct {
+	icebergcatalog.Catalog
+	lacks string
+}
+
+func (f forgetful) ListTables(ctx context.Context, namespace table.Identifier) iter.Seq2[table.Identifier, error] {
+	return func(yield func(table.Identifier, error) bool) {
+		for ident, err := range f.Catalog.ListTables(ctx, namespace) {
+			if strings.Join(ident, ".") != f.lacks && !yield(ident, err) {
+				return
+			}
+		}
+	}
+}
+
+// A list of tables that lacks the table itself may lack one that lies in its folder: nothing is taken for an orphan by it.
+func TestOrphansByAListThatLacksTheTableAreDeclined(t *testing.T) {
+	whole := newLake(t)
+	for _, lacks := range []string{"ns.t", "ns.none"} {
+		lake := tables.LakeOn(catalog.Wrap(forgetful{whole.Catalog(), lacks}, whole.Catalog().Warehouse()), whole.Config())
+		tbl := ensure(t, lake, pairs(t))
+		put(t, tbl, token(lacks, 1), lacks+" 1")
+		folderOf(t, tbl).plant("data/orphan.parquet")
+		plan, err := reload(t, tbl).PlanOrphans(ctx, maintain.OrphanOptions{})
+		if lacks == "ns.none" {
+			require.NoError(t, err)
+			require.Len(t, plan.Files, 1)
+			continue
+		}
+		require.ErrorIs(t, err, maintain.ErrShared)
+		require.ErrorContains(t, err, "the catalog's list of tables lacks it")
+	}
 }

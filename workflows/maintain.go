@@ -129,7 +129,7 @@ func (u *upkeep) keep(ctx workflow.Context) error {
 	policy := u.Surveyed.Policy
 	if r := policy.Retain; r != nil && !u.did(wire.UpkeepRetain) {
 		u.stage = wire.UpkeepRetain
-		if err := u.step(ctx, wire.UpkeepRetain, wire.ActivityRetain, wire.RetainRequest{Upkeep: u.Upkeep, Retain: *r}); err != nil {
+		if err := u.step(ctx, wire.UpkeepRetain, wire.ActivityRetain, wire.RetainRequest{Upkeep: u.Upkeep, Retain: *r, Expire: policy.Expire}); err != nil {
 			return err
 		}
 	}

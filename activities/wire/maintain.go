@@ -85,10 +85,12 @@ type UpkeepStep struct {
 	Examples []string `json:"examples,omitempty"`
 }
 
-// RetainRequest asks for the rows that are past their time to be deleted.
+// RetainRequest asks for the rows that are past their time to be deleted, also of those that the table refused. Expire is the
+// policy by which the snapshots of the latter go, since nothing else may look after their table.
 type RetainRequest struct {
-	Upkeep Upkeep      `json:"upkeep"`
-	Retain plan.Retain `json:"retain"`
+	Upkeep Upkeep       `json:"upkeep"`
+	Retain plan.Retain  `json:"retain"`
+	Expire *plan.Expire `json:"expire,omitempty"`
 }
 
 // PlanCompactionRequest asks for the groups of files that are worth a rewrite.

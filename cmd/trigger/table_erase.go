@@ -87,7 +87,7 @@ func erase(c *cobra.Command, g *global, env environment.Environment, t *tables.T
 		return err
 	}
 	out.Holders = append(out.Holders, holders...)
-	if out.Beside, err = t.HeldBeside(c.Context()); err != nil {
+	if out.Beside, err = t.HeldBeside(c.Context(), rows, expiryOf(policy)); err != nil {
 		return err
 	}
 	if t.HeadOnly() {

@@ -269,7 +269,8 @@ func (d *dictionaryReader) decode(levels, body []byte, n int) ([]int32, error) {
 	return out, nil
 }
 
-// hybrid fills out with numbers of width bits from Parquet's hybrid of runs and bit-packed groups of eight.
+// hybrid fills out with numbers of width bits from Parquet's hybrid of runs and bit-packed groups of eight. A run has whole bytes for
+// its number, in which a hostile one is larger than its bits: as a definition level above 1 it would count for several values.
 func hybrid(data []byte, width int, out []int32) error {
 	for len(out) > 0 {
 		header, size := binary.Uvarint(data)
@@ -288,6 +289,9 @@ func hybrid(data []byte, width int, out []int32) error {
 				v |= uint32(data[i]) << (8 * i)
 			}
 			data = data[bytes:]
+			if uint64(v)>>width != 0 {
+				return fmt.Errorf("a run of %d among numbers of %d bits: %w", v, width, errNotParquet)
+			}
 			for i := range out[:count] {
 				out[i] = int32(v)
 			}

@@ -141,3 +141,25 @@ func TestHybridOfNumbers(t *testing.T) {
 	_, err := d.decode(nil, []byte{2, 8 << 1, 3}, 8)
 	require.ErrorContains(t, err, "index 3 of a dictionary of 3 values")
 }
+
+// A run has room for numbers that its bits have not: a definition level of 3 is no value, and no three.
+func TestLevelsAndIndicesBeyondTheirBitsAreErrors(t *testing.T) {
+	texts := array.NewStringBuilder(memory.DefaultAllocator)
+	texts.AppendValues([]string{"a", "b"}, nil)
+	d := &dictionaryReader{values: texts.NewArray()}
+	run := func(n, v byte) []byte { return []byte{n << 1, v} }
+	indices := append([]byte{1}, run(8, 1)...) // of one bit each
+	got, err := d.decode(run(4, 1), indices, 4)
+	require.NoError(t, err)
+	require.Equal(t, []int32{1, 1, 1, 1}, got)
+	got, err = d.decode(append(run(3, 0), run(1, 1)...), indices, 4)
+	require.NoError(t, err)
+	require.Equal(t, []int32{-1, -1, -1, 1}, got)
+	for _, level := range []byte{2, 3, 255} {
+		_, err = d.decode(append(run(2, 1), run(2, level)...), indices, 4)
+		require.ErrorIs(t, err, errNotParquet, level)
+		require.ErrorContains(t, err, fmt.Sprintf("a run of %d among numbers of 1 bits", level))
+	}
+	_, err = d.decode(run(4, 1), append([]byte{1}, run(8, 2)...), 4)
+	require.ErrorContains(t, err, "a run of 2 among numbers of 1 bits")
+}

@@ -206,3 +206,37 @@ func repetitive(t *testing.T, rng *rand.Rand, schema *arrow.Schema, rows int) ar
 	}
 	return array.NewRecordBatch(schema, columns, int64(rows))
 }
+
+// What lists hold counts row by row: of one long text among many short ones the row that has it takes the memory.
+func TestSizesOfUnevenLists(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	lists := array.NewListBuilder(memory.DefaultAllocator, arrow.BinaryTypes.String)
+	texts := lists.ValueBuilder().(*array.StringBuilder)
+	for _, row := range [][]string{{"a"}, {long, "b"}, {}, {"c", "d"}} {
+		lists.Append(true)
+		texts.AppendValues(row, nil)
+	}
+	lists.AppendNull()
+	nested := array.NewListBuilder(memory.DefaultAllocator, arrow.ListOf(arrow.BinaryTypes.String))
+	inner := nested.ValueBuilder().(*array.ListBuilder)
+	for _, row := range [][]string{{"a"}, {long, "b"}, {}, {"c", "d"}, {}} {
+		nested.Append(true)
+		inner.Append(true)
+		inner.ValueBuilder().(*array.StringBuilder).AppendValues(row, nil)
+	}
+	for _, a := range []arrow.Array{lists.NewArray(), nested.NewArray()} {
+		for _, from := range []int64{0, 1} {
+			var vary []uint32
+			part := array.NewSlice(a, from, int64(a.Len()))
+			each := addSizes(part, &vary)
+			require.Len(t, vary, part.Len())
+			for i, size := range vary {
+				if i == 1-int(from) {
+					require.Greater(t, each+int64(size), int64(100_000))
+				} else {
+					require.Less(t, each+int64(size), int64(50), "%s row %d", a.DataType(), i)
+				}
+			}
+		}
+	}
+}

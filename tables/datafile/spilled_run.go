@@ -259,8 +259,7 @@ func (s sizer) take(most int, bytes int64) (n int, total int64) {
 	return n, total
 }
 
-// addSizes adds what an array's values take that is not the same for each, and returns what is. What lists hold counts as if all
-// of it were of one size.
+// addSizes adds what an array's values take that is not the same for each, and returns what is.
 func addSizes(a arrow.Array, vary *[]uint32) int64 {
 	add := func(size func(row int) int64) {
 		if *vary == nil {
@@ -289,11 +288,18 @@ func addSizes(a arrow.Array, vary *[]uint32) int64 {
 		}
 		return total
 	case array.ListLike:
-		values := a.ListValues()
-		if n := int64(values.Len()); n > 0 {
-			each := arrayBytes(values)/n + 1
-			add(func(i int) int64 { from, to := a.ValueOffsets(i); return (to - from) * each })
-		}
+		var own []uint32 // of what the lists hold, whose sizes may differ much
+		each := addSizes(a.ListValues(), &own)
+		add(func(i int) int64 {
+			from, to := a.ValueOffsets(i)
+			size := (to - from) * each
+			if own != nil {
+				for _, more := range own[from:to] {
+					size += int64(more)
+				}
+			}
+			return size
+		})
 		return 5
 	}
 	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
