@@ -31,10 +31,17 @@ func secretProperty(name string) bool {
 	if slices.Contains([]string{"write", "read", "commit", "history", "encryption"}, group) {
 		return false
 	}
-	parts := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return r == '.' || r == '-' || r == '_' })
+	name = strings.ToLower(name)
+	for segment := range strings.SplitSeq(name, ".") { // token-count is a number
+		words := strings.FieldsFunc(segment, func(r rune) bool { return r == '-' || r == '_' })
+		if len(words) > 0 && slices.Contains([]string{"token", "credential", "credentials"}, words[len(words)-1]) {
+			return true
+		}
+	}
+	parts := strings.FieldsFunc(name, func(r rune) bool { return r == '.' || r == '-' || r == '_' })
 	for i, part := range parts {
 		switch part {
-		case "secret", "token", "password", "passwd", "passphrase", "credential", "credentials", "authorization", "apikey":
+		case "secret", "password", "passwd", "passphrase", "authorization", "apikey":
 			return true
 		case "key":
 			if i > 0 && slices.Contains([]string{"access", "account", "api", "private", "shared"}, parts[i-1]) {
@@ -85,9 +92,11 @@ func HoldsCredentials(uri string) bool {
 	if strings.Contains(authority, "@") {
 		return true
 	}
-	if strings.HasPrefix(authority, "[") { // an IPv6 address
-		return false
+	for host := range strings.SplitSeq(authority, ",") { // PostgreSQL's may be several
+		_, port, found := strings.Cut(host, ":")
+		if found && !strings.HasPrefix(host, "[") && strings.Trim(port, "0123456789") != "" { // not an IPv6 address
+			return true
+		}
 	}
-	_, port, found := strings.Cut(authority, ":")
-	return found && strings.Trim(port, "0123456789") != ""
+	return false
 }
