@@ -16,8 +16,9 @@ import (
 const (
 	scratchPrefix = "varve-sql-"
 	lockName      = "lock"
-	// unlockedFor is how old a folder without such a file may be: one that is being made has none yet.
-	unlockedFor = time.Hour
+	// unlockedFor is how old a folder without such a file may be: one that is being made has none yet, and neither have those of
+	// workers of an earlier version, which run on beside this one until their builds are done.
+	unlockedFor = 7 * 24 * time.Hour
 )
 
 // scratch is an engine's own folder.
