@@ -35,6 +35,9 @@ func (p *protocol) swept(ctx context.Context, next *staged, change *Change) erro
 	g.SetLimit(16)
 	for _, path := range next.names(change) {
 		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			err := there(next.written.WriteFileIO, path)
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrAbsent) {
 				return fmt.Errorf("commit %s: %w: %s is not there", p.name(), ErrSwept, path)
