@@ -22,14 +22,10 @@ type besides struct {
 // heldByManifests looks through the manifests of all snapshots, at each once, for what an expiry does not take along with the data
 // files: entries that say of a file that it was removed, with bounds of its columns and its partition; and equality deletes.
 func (t *Table) heldByManifests(ctx context.Context, rows Rows, e maintain.ExpireOptions) ([]string, error) {
-	if e.Now == nil {
-		e.Now = t.now
-	}
-	expiry, err := maintain.NewExpiry(e)
+	fates, err := t.fates(e)
 	if err != nil {
 		return nil, err
 	}
-	fates := expiry.Fates(t.tbl)
 	search, files, err := t.search(ctx, rows)
 	if err != nil {
 		return nil, err

@@ -31,14 +31,10 @@ type Holder struct {
 // in the files still, so that the head can be one. Each file that may hold one is read once, in the columns that the condition
 // names.
 func (t *Table) Holders(ctx context.Context, rows Rows, e maintain.ExpireOptions) ([]Holder, error) {
-	if e.Now == nil {
-		e.Now = t.now
-	}
-	expiry, err := maintain.NewExpiry(e)
+	fates, err := t.fates(e)
 	if err != nil {
 		return nil, err
 	}
-	fates := expiry.Fates(t.tbl)
 	known := map[string]int64{}
 	search, files, err := t.search(ctx, rows)
 	if err != nil {
@@ -149,4 +145,16 @@ func countTrue(ctx context.Context, batch arrow.RecordBatch, rows Rows) (int64, 
 		}
 	}
 	return n, nil
+}
+
+// fates says of each snapshot when an expiry takes it, and what keeps it until then.
+func (t *Table) fates(e maintain.ExpireOptions) (map[int64]maintain.Fate, error) {
+	if e.Now == nil {
+		e.Now = t.now
+	}
+	expiry, err := maintain.NewExpiry(e)
+	if err != nil {
+		return nil, err
+	}
+	return expiry.Fates(t.tbl), nil
 }

@@ -150,12 +150,23 @@ var mutants = []mutant{
 
 // TestMutants: the simulation finds each of them.
 func TestMutants(t *testing.T) {
+	searchAll(t, mutants, simulated)
+}
+
+// searchAll has each mutant found by a program's seeds.
+func searchAll(t *testing.T, all []mutant, run func(t *testing.T, seed uint64, mutant string) result) {
+	t.Helper()
 	tiny(t)
-	for _, m := range mutants {
+	for _, m := range all {
 		t.Run(m.name, func(t *testing.T) {
-			m.search(t, func(seed uint64) []string { return simulate(t, seed, m.name, false).violations })
+			m.search(t, func(seed uint64) []string { return run(t, seed, m.name).violations })
 		})
 	}
+}
+
+// simulated is the whole simulation as a program.
+func simulated(t *testing.T, seed uint64, mutant string) result {
+	return simulate(t, seed, mutant, false)
 }
 
 // search runs seeds until one finds the mutant.

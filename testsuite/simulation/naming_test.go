@@ -57,12 +57,7 @@ var namingMutants = []mutant{
 
 // TestNamingMutants: each is found.
 func TestNamingMutants(t *testing.T) {
-	tiny(t)
-	for _, m := range namingMutants {
-		t.Run(m.name, func(t *testing.T) {
-			m.search(t, func(seed uint64) []string { return namingBeside(t, seed, m.name).violations })
-		})
-	}
+	searchAll(t, namingMutants, namingBeside)
 }
 
 // TestSimulationOfNaming: a tag or branch that was put at an old snapshot stays, with all its rows, beside expiries that are about to

@@ -212,10 +212,5 @@ func (p *process) staged(rows []change, from *int64) ([]iceberg.DataFile, error)
 
 // TestRowIDMutants: each is found.
 func TestRowIDMutants(t *testing.T) {
-	tiny(t)
-	for _, m := range rowIDMutants {
-		t.Run(m.name, func(t *testing.T) {
-			m.search(t, func(seed uint64) []string { return simulate(t, seed, m.name, false).violations })
-		})
-	}
+	searchAll(t, rowIDMutants, simulated)
 }

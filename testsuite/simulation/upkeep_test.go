@@ -117,12 +117,7 @@ func (p *process) danglingByTwo() (bool, error) {
 
 // TestUpkeepMutants: each is found.
 func TestUpkeepMutants(t *testing.T) {
-	tiny(t)
-	for _, m := range upkeepMutants {
-		t.Run(m.name, func(t *testing.T) {
-			m.search(t, func(seed uint64) []string { return upkeepBeside(t, seed, m.name).violations })
-		})
-	}
+	searchAll(t, upkeepMutants, upkeepBeside)
 }
 
 // TestSimulationOfUpkeep: deletes are put together, and those removed that delete nothing, beside engines that add others, MERGEs
