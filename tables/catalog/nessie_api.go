@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -81,7 +82,9 @@ func (n *nessieAPI) create(ctx context.Context, name, from string) (bool, error)
 	}
 	err = n.call(ctx, http.MethodPost, "trees", url.Values{"type": {"BRANCH"}, "name": {name}}, source.json(), nil)
 	if fault.Class(err) == fault.ErrConflict {
-		return false, nil // it is there
+		if _, absent := n.reference(ctx, name); absent == nil {
+			return false, nil
+		}
 	}
 	return err == nil, err
 }
@@ -213,8 +216,21 @@ func (n *nessieAPI) log(ctx context.Context, ref string, ident table.Identifier)
 	}
 }
 
-// call makes one request. Its errors have a class; what the server says stands in their text.
+// call makes a request, one that reads again after a passing fault. Its errors have a class; what the server says stands in their text.
 func (n *nessieAPI) call(ctx context.Context, method, path string, query url.Values, body, into any) error {
+	if method != http.MethodGet {
+		return n.once(ctx, method, path, query, body, into)
+	}
+	return again(ctx, reads, func() error {
+		err := n.once(ctx, method, path, query, body, into)
+		if broken := (*transportError)(nil); errors.As(err, &broken) {
+			return fault.New(fault.ErrPassing, "nessie", err)
+		}
+		return err
+	})
+}
+
+func (n *nessieAPI) once(ctx context.Context, method, path string, query url.Values, body, into any) error {
 	var sent io.Reader
 	if body != nil {
 		content, err := json.Marshal(body)

@@ -121,6 +121,29 @@ func refuseREST(w http.ResponseWriter, status int) {
 	fmt.Fprintf(w, `{"error":{"message":"as the test asked","type":%q,"code":%d}}`, kind, status)
 }
 
+// NessieProtocol is Nessie's own, of version 2, for branches and their history.
+var NessieProtocol = Protocol{Kind: nessieKind, Refuse: refuseNessie}
+
+func nessieKind(r *http.Request) string {
+	_, path, found := strings.Cut(r.URL.EscapedPath(), "/api/v2/trees")
+	if !found {
+		return ""
+	}
+	// /{reference}/history/merge and its beginnings
+	parts := strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
+	return map[string]string{
+		"GET 0": "list branches", "POST 0": "create branch", "GET 1": "look for branch", "PUT 1": "point branch", "DELETE 1": "delete branch",
+		"GET 2": "history", "POST 3": "merge",
+	}[fmt.Sprint(r.Method, " ", len(parts))]
+}
+
+func refuseNessie(w http.ResponseWriter, status int) {
+	code := map[int]string{500: "UNKNOWN", 503: "SERVICE_UNAVAILABLE", 409: "REFERENCE_CONFLICT", 412: "UNKNOWN"}[status]
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"status":%d,"message":"as the test asked","errorCode":%q}`, status, code)
+}
+
 // GlueProtocol is that of AWS Glue.
 var GlueProtocol = Protocol{Kind: glueKind, Refuse: refuseGlue}
 
