@@ -91,8 +91,18 @@ func (s *Server) start(ctx context.Context, o Options) error {
 	if err := prepareDatabase(db); err != nil {
 		return err
 	}
-	// Between choosing a port and listening on it another server could take it, and a UI that finds its port taken ends
-	// the process; so servers that start at once do it one after the other.
+	if err := s.listen(ctx, o, db); err != nil {
+		return err
+	}
+	if err := awaitReady(ctx, s.info.Address); err != nil {
+		return err
+	}
+	return writeInfo(o.Dir, s.info)
+}
+
+// listen starts the server and its UI on ports of their own. Between choosing a port and listening on it another server could
+// take it, and a UI that finds its port taken ends the process; so servers that start at once do it one after the other.
+func (s *Server) listen(ctx context.Context, o Options, db string) error {
 	starting, err := lockPorts(ctx)
 	if err != nil {
 		return err
@@ -134,13 +144,12 @@ func (s *Server) start(ctx context.Context, o Options) error {
 		}
 		s.info.UI = fmt.Sprintf("http://%s:%d", loopback, ports.ui)
 	}
-	if err := awaitReady(ctx, s.info.Address); err != nil {
-		return err
+	for _, port := range []int{ports.frontend, ports.http, ports.history, ports.matching, ports.worker, ports.ui} {
+		if err := awaitPort(ctx, port); err != nil {
+			return err
+		}
 	}
-	if err := awaitPort(ctx, ports.ui); err != nil {
-		return err
-	}
-	return writeInfo(o.Dir, s.info)
+	return nil
 }
 
 func (s *Server) startUI(p ports, o Options) error {

@@ -279,6 +279,8 @@ func (l *Lab) startWorker(flags []string) *Worker {
 		case <-w.done:
 			l.t.Fatalf("worker ended before it was ready:\n%s", w.Log())
 		case <-deadline:
+			_ = w.cmd.Process.Signal(syscall.SIGQUIT) // Go tells then what each goroutine waits for
+			<-w.done
 			l.t.Fatalf("worker is not ready after three minutes:\n%s", w.Log())
 		case <-time.After(20 * time.Millisecond):
 		}
