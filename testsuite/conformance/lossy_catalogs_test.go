@@ -144,7 +144,7 @@ func lossyPostgres(t testing.TB) lossySubject {
 		return out
 	}
 	return lossySubject{
-		name: "PostgreSQL", config: cfg, kinds: []string{"load", "create", "commit"},
+		name: "PostgreSQL", config: cfg, kinds: kindsOfCatalogs,
 		store: onS3(s3), atOnce: 3, // its serializable transactions stand in each other's way
 		first: func(t testing.TB, kind string, f servers.Fault) (catalog.Config, func() bool) {
 			var seen atomic.Bool

@@ -10,8 +10,8 @@ import (
 )
 
 // PostgresFaults stands between a client and PostgreSQL, and does to each request of the JDBC catalog what is chosen for
-// it. The kinds of requests are "load", the reading of a table's row; "create" and "commit", the ends of the transactions
-// that insert and change one.
+// it. The kinds of requests are "load", the reading of a table's row, and those that look for a namespace or list; "create", "commit"
+// and "create namespace", the ends of the transactions that insert and change one.
 type PostgresFaults struct {
 	Address string
 
@@ -79,13 +79,31 @@ func (s *postgresSession) kind(message []byte) string {
 		s.changing = "create"
 	case bytes.Contains(sent, []byte(`update "iceberg_tables"`)):
 		s.changing = "commit"
+	case bytes.Contains(sent, []byte(`insert into "iceberg_namespace_properties"`)):
+		s.changing = "create namespace"
 	case bytes.Contains(sent, []byte("commit\x00")), bytes.Contains(sent, []byte("rollback\x00")):
 		kind := s.changing
 		if s.changing = ""; bytes.Contains(sent, []byte("commit\x00")) {
 			return kind
 		}
-	case bytes.Contains(sent, []byte(`from "iceberg_tables"`)) && s.changing == "":
+	case s.changing == "":
+		return readingKind(sent)
+	}
+	return ""
+}
+
+// readingKind tells the catalog's SELECTs apart.
+func readingKind(sent []byte) string {
+	has := func(text string) bool { return bytes.Contains(sent, []byte(text)) }
+	switch {
+	case has(" union "):
+		return "list namespaces"
+	case has("select exists"):
+		return "look for namespace"
+	case has(`from "iceberg_tables"`) && has("(table_name = "):
 		return "load"
+	case has(`from "iceberg_tables"`):
+		return "list tables"
 	}
 	return ""
 }
