@@ -162,9 +162,11 @@ func (w *Writer) Close() ([]iceberg.DataFile, error) {
 	}
 	w.closed = true
 	defer w.cancel(context.Canceled)
-	defer w.spill.close()
 	if err := w.writeRest(); err != nil {
 		w.fail(err)
+		defer w.spill.close() // once nothing is written to it any more
+	} else {
+		w.running.Go(w.spill.close) // its pages take a while to be freed, as do the last files' to be on disk
 	}
 	for _, p := range w.split.order {
 		w.finish(p)
