@@ -83,6 +83,8 @@ type countingPager interface {
 type chunkScratch struct {
 	page       []byte
 	texts      []byte // behind levelRoom bytes
+	packed     []byte // UUIDs
+	framed     []byte // a page of them
 	compressed bytes.Buffer
 	integers   []int64
 	valid      []byte
@@ -122,11 +124,15 @@ func (w *chunkWriter) dictionary(page []byte, values int, encoding parquet.Encod
 
 // page writes a page of so many rows, whose values lie between two bounds; these are nil if all are null.
 func (w *chunkWriter) page(body []byte, rows, nulls int, least, most []byte) error {
+	return w.lay(w.compress(body), len(body), rows, nulls, least, most)
+}
+
+// lay writes a page that is compressed, of so many bytes before.
+func (w *chunkWriter) lay(data []byte, size, rows, nulls int, least, most []byte) error {
 	stats := w.statistics(int64(nulls), least, most)
 	stats.AllNullValue = nulls == rows
-	data := w.compress(body)
 	page := file.NewDataPageV1WithConfig(memory.NewBufferBytes(data), parquet.Encodings.RLE, parquet.Encodings.RLE, file.DataPageConfig{
-		Num: int32(rows), Encoding: w.encoding, UncompressedSize: int32(len(body)), Stats: stats, FirstRowIndex: w.rows,
+		Num: int32(rows), Encoding: w.encoding, UncompressedSize: int32(size), Stats: stats, FirstRowIndex: w.rows,
 	})
 	defer page.Release()
 	_, err := w.pager.WriteDataPage(page)

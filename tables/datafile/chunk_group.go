@@ -44,10 +44,14 @@ const (
 	asIntegers
 	asTexts
 	asIndices
+	asUUIDs // packed
 )
 
 // formOf chooses the form of a top-level column of a row group that has rows.
 func (l *layout) formOf(f arrow.Field, chunks []arrow.Array, props *parquet.WriterProperties) chunkForm {
+	if isPacked(chunks[0]) {
+		return asUUIDs
+	}
 	if _, blooms := l.bloom[f.Name]; blooms || l.storeSchema || l.pageVersion != parquet.DataPageV1 || allNull(chunks) {
 		return byArrow
 	}
@@ -163,6 +167,8 @@ func (w *chunkWriter) write(form chunkForm, t arrow.DataType, chunks []arrow.Arr
 	switch form {
 	case asIntegers:
 		return w.integers(chunks, t, pageBytes)
+	case asUUIDs:
+		return w.uuids(chunks, t, pageBytes)
 	case asIndices:
 		return w.indexed(chunks[0].(*array.Dictionary), props.DictionaryPageEncoding())
 	}

@@ -128,13 +128,21 @@ func (c *textCodes) build(column, n int, text func(int) (text []byte, valid bool
 }
 
 // forEncoding puts in the place of the codes of a row group's columns dictionaries of their own where these are wanted and small
-// enough, and texts else. What it gives is to be released.
+// enough, and texts else; but UUIDs, also those that come as texts, are packed where they can be encoded so. What it gives is to be
+// released.
 func (l *layout) forEncoding(codes *textCodes, columns [][]arrow.Array, total int64) (out [][]arrow.Array, free func(), err error) {
 	var made []arrow.Array
 	free = func() { releaseAll(made) }
 	out = append(out, columns...)
 	for i, chunks := range columns {
-		if len(chunks) == 0 || !slices.ContainsFunc(chunks, isCoded) {
+		if len(chunks) == 0 {
+			continue
+		}
+		if ids := l.asPacked(l.arrow.Field(i), chunks); ids != nil {
+			made, out[i] = append(made, ids...), ids
+			continue
+		}
+		if !slices.ContainsFunc(chunks, isCoded) {
 			continue
 		}
 		if isNumbered(chunks[0]) && alike(chunks) && l.wantsDictionary(l.arrow.Field(i).Name, chunks) {

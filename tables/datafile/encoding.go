@@ -281,6 +281,9 @@ func valueHasher(a arrow.Array) func(int) uint64 {
 		return valueHasher(a.Storage())
 	case *array.Uint16: // numbers in the place of texts
 		return func(i int) uint64 { return uint64(a.Value(i)) }
+	case *array.MonthDayNanoInterval: // packed texts
+		from := packedValues(a)
+		return func(i int) uint64 { return xxh3.Hash(from[packedBytes*i : packedBytes*i+packedBytes]) }
 	case *array.Boolean:
 		return nil
 	}
