@@ -70,6 +70,7 @@ func (s *sim) checkFiles(meta table.Metadata) {
 			s.violate("%s would not be found as an orphan", name)
 		case o.maker.op.kind == anotherEngine: // which clears nothing up
 		case s.model.rolled: // an attempt that met the rollback cannot be sure that it is not in the table
+		case s.model.upgraded: // nor can one that an upgrade refused, which takes no sequence number, if it ends there, as a MERGE that is divided
 		case s.faultless && !s.catalog.currentOnly:
 			s.violate("%s of %s leaks, without any fault", kindOf(name), o.maker.name)
 		}

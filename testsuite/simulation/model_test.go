@@ -70,6 +70,7 @@ type model struct {
 	tags      map[string]int64 // and branches, by the snapshots that they were put at
 	alone     map[string]bool  // writers of which a checkpoint has moved without rows
 	rolled    bool             // back
+	upgraded  bool             // to another format
 	erased    map[int64]bool   // values that a retention took out of the head; values are unique
 }
 
@@ -97,6 +98,7 @@ func (m *model) landed(p *process, base, next table.Metadata) {
 	}
 	now := m.now()
 	head := next.CurrentSnapshot()
+	m.upgraded = m.upgraded || op.kind == "upgrade"
 	switch {
 	case op.kind == "rollback":
 		now, m.rolled = m.snapshots[head.SnapshotID], true

@@ -57,8 +57,11 @@ func (e entropy) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// newSim makes the world of a seed: the table, and how much goes wrong.
-func newSim(seed uint64, mutant string) *sim {
+// newSim makes the world of a seed: the table, in either format, and how much goes wrong.
+func newSim(seed uint64, mutant string) *sim { return newSimOf(seed, mutant, 0) }
+
+// newSimOf makes it with a table of a format, or of either if that is 0.
+func newSimOf(seed uint64, mutant string, format int) *sim {
 	s := &sim{scheduler: newScheduler(seed), seed: seed, store: &store{files: map[string]*object{}}, mutant: mutant}
 	s.model = newModel(s)
 	s.catalog = &registry{sim: s}
@@ -66,6 +69,9 @@ func newSim(seed uint64, mutant string) *sim {
 	s.store.removing = s.checkRemoval
 	uuid.SetRand(entropy{rand.New(rand.NewPCG(seed, 2))})
 	s.format = 2 + s.rng.IntN(2)
+	if format != 0 {
+		s.format = format
+	}
 	s.strategy = []merge.Strategy{merge.CopyOnWrite, merge.MergeOnRead}[s.rng.IntN(2)]
 	s.faultRate = []float64{0, 0.01, 0.03, 0.08}[s.rng.IntN(4)]
 	s.faultless = s.faultRate == 0
