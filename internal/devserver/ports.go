@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -18,37 +20,52 @@ const (
 
 type ports struct{ frontend, http, history, matching, worker, ui int }
 
+// each are those in use.
+func (p ports) each() []int {
+	return slices.DeleteFunc([]int{p.frontend, p.ui, p.http, p.history, p.matching, p.worker}, func(port int) bool { return port == 0 })
+}
+
 // choosePorts takes the ports asked for, the usual ones where they are free, and any free ones for the rest. All are held
-// open until all are chosen, so that no two are the same.
-func choosePorts(o Options) (ports, error) {
-	var p ports
+// open until all are chosen, so that no two are the same; and they are claimed until release is called, once somebody listens on
+// them, so that no other server of this user takes one in between.
+func choosePorts(o Options) (p ports, release func(), err error) {
 	var held []net.Listener
+	var claims []*os.File
 	defer func() {
 		for _, l := range held {
 			_ = l.Close()
 		}
 	}()
-	hold := func(wanted, usual int) (int, error) {
-		l, err := listen(wanted, usual)
-		if err != nil {
-			return 0, err
+	release = func() {
+		for _, c := range claims {
+			_ = errors.Join(os.Remove(c.Name()), c.Close())
 		}
-		held = append(held, l)
-		return l.Addr().(*net.TCPAddr).Port, nil
+		claims = nil
 	}
 	for _, c := range []struct {
 		port          *int
 		wanted, usual int
 	}{{&p.frontend, o.Port, defaultPort}, {&p.ui, o.UIPort, defaultUIPort}, {&p.http, 0, 0}, {&p.history, 0, 0}, {&p.matching, 0, 0}, {&p.worker, 0, 0}} {
-		if c.wanted < 0 {
-			continue
-		}
-		var err error
-		if *c.port, err = hold(c.wanted, c.usual); err != nil {
-			return p, err
+		for usual := c.usual; c.wanted >= 0 && *c.port == 0; usual = 0 {
+			l, err := listen(c.wanted, usual)
+			if err != nil {
+				release()
+				return p, nil, err
+			}
+			held = append(held, l)
+			port := l.Addr().(*net.TCPAddr).Port
+			claim, err := claimPort(port)
+			if errors.Is(err, errClaimed) && c.wanted == 0 {
+				continue // another server is about to listen there: some other port, while this one is held
+			}
+			if err != nil {
+				release()
+				return p, nil, fmt.Errorf("port %d: %w", port, err)
+			}
+			claims, *c.port = append(claims, claim), port
 		}
 	}
-	return p, nil
+	return p, release, nil
 }
 
 func listen(wanted, usual int) (net.Listener, error) {
@@ -67,34 +84,33 @@ func listen(wanted, usual int) (net.Listener, error) {
 	return net.Listen("tcp", loopback+":0")
 }
 
-// lockFolder is where all servers of this machine find the lock, wherever each has its own temporary files.
-const lockFolder = "/tmp"
+// claimFolder is where all servers of this machine find each other's claims, wherever each has its own temporary files.
+const claimFolder = "/tmp"
 
-// lockPorts waits its turn among the servers of this user that are starting.
-func lockPorts(ctx context.Context) (*os.File, error) {
-	folder := lockFolder
+var errClaimed = errors.New("another embedded server is about to listen there")
+
+// claimPort is errClaimed if another server of this user has claimed the port. A claim ends with its process.
+func claimPort(port int) (*os.File, error) {
+	folder := claimFolder
 	if _, err := os.Stat(folder); err != nil {
 		folder = os.TempDir()
 	}
-	path := filepath.Join(folder, fmt.Sprintf("varve-ports-%d.lock", os.Getuid()))
-	for {
-		f, err := acquireLock(path)
-		if !errors.Is(err, ErrRunning) {
-			return f, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
+	folder = filepath.Join(folder, fmt.Sprintf("varve-ports-%d", os.Getuid()))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
 	}
+	claim, err := acquireLock(filepath.Join(folder, strconv.Itoa(port)))
+	if errors.Is(err, ErrRunning) {
+		return nil, errClaimed
+	}
+	return claim, err
 }
 
-// awaitPort waits until someone listens on the port; none is awaited for a port of 0.
+// awaitPort waits until someone listens on the port.
 func awaitPort(ctx context.Context, port int) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for port > 0 {
+	for {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("%s:%d", loopback, port))
 		if err == nil {
 			return conn.Close()
@@ -105,5 +121,4 @@ func awaitPort(ctx context.Context, port int) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	return nil
 }

@@ -101,17 +101,13 @@ func (s *Server) start(ctx context.Context, o Options) error {
 }
 
 // listen starts the server and its UI on ports of their own. Between choosing a port and listening on it another server could
-// take it, and a UI that finds its port taken ends the process; so servers that start at once do it one after the other.
+// take it, and a UI that finds its port taken ends the process; so the ports stay claimed until then.
 func (s *Server) listen(ctx context.Context, o Options, db string) error {
-	starting, err := lockPorts(ctx)
+	ports, release, err := choosePorts(o)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = starting.Close() }()
-	ports, err := choosePorts(o)
-	if err != nil {
-		return err
-	}
+	defer release()
 	cfg := serverConfig(db, ports)
 	logger := slogLogger{o.Logger}
 	authorizer, err := authorization.GetAuthorizerFromConfig(&cfg.Global.Authorization)
@@ -144,7 +140,7 @@ func (s *Server) listen(ctx context.Context, o Options, db string) error {
 		}
 		s.info.UI = fmt.Sprintf("http://%s:%d", loopback, ports.ui)
 	}
-	for _, port := range []int{ports.frontend, ports.http, ports.history, ports.matching, ports.worker, ports.ui} {
+	for _, port := range ports.each() {
 		if err := awaitPort(ctx, port); err != nil {
 			return err
 		}

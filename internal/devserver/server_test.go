@@ -3,6 +3,7 @@ package devserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -87,16 +88,32 @@ func TestStartingAtOnce(t *testing.T) {
 	require.Len(t, seen, 2*n)
 }
 
-// TestServersWithOtherTemporaryFoldersWaitForEachOther: each has its own where a test or a service manager gives it one.
-func TestServersWithOtherTemporaryFoldersWaitForEachOther(t *testing.T) {
-	first, err := lockPorts(t.Context())
+// TestPortsStayClaimedUntilTheyAreInUse: also by servers that have temporary folders of their own, as a test or a service manager
+// gives them.
+func TestPortsStayClaimedUntilTheyAreInUse(t *testing.T) {
+	first, release, err := choosePorts(Options{})
 	require.NoError(t, err)
 	t.Setenv("TMPDIR", t.TempDir())
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = lockPorts(ctx)
-	require.ErrorIs(t, err, context.Canceled)
-	require.NoError(t, first.Close())
+	second, alsoRelease, err := choosePorts(Options{})
+	require.NoError(t, err)
+	for _, port := range first.each() {
+		require.NotContains(t, second.each(), port)
+	}
+	_, _, err = choosePorts(Options{Port: first.frontend, UIPort: -1})
+	require.ErrorIs(t, err, errClaimed)
+	require.ErrorContains(t, err, fmt.Sprint("port ", first.frontend))
+	release()
+	third, releaseThird, err := choosePorts(Options{Port: first.frontend, UIPort: -1})
+	require.NoError(t, err)
+	require.Equal(t, first.frontend, third.frontend)
+	require.Zero(t, third.ui)
+	releaseThird()
+	alsoRelease()
+	left, err := os.ReadDir(filepath.Join(claimFolder, fmt.Sprintf("varve-ports-%d", os.Getuid())))
+	require.NoError(t, err)
+	for _, f := range left {
+		require.NotEqual(t, strconv.Itoa(first.frontend), f.Name())
+	}
 }
 
 // TestLockOfAKilledProcess: the kernel frees the lock of a killed process.
