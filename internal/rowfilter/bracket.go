@@ -77,14 +77,17 @@ func bracketOf(field arrow.Field, constant ast.Node) (bracket, error) {
 		return bracket{}, err
 	}
 	defer three.Release()
+	return bracketAmong(field, constant, three)
+}
+
+// bracketAmong finds a constant among three neighbours. If it equals one of the outer ones, which then are not where the cast should
+// have come to, or are equal to the middle one, others beyond may equal it too: it is not known where it stands.
+func bracketAmong(field arrow.Field, constant ast.Node, three arrow.Array) (bracket, error) {
 	equal, err := compared(field, "==", constant, three)
-	if err != nil {
+	if err != nil || is(equal[0]) || is(equal[2]) {
 		return bracket{}, err
 	}
 	if is(equal[1]) {
-		if is(equal[0]) || is(equal[2]) {
-			return bracket{}, nil
-		}
 		l := literal(three, 1)
 		return bracket{low: l, high: l, exact: true, floating: arrow.IsFloating(field.Type.ID())}, nil
 	}

@@ -2,7 +2,9 @@ package datafile
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"math"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -129,6 +131,9 @@ func (w *chunkWriter) page(body []byte, rows, nulls int, least, most []byte) err
 
 // lay writes a page that is compressed, of so many bytes before.
 func (w *chunkWriter) lay(data []byte, size, rows, nulls int, least, most []byte) error {
+	if size > math.MaxInt32 {
+		return fmt.Errorf("%d rows take %d bytes: a page holds 2 GiB", rows, size)
+	}
 	stats := w.statistics(int64(nulls), least, most)
 	stats.AllNullValue = nulls == rows
 	page := file.NewDataPageV1WithConfig(memory.NewBufferBytes(data), parquet.Encodings.RLE, parquet.Encodings.RLE, file.DataPageConfig{

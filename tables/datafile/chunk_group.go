@@ -136,7 +136,9 @@ func (g *groupEncoder) encode(ctx context.Context, f *fragment, columns [][]arro
 			continue
 		}
 		leaf := leaves[i].from
-		chunk := metadata.NewColumnChunkMetaDataBuilderWithContents(props, f.row.Schema.Column(leaf), f.row.RowGroups[0].Columns[leaf])
+		column := f.row.RowGroups[0].Columns[leaf]
+		column.MetaData.DictionaryPageOffset = nil // nobody takes it away from a chunk without a dictionary
+		chunk := metadata.NewColumnChunkMetaDataBuilderWithContents(props, f.row.Schema.Column(leaf), column)
 		w, err := newChunkWriter(f.chunks, props, f.row.Schema.Column(leaf), chunk, form.encoding(props), scratch)
 		if err == nil {
 			err = w.write(form, field.Type, indexed[i], g.pageBytes, props)

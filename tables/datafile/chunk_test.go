@@ -1,6 +1,7 @@
 package datafile
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 	"github.com/parquet-go/parquet-go/encoding/delta"
@@ -128,6 +130,61 @@ func TestChunksAreAsArrowGos(t *testing.T) {
 		for i, f := range l.arrow.Fields() {
 			requireSame(t, want.Column(i), got.Column(i), "seed %d column %s", seed, f.Name)
 		}
+	}
+}
+
+// However long pages may be by the table's property, a row group of texts and integers has one page each, and an end.
+func TestPagesWithoutBound(t *testing.T) {
+	for _, bytes := range []int64{math.MaxInt64, math.MaxInt64 - levelRoom, math.MaxInt32 + 1} {
+		meta := newTable(t, ordersSchema(), nil, table.UnsortedSortOrder, iceberg.Properties{"write.parquet.page-size-bytes": fmt.Sprint(bytes)})
+		l, err := newLayout(meta, WriterOptions{})
+		require.NoError(t, err)
+		want := randomBatch(t, rand.New(rand.NewPCG(1, 1)), l.arrow, 3000)
+		df := writeAll(t, meta, WriterOptions{}, want)[0]
+		got, _ := readAll(t, df, ReadOptions{Schema: meta.CurrentSchema()})
+		for i, f := range l.arrow.Fields() {
+			requireSame(t, want.Column(i), got.Column(i), "pages of %d bytes, column %s", bytes, f.Name)
+		}
+		require.Positive(t, l.maxIndexed(1))
+	}
+}
+
+// The footer that row groups begin as copies of may say where a dictionary is. A chunk that has none does not.
+func TestChunksWithoutDictionaryNameNone(t *testing.T) {
+	l, err := newLayout(newTable(t, ordersSchema(), nil, table.UnsortedSortOrder, nil), WriterOptions{})
+	require.NoError(t, err)
+	const rows = 1000
+	b := array.NewRecordBuilder(allocator, l.arrow)
+	for i := range rows {
+		b.Field(0).(*array.Int64Builder).Append(int64(i))
+		b.Field(1).(*array.StringBuilder).Append(fmt.Sprintf("%032d", i*i))
+		b.Field(2).(*array.TimestampBuilder).Append(arrow.Timestamp(i))
+	}
+	batch := b.NewRecordBatch()
+	g := newGroupEncoder(l)
+	template, at := g.template, int64(4)
+	g.template = func() ([]byte, error) {
+		empty, err := template()
+		if err != nil {
+			return nil, err
+		}
+		meta, err := metadata.NewFileMetaData(empty, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range meta.RowGroups[0].Columns {
+			c.MetaData.DictionaryPageOffset = &at
+		}
+		var out bytes.Buffer
+		_, err = meta.WriteTo(&out, nil)
+		return out.Bytes(), err
+	}
+	f := g.encodeGroup(context.Background(), []arrow.RecordBatch{batch}, nil)
+	require.NoError(t, f.err)
+	defer f.release()
+	require.Len(t, f.pieces, 3)
+	for _, p := range f.pieces {
+		require.Nil(t, p.meta.RowGroups[p.group].Columns[p.leaf].MetaData.DictionaryPageOffset, "column %d", p.leaf)
 	}
 }
 

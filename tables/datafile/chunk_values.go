@@ -238,7 +238,7 @@ func (w *chunkWriter) texts(chunks []arrow.Array, pageBytes int64) error {
 		// Levels come first, and are known once the page's rows are.
 		texts, to, nulls := append(s.texts[:0], make([]byte, levelRoom)...), from, 0
 		var own textBounds
-		for to < total && int64(len(texts)) < pageBytes+levelRoom {
+		for to < total && int64(len(texts))-levelRoom < pageBytes {
 			text, ok := at.next()
 			to++
 			if !ok {

@@ -20,6 +20,8 @@ const (
 	// Pages are smaller than parquet-mr's megabyte: a lookup decodes whole pages, and at 131,072 rows a row group of integers
 	// would otherwise be a single one.
 	defaultPageBytes = 128 << 10
+	// A page's header gives its length in 31 bits, and the last value is put onto a page that was not full before.
+	maxPageBytes = 1 << 30
 	// A writer with more files than this closes the one it used longest ago: each open file holds a descriptor, or an upload.
 	maxOpenFiles = 64
 )
@@ -153,7 +155,7 @@ func (l *layout) readSizes(opts WriterOptions) error {
 	l.targetBytes = read(table.WriteTargetFileSizeBytesKey, table.WriteTargetFileSizeBytesDefault)
 	l.rowGroupRows = read(table.ParquetRowGroupLimitKey, defaultRowGroupRows)
 	l.rowGroupBytes = read(table.ParquetRowGroupSizeBytesKey, table.ParquetRowGroupSizeBytesDefault)
-	l.pageBytes = read(table.ParquetPageSizeBytesKey, defaultPageBytes)
+	l.pageBytes = min(read(table.ParquetPageSizeBytesKey, defaultPageBytes), maxPageBytes)
 	l.dictBytes = read(table.ParquetDictSizeBytesKey, table.ParquetDictSizeBytesDefault)
 	l.bloomMaxBytes = min(max(read(table.ParquetBloomFilterMaxBytesKey, table.ParquetBloomFilterMaxBytesDefault), 32), 128<<20)
 	if err != nil {
