@@ -24,7 +24,7 @@ func (a *Activities) preview(ctx context.Context, p *pulse, table *tables.Table,
 	if err != nil {
 		return nil, err
 	}
-	if err := a.previewRefused(ctx, u, policy.Retain, out); err != nil {
+	if err := previewRefused(ctx, a.lake, u.Table, policy.Retain, u.Began, out); err != nil {
 		return nil, err
 	}
 	if policy.RemoveOrphans == nil {
@@ -39,18 +39,18 @@ func (a *Activities) preview(ctx context.Context, p *pulse, table *tables.Table,
 }
 
 // previewRefused adds to what retention would do to a table what it would do to the rows that the table refused.
-func (a *Activities) previewRefused(ctx context.Context, u wire.Upkeep, r *plan.Retain, steps []wire.UpkeepStep) error {
-	if r == nil || strings.HasSuffix(u.Table, plan.QuarantineSuffix) {
+func previewRefused(ctx context.Context, lake *tables.Lake, name string, r *plan.Retain, now time.Time, steps []wire.UpkeepStep) error {
+	if r == nil || strings.HasSuffix(name, plan.QuarantineSuffix) {
 		return nil
 	}
-	quarantine, err := a.lake.Table(ctx, u.Table+plan.QuarantineSuffix)
+	quarantine, err := lake.Table(ctx, name+plan.QuarantineSuffix)
 	if errors.Is(err, tables.ErrNoSuchTable) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	refused, err := previewRetain(ctx, quarantine, plan.Retain{Column: plan.QuarantinedAt, For: r.For}, u.Began)
+	refused, err := previewRetain(ctx, quarantine, plan.Retain{Column: plan.QuarantinedAt, For: r.For}, now)
 	if err != nil {
 		return err
 	}
@@ -63,9 +63,13 @@ func (a *Activities) previewRefused(ctx context.Context, u wire.Upkeep, r *plan.
 }
 
 // Next says what a policy would do to a table, from its metadata alone: files that nothing names are not looked for, and
-// readers that snapshots are kept for are not asked.
-func Next(ctx context.Context, table *tables.Table, policy plan.Maintenance, now time.Time) ([]wire.UpkeepStep, error) {
-	return next(ctx, table, policy, now, lag{})
+// readers that snapshots are kept for are not asked. What retention does to the rows that the table refused is told with it.
+func Next(ctx context.Context, lake *tables.Lake, table *tables.Table, policy plan.Maintenance, now time.Time) ([]wire.UpkeepStep, error) {
+	out, err := next(ctx, table, policy, now, lag{})
+	if err != nil {
+		return nil, err
+	}
+	return out, previewRefused(ctx, lake, table.Name(), policy.Retain, now, out)
 }
 
 func next(ctx context.Context, table *tables.Table, policy plan.Maintenance, now time.Time, lag lag) ([]wire.UpkeepStep, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/activities/wire"
+	"github.com/varve-lake/varve/plan"
 	"github.com/varve-lake/varve/workflows"
 )
 
@@ -125,14 +126,17 @@ func (l *lab) tended(later time.Duration) map[string]wire.UpkeepStep {
 }
 
 // parquets counts the data files of a table's folder.
-func (l *lab) parquets(of string) (n int) {
+func (l *lab) parquets(of string) int { return len(l.parquetsIn(of)) }
+
+// parquetsIn are their paths.
+func (l *lab) parquetsIn(of string) (paths []string) {
 	_ = filepath.WalkDir(filepath.Join(l.dir, "lake", "warehouse", of), func(path string, d os.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".parquet") {
-			n++
+			paths = append(paths, path)
 		}
 		return nil
 	})
-	return n
+	return paths
 }
 
 // Rows past their time are really gone when their snapshots are old, whoever has not read them. The reader goes on with what
@@ -226,6 +230,11 @@ func TestRetentionOfRefusedRows(t *testing.T) {
 	require.True(t, steps(preview)[wire.UpkeepRetain].Done)
 	require.Contains(t, steps(preview)[wire.UpkeepRetain].What, "no row is past its time; of the rows that the table refused: remove 2 files unread, 4 rows at most")
 	require.Len(t, l.rows(refused, "_key"), 6, "a preview changes nothing")
+	policy := plan.Maintenance{Retain: &plan.Retain{Column: "day", For: int64(time.Since(time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC)).Seconds())}}
+	next, err := Next(l.t.Context(), l.a.lake, l.tableOf("bronze.events"), policy, time.Now())
+	require.NoError(t, err)
+	require.Equal(t, wire.UpkeepRetain, next[0].Kind)
+	require.Contains(t, next[0].What, "of the rows that the table refused: remove 2 files unread, 4 rows at most")
 
 	did := l.tended(0)[wire.UpkeepRetain]
 	require.EqualValues(t, 4, did.Rows)

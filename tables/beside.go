@@ -9,14 +9,9 @@ import (
 	"github.com/varve-lake/varve/tables/maintain"
 )
 
-// HeldBeside says what else than the data files of snapshots may hold values of some rows, and is not looked into: what manifests
-// say of files that were removed, equality-delete files of other engines, deletes of change data that are remembered, files that no
-// snapshot names, and caches of what is read from afar. Snapshots go by the options.
-func (t *Table) HeldBeside(ctx context.Context, rows Rows, e maintain.ExpireOptions) ([]string, error) {
-	out, err := t.heldByManifests(ctx, rows, e)
-	if err != nil {
-		return nil, err
-	}
+// heldBeside says what else than the data files of snapshots may hold values of rows; what manifests do, was found.
+func (t *Table) heldBeside(ctx context.Context, found *besides) ([]string, error) {
+	out := found.say()
 	remembered := func(properties map[string]string) bool {
 		for key := range checkpointsIn(properties) {
 			if strings.HasSuffix(key, "/tombstones") {

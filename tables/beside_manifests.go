@@ -1,66 +1,55 @@
 package tables
 
 import (
-	"context"
 	"fmt"
 	"time"
 
 	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
 
 	"github.com/varve-lake/varve/tables/maintain"
 )
 
-// besides is what manifests hold of rows beside the data files that they list.
+// besides is what manifests hold of rows beside the data files that they list, and what an expiry does not take along with these.
 type besides struct {
 	removed  map[string]bool // entries of removed files, by the file's path
 	equality map[string]bool // equality-delete files, by path
 	current  bool            // the head names such entries
 	unknown  bool            // no time is known for a snapshot that does
 	until    time.Time       // the last snapshot that does goes then
+	seen     map[string]bool // manifests of deletes, by path
 }
 
-// heldByManifests looks through the manifests of all snapshots, at each once, for what an expiry does not take along with the data
-// files: entries that say of a file that it was removed, with bounds of its columns and its partition; and equality deletes.
-func (t *Table) heldByManifests(ctx context.Context, rows Rows, e maintain.ExpireOptions) ([]string, error) {
-	fates, err := t.fates(e)
-	if err != nil {
-		return nil, err
+func newBesides() *besides {
+	return &besides{removed: map[string]bool{}, equality: map[string]bool{}, seen: map[string]bool{}}
+}
+
+// removedFrom notes entries of a snapshot's manifests that say of a file that it was removed, with bounds of its columns and its partition.
+func (b *besides) removedFrom(gone []iceberg.DataFile, current bool, fate maintain.Fate) {
+	for _, f := range gone {
+		if len(f.LowerBoundValues())+len(f.UpperBoundValues())+len(f.Partition()) > 0 {
+			b.note(f.FilePath(), current, fate)
+		}
 	}
-	search, files, err := t.search(ctx, rows)
-	if err != nil {
-		return nil, err
-	}
-	b, seen := &besides{removed: map[string]bool{}, equality: map[string]bool{}}, map[string]bool{}
-	for _, s := range t.Snapshots() {
-		manifests, err := t.tbl.SnapshotByID(s.ID).Manifests(files)
-		if err != nil {
-			return nil, fmt.Errorf("manifests of %s at snapshot %d: %w", t.name, s.ID, err)
+}
+
+// deletesIn notes the equality deletes of a snapshot's manifests.
+func (b *besides) deletesIn(manifests []iceberg.ManifestFile, files iceio.IO) error {
+	for _, m := range manifests {
+		if m.ManifestContent() != iceberg.ManifestContentDeletes || b.seen[m.FilePath()] {
+			continue
 		}
-		gone, err := search.Removed(ctx, manifests)
-		if err != nil {
-			return nil, fmt.Errorf("removed files of %s at snapshot %d: %w", t.name, s.ID, err)
-		}
-		for _, f := range gone {
-			if len(f.LowerBoundValues())+len(f.UpperBoundValues())+len(f.Partition()) > 0 {
-				b.note(f.FilePath(), s.Current, fates[s.ID])
+		b.seen[m.FilePath()] = true
+		for entry, err := range m.Entries(files, true) {
+			if err != nil {
+				return fmt.Errorf("manifest %s: %w", m.FilePath(), err)
 			}
-		}
-		for _, m := range manifests {
-			if m.ManifestContent() != iceberg.ManifestContentDeletes || seen[m.FilePath()] {
-				continue
-			}
-			seen[m.FilePath()] = true
-			for entry, err := range m.Entries(files, true) {
-				if err != nil {
-					return nil, fmt.Errorf("delete files of %s: manifest %s: %w", t.name, m.FilePath(), err)
-				}
-				if f := entry.DataFile(); f.ContentType() == iceberg.EntryContentEqDeletes {
-					b.equality[f.FilePath()] = true
-				}
+			if f := entry.DataFile(); f.ContentType() == iceberg.EntryContentEqDeletes {
+				b.equality[f.FilePath()] = true
 			}
 		}
 	}
-	return b.say(), ctx.Err()
+	return nil
 }
 
 func (b *besides) note(path string, current bool, fate maintain.Fate) {

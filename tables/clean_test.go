@@ -63,6 +63,46 @@ func TestFilesOfFewDeletesAreWrittenAnew(t *testing.T) {
 	}
 }
 
+// A delete file that several data files share makes those worth a rewrite from which it deletes a large share of the rows, and no others,
+// however many rows it has; and health counts its rows once.
+func TestSharedDeletesWearTheFilesTheyName(t *testing.T) {
+	lake := newLake(t)
+	def := pairs(t)
+	def.FormatVersion = 2
+	tbl := ensure(t, lake, def)
+	for n, file := range []string{"a", "b", "c", "d"} {
+		var rows []string
+		for i := range 10 {
+			rows = append(rows, fmt.Sprintf("%s%d %d", file, i, i))
+		}
+		put(t, tbl, token("w", n), rows...)
+	}
+	paths := slices.Sorted(maps.Keys(entriesOf(t, tbl, iceberg.ManifestContentData)))
+	shared(t, tbl, nil, map[string][]int64{paths[0]: {0}, paths[1]: {1, 3, 5, 7}, paths[3]: {2, 4}}) // of one file nothing is deleted
+	before := contents(t, reload(t, tbl), tables.Version{})
+	h, err := reload(t, tbl).Health(ctx, 0)
+	require.NoError(t, err)
+	require.EqualValues(t, 7, h.DeletedRows)
+	for ratio, worn := range map[float64]int{0.5: 0, 0.4: 1, 0.2: 2, 0.1: 3} {
+		plan, err := reload(t, tbl).PlanCompaction(ctx, maintain.CompactOptions{SmallShare: 1e-9, MaxDeleted: ratio})
+		require.NoError(t, err)
+		files := 0
+		for _, g := range plan.Groups {
+			files += len(g.Files)
+		}
+		require.Equal(t, worn, files, "%v", ratio)
+		if ratio == 0.2 {
+			require.Equal(t, "2 files with deletes, of 30 % of all rows", plan.Groups[0].Reason)
+		}
+	}
+	_, err = reload(t, tbl).Compact(ctx, token("m", 1), maintain.CompactOptions{SmallShare: 1e-9, MaxDeleted: 0.2})
+	require.NoError(t, err)
+	after := slices.Sorted(maps.Keys(entriesOf(t, tbl, iceberg.ManifestContentData)))
+	require.Contains(t, after, paths[0])
+	require.Contains(t, after, paths[2])
+	require.Equal(t, before, contents(t, reload(t, tbl), tables.Version{}))
+}
+
 // Deletes of another engine that lie in one file for a whole partition apply to all data files within the bounds of its paths; those
 // of which it names no row are not written anew for it.
 func TestSharedDeletesCountForTheFilesTheyName(t *testing.T) {

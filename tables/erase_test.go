@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 
@@ -136,8 +137,9 @@ func TestErasedRowsAndWhatHoldsThem(t *testing.T) {
 			policy := maintain.ExpireOptions{OlderThan: 24 * time.Hour, KeepLast: 1, Now: now}
 			who := func(strategy merge.Strategy) tables.Rows { return meant(t, tbl, `id == "a"`, strategy) }
 			holders := func() []tables.Holder {
-				h, err := reload(t, tbl).Holders(ctx, who(""), policy)
+				held, err := reload(t, tbl).Held(ctx, who(""), policy)
 				require.NoError(t, err)
+				h := held.Holders
 				return h
 			}
 			require.Len(t, holders(), 2, "both snapshots")
@@ -189,8 +191,9 @@ func TestFatesOfTheLastSnapshotsOfABranch(t *testing.T) {
 	for n := range 4 {
 		put(t, tbl, token("w", n), fmt.Sprintf("a%d 1", n))
 	}
-	h, err := reload(t, tbl).Holders(ctx, meant(t, tbl, `id == "a0"`, ""), maintain.ExpireOptions{OlderThan: time.Hour, KeepLast: 3})
+	held, err := reload(t, tbl).Held(ctx, meant(t, tbl, `id == "a0"`, ""), maintain.ExpireOptions{OlderThan: time.Hour, KeepLast: 3})
 	require.NoError(t, err)
+	h := held.Holders
 	require.Len(t, h, 4)
 	require.Nil(t, h[1].Until)
 	require.Equal(t, `it is one of the last 3 of branch "main"`, h[1].Why)
@@ -207,22 +210,25 @@ func TestWhatBesideDataFilesMayHoldErasedRowsIsNamed(t *testing.T) {
 	lake := newLake(t)
 	tbl := ensure(t, lake, pairs(t))
 	put(t, tbl, token("w", 1), "a 1")
-	beside, err := reload(t, tbl).HeldBeside(ctx, meant(t, tbl, `id == "a"`, ""), maintain.ExpireOptions{})
+	held, err := reload(t, tbl).Held(ctx, meant(t, tbl, `id == "a"`, ""), maintain.ExpireOptions{})
 	require.NoError(t, err)
+	beside := held.Beside
 	require.Empty(t, beside, "of a table on this machine, without change data")
 
 	_, err = stage(t, tbl, []string{"a 2"}) // and its process dies
 	require.NoError(t, err)
-	beside, err = reload(t, tbl).HeldBeside(ctx, meant(t, tbl, `id == "a"`, ""), maintain.ExpireOptions{})
+	held, err = reload(t, tbl).Held(ctx, meant(t, tbl, `id == "a"`, ""), maintain.ExpireOptions{})
 	require.NoError(t, err)
+	beside = held.Beside
 	require.Len(t, beside, 1)
 	require.Contains(t, beside[0], "1 files in the table's folder that no snapshot names")
 
 	remembers := token("cdc", 1)
 	remembers.Memory = map[string]tables.Checkpoint{"tombstones": {Kind: "tombstones", Body: []byte(`{"files":[]}`)}}
 	put(t, tbl, remembers, "b 2")
-	beside, err = reload(t, tbl).HeldBeside(ctx, meant(t, tbl, `id == "a"`, ""), maintain.ExpireOptions{})
+	held, err = reload(t, tbl).Held(ctx, meant(t, tbl, `id == "a"`, ""), maintain.ExpireOptions{})
 	require.NoError(t, err)
+	beside = held.Beside
 	require.Len(t, beside, 2)
 	require.Contains(t, beside[0], "tombstones")
 }
@@ -241,8 +247,9 @@ func TestBoundsOfErasedRowsInManifestsAreNamed(t *testing.T) {
 	policy := maintain.ExpireOptions{OlderThan: time.Hour, KeepLast: 1, Now: func() time.Time { return now }}
 	beside := func() []string {
 		t.Helper()
-		out, err := reload(t, tbl).HeldBeside(ctx, who, policy)
+		held, err := reload(t, tbl).Held(ctx, who, policy)
 		require.NoError(t, err)
+		out := held.Beside
 		return out
 	}
 	later := func(n int) {
@@ -268,10 +275,56 @@ func TestBoundsOfErasedRowsInManifestsAreNamed(t *testing.T) {
 	require.False(t, inManifests(t, tbl, "alice"))
 }
 
+// Who looks for what holds erased rows opens each manifest list and each manifest once, however many snapshots name it.
+func TestHeldOpensEachManifestOnce(t *testing.T) {
+	lake := newLake(t)
+	def := pairs(t)
+	def.FormatVersion = 2
+	tbl := ensure(t, lake, def)
+	for n := range 4 {
+		put(t, tbl, token("w", n), fmt.Sprintf("a%d 1", n), fmt.Sprintf("b%d 2", n))
+	}
+	for n, strategy := range []merge.Strategy{merge.CopyOnWrite, merge.MergeOnRead} {
+		_, err := reload(t, tbl).Delete(ctx, token("d", n), meant(t, tbl, fmt.Sprintf(`id == "a%d"`, n), strategy))
+		require.NoError(t, err)
+	}
+	equality(t, tbl, nil, 1, "a3")
+	who := meant(t, tbl, `id >= "a"`, "")
+	of := reload(t, tbl)
+	s := &openings{times: map[string]int{}}
+	of.ReadThrough(func(fs iceio.WriteFileIO) iceio.IO { s.WriteFileIO = fs; return s })
+	held, err := of.Held(ctx, who, maintain.ExpireOptions{})
+	require.NoError(t, err)
+	require.Len(t, held.Holders, 7)
+	require.Len(t, held.Beside, 2, "removed files, and equality deletes")
+	require.Greater(t, len(s.times), 7+7, "lists, and manifests")
+	for name, n := range s.times {
+		require.LessOrEqual(t, n, 1, name)
+	}
+}
+
+// openings counts how often files of metadata are opened.
+type openings struct {
+	iceio.WriteFileIO
+	mu    sync.Mutex
+	times map[string]int
+}
+
+// Open implements iceio.IO.
+func (o *openings) Open(name string) (iceio.File, error) {
+	if strings.HasSuffix(name, ".avro") {
+		o.mu.Lock()
+		o.times[name]++
+		o.mu.Unlock()
+	}
+	return o.WriteFileIO.Open(name)
+}
+
 func holdersOf(t *testing.T, tbl *tables.Table, rows tables.Rows, policy maintain.ExpireOptions) []tables.Holder {
 	t.Helper()
-	h, err := reload(t, tbl).Holders(ctx, rows, policy)
+	held, err := reload(t, tbl).Held(ctx, rows, policy)
 	require.NoError(t, err)
+	h := held.Holders
 	return h
 }
 

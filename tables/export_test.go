@@ -1,9 +1,28 @@
 package tables
 
-import "github.com/varve-lake/varve/tables/commit"
+import (
+	"context"
+
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/varve-lake/varve/tables/commit"
+)
 
 // Config is what the lake was opened with.
 func (l *Lake) Config() Config { return l.cfg }
 
 // CommitThrough puts something between the lake's tables and its catalog.
 func (l *Lake) CommitThrough(c commit.Catalog) { l.committer = c }
+
+// ReadThrough puts something between the table and its store.
+func (t *Table) ReadThrough(wrap func(iceio.WriteFileIO) iceio.IO) {
+	inner := t.tbl
+	t.tbl = table.New(inner.Identifier(), inner.Metadata(), inner.MetadataLocation(), func(ctx context.Context) (iceio.IO, error) {
+		fs, err := inner.FS(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return wrap(fs.(iceio.WriteFileIO)), nil
+	}, nil)
+}

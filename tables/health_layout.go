@@ -110,8 +110,9 @@ func (h *Health) layoutAt(ctx context.Context, t *Table, s *table.Snapshot, orde
 	if err != nil {
 		return nil, fmt.Errorf("plan files of snapshot %d: %w", s.SnapshotID, err)
 	}
-	if l.depths != nil {
-		for path, p := range l.partitions {
+	for path, p := range l.partitions {
+		p.DeletedRows = min(p.DeletedRows, p.Rows)
+		if l.depths != nil {
 			p.Depth = l.depths.Depth(path)
 		}
 	}
@@ -126,25 +127,35 @@ func (l *layout) add(task table.FileScanTask) {
 	class := slices.IndexFunc(l.sizes, func(c SizeClass) bool { return c.Below == 0 || size < c.Below })
 	l.sizes[class].Files++
 	l.sizes[class].Bytes += size
-	for _, d := range deletesOf(task) {
-		l.deletes[d.FilePath()] = true
-	}
 	if l.partitions[path] == nil {
 		l.partitions[path] = &PartitionHealth{Path: path}
 	}
-	l.partitions[path].add(task, l.target)
+	l.partitions[path].add(task, l.target, l.deletedBy(task))
 	if l.depths != nil {
 		l.depths.Add(path, task.File)
 	}
 }
 
-func (p *PartitionHealth) add(task table.FileScanTask, target int64) {
-	deleted := int64(0)
+// deletedBy counts the rows that are deleted from a file by delete files of its own, and those of position-delete files that it shares
+// with others and that have not been counted yet: all of these lie in one partition.
+func (l *layout) deletedBy(task table.FileScanTask) int64 {
+	own, shared := int64(0), int64(0)
 	for _, d := range deletesOf(task) {
-		deleted += d.Count()
+		path := d.FilePath()
+		switch {
+		case d.ContentType() != iceberg.EntryContentPosDeletes || planning.DeletesFrom(d) != "":
+			own += d.Count()
+		case !l.deletes[path]:
+			shared += d.Count()
+		}
+		l.deletes[path] = true
 	}
+	return min(own, task.File.Count()) + shared
+}
+
+func (p *PartitionHealth) add(task table.FileScanTask, target, deleted int64) {
 	size, rows := task.File.FileSizeBytes(), task.File.Count()
-	p.Files, p.Bytes, p.Rows, p.DeletedRows = p.Files+1, p.Bytes+size, p.Rows+rows, p.DeletedRows+min(deleted, rows)
+	p.Files, p.Bytes, p.Rows, p.DeletedRows = p.Files+1, p.Bytes+size, p.Rows+rows, p.DeletedRows+deleted
 	if size < target/4*3 {
 		p.SmallFiles++
 	}

@@ -27,31 +27,40 @@ type Holder struct {
 	Why   string     `json:"why"`             // what keeps it
 }
 
-// Holders lists the snapshots whose data files hold rows, the newest first: also rows that delete files hide, since those are
-// in the files still, so that the head can be one. Each file that may hold one is read once, in the columns that the condition
-// names.
-func (t *Table) Holders(ctx context.Context, rows Rows, e maintain.ExpireOptions) ([]Holder, error) {
+// Held is what holds rows, or may.
+type Held struct {
+	// Holders are the snapshots whose data files hold rows, the newest first: also rows that delete files hide, since those are in the
+	// files still, so that the head can be one.
+	Holders []Holder
+	// Beside says what else than the data files of snapshots may hold values of the rows, and is not looked into: what manifests say of
+	// files that were removed, equality-delete files of other engines, deletes of change data that are remembered, files that no
+	// snapshot names, and caches of what is read from afar.
+	Beside []string
+}
+
+// Held looks for what holds rows, in all snapshots, which go by the options. Each manifest is read once, and each file that may hold a
+// row once, in the columns that the condition names.
+func (t *Table) Held(ctx context.Context, rows Rows, e maintain.ExpireOptions) (*Held, error) {
 	fates, err := t.fates(e)
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]int64{}
 	search, files, err := t.search(ctx, rows)
 	if err != nil {
 		return nil, err
 	}
-	var out []Holder
+	out, known, b := &Held{}, map[string]int64{}, newBesides()
 	for _, s := range slices.Backward(t.Snapshots()) {
-		h := Holder{Snapshot: s}
 		manifests, err := t.tbl.SnapshotByID(s.ID).Manifests(files)
 		if err != nil {
 			return nil, fmt.Errorf("manifests of %s at snapshot %d: %w", t.name, s.ID, err)
 		}
-		may, err := search.Live(ctx, manifests)
+		listed, err := search.In(ctx, manifests)
 		if err != nil {
 			return nil, fmt.Errorf("files of %s at snapshot %d: %w", t.name, s.ID, err)
 		}
-		for _, f := range may {
+		h := Holder{Snapshot: s}
+		for _, f := range listed.Live {
 			n, err := t.holds(ctx, f, rows, known)
 			if err != nil {
 				return nil, err
@@ -60,19 +69,27 @@ func (t *Table) Holders(ctx context.Context, rows Rows, e maintain.ExpireOptions
 				h.Files, h.Rows = h.Files+1, h.Rows+n
 			}
 		}
-		if h.Files == 0 {
-			continue
+		if h.Files > 0 {
+			out.Holders = append(out.Holders, h.kept(fates[s.ID]))
 		}
-		fate := fates[s.ID]
-		if h.Why = fate.Why; !fate.Until.IsZero() {
-			h.Until = &fate.Until
+		b.removedFrom(listed.Removed, s.Current, fates[s.ID])
+		if err := b.deletesIn(manifests, files); err != nil {
+			return nil, fmt.Errorf("delete files of %s: %w", t.name, err)
 		}
-		if s.Current {
-			h.Why = "its delete files hide them, until the data files are rewritten"
-		}
-		out = append(out, h)
 	}
-	return out, nil
+	out.Beside, err = t.heldBeside(ctx, b)
+	return out, err
+}
+
+// kept is the holder with what keeps it.
+func (h Holder) kept(fate maintain.Fate) Holder {
+	if h.Why = fate.Why; !fate.Until.IsZero() {
+		h.Until = &fate.Until
+	}
+	if h.Current {
+		h.Why = "its delete files hide them, until the data files are rewritten"
+	}
+	return h
 }
 
 // search looks for files of any snapshot that may have such rows.

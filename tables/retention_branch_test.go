@@ -38,8 +38,9 @@ func TestABranchFromBeforeARemoval(t *testing.T) {
 		return maintain.ExpireOptions{OlderThan: age, KeepLast: 10, Now: func() time.Time { return time.Now().Add(later) }}
 	}
 	holders := func() []tables.Holder {
-		h, err := reload(t, tbl).Holders(ctx, meant(t, tbl, `id == "a"`, ""), policy(0))
+		held, err := reload(t, tbl).Held(ctx, meant(t, tbl, `id == "a"`, ""), policy(0))
 		require.NoError(t, err)
+		h := held.Holders
 		return h
 	}
 	require.Len(t, holders(), 3)

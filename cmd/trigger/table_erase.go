@@ -82,14 +82,11 @@ func erase(c *cobra.Command, g *global, env environment.Environment, t *tables.T
 	if t, err = t.Refresh(c.Context()); err != nil {
 		return err
 	}
-	holders, err := t.Holders(c.Context(), rows, expiryOf(policy))
+	held, err := t.Held(c.Context(), rows, expiryOf(policy))
 	if err != nil {
 		return err
 	}
-	out.Holders = append(out.Holders, holders...)
-	if out.Beside, err = t.HeldBeside(c.Context(), rows, expiryOf(policy)); err != nil {
-		return err
-	}
+	out.Holders, out.Beside = append(out.Holders, held.Holders...), held.Beside
 	if t.HeadOnly() {
 		out.Branches = "the catalog's other branches and its history were not looked into: they may hold such rows until Nessie's garbage collector has taken them"
 	}

@@ -64,7 +64,7 @@ func health(ctx context.Context, env environment.Environment, lake *tables.Lake,
 		}
 		out[i] = healthpage.Table{Health: *h, Policy: policyText(policy)}
 		if policy != nil {
-			if out[i].Next, err = activities.Next(ctx, t, *policy, time.Now()); err != nil {
+			if out[i].Next, err = activities.Next(ctx, lake, t, *policy, time.Now()); err != nil {
 				return nil, err
 			}
 		}

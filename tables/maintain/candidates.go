@@ -28,6 +28,8 @@ type candidates struct {
 	last  map[string]bool    // partitions that the last snapshot that changed rows wrote to, by key
 	deep  map[string]float64 // partitions that are to be clustered anew, with their depth
 	light map[string]bool    // files of few deletes that are to be rewritten all the same, by path
+	// deleted is how many rows are deleted from files of which manifests do not tell, or that may be light, by path.
+	deleted map[string]int64
 
 	// What there is no room for: partitions that are to be clustered anew, or a rest of files.
 	left      int
@@ -75,9 +77,10 @@ func findCandidates(ctx context.Context, head *table.Table, o CompactOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	out.light = c.light.most(o.CleanBytes)
+	out.deleted, o.deleted = c.light.rows, c.light.rows
+	out.light = c.light.most(o)
 	out.tasks = slices.DeleteFunc(out.tasks, func(t table.FileScanTask) bool {
-		return c.light.only[t.File.FilePath()] && !out.light[t.File.FilePath()]
+		return c.light.only[t.File.FilePath()] && !out.light[t.File.FilePath()] && !o.worn(t)
 	})
 	return out, nil
 }
@@ -120,7 +123,7 @@ func (c *chooser) choose(t table.FileScanTask) bool {
 	case int(t.File.SpecID()) != c.spec:
 		return false
 	case !c.o.worn(t):
-		is := c.light.add(t, c.o.CleanBytes, small)
+		is := c.light.add(t, c.o, small)
 		if !small {
 			return is
 		}
@@ -137,17 +140,28 @@ func (c *chooser) choose(t table.FileScanTask) bool {
 	return c.kept <= c.most
 }
 
-// lightlyDeleted are files with few deletes.
+// lightlyDeleted are files with few deletes, and those with many if all rows of the delete files that they share with others were
+// theirs.
 type lightlyDeleted struct {
 	only  map[string]bool // those that nothing else makes worth a rewrite
 	found []table.FileScanTask
 	rows  map[string]int64 // deleted from each, by path
+	heavy map[string]bool  // those that may have many, by path
+	// sharers counts the files that have a delete file, by its path.
+	sharers map[string]int64
 }
 
 // add says whether a file may be one.
-func (l *lightlyDeleted) add(t table.FileScanTask, budget int64, small bool) bool {
-	if len(t.DeleteFiles)+len(t.DeletionVectorFiles) == 0 || t.File.FileSizeBytes() > budget || len(l.found) == maxCandidates {
+func (l *lightlyDeleted) add(t table.FileScanTask, o CompactOptions, small bool) bool {
+	heavy := o.many(t, deletedRows(t))
+	if len(t.DeleteFiles)+len(t.DeletionVectorFiles) == 0 || t.File.FileSizeBytes() > o.CleanBytes && !heavy || len(l.found) == maxCandidates {
 		return false
+	}
+	if heavy {
+		if l.heavy == nil {
+			l.heavy = map[string]bool{}
+		}
+		l.heavy[t.File.FilePath()] = true
 	}
 	if l.found = append(l.found, t); small {
 		return true
@@ -164,14 +178,16 @@ const sharedRows = 4 << 20
 
 // count finds how many rows are deleted from each, and leaves out those from which none is: a delete file that several data files
 // share, as other engines write them, applies to all within the bounds of its paths, and may delete nothing from most of them. Such
-// files are read; where they are too many to be, they do not count.
+// files are read. Where they are too many to be, each counts in equal parts for the files that may have many deleted rows by it, and
+// not for others.
 func (l *lightlyDeleted) count(ctx context.Context, fs iceio.IO) error {
 	slices.SortFunc(l.found, func(a, b table.FileScanTask) int { return cmp.Compare(a.File.FilePath(), b.File.FilePath()) })
 	l.rows = map[string]int64{}
 	var shared []table.FileScanTask
 	left, read := int64(sharedRows), map[string]bool{}
 	for _, t := range l.found {
-		if l.rows[t.File.FilePath()] = rowsDeletedAlone(t); l.rows[t.File.FilePath()] > 0 {
+		path := t.File.FilePath()
+		if l.rows[path] = rowsDeletedAlone(t); l.rows[path] > 0 && !l.heavy[path] {
 			continue
 		}
 		all := true
@@ -185,6 +201,8 @@ func (l *lightlyDeleted) count(ctx context.Context, fs iceio.IO) error {
 		}
 		if all {
 			shared = append(shared, t)
+		} else if l.heavy[path] {
+			l.rows[path] = l.inParts(t)
 		}
 	}
 	err := datafile.DeletesOfAll(ctx, fs, shared, func(t table.FileScanTask, positions *roaring64.Bitmap) error {
@@ -195,8 +213,28 @@ func (l *lightlyDeleted) count(ctx context.Context, fs iceio.IO) error {
 	return err
 }
 
-// most are those with the largest share of deleted rows that there is room for.
-func (l *lightlyDeleted) most(budget int64) map[string]bool {
+// inParts is how many of a file's rows are deleted if each delete file that it shares deletes as many from all that have it.
+func (l *lightlyDeleted) inParts(t table.FileScanTask) int64 {
+	if l.sharers == nil {
+		l.sharers = map[string]int64{}
+		for _, t := range l.found {
+			for _, d := range t.DeleteFiles {
+				l.sharers[d.FilePath()]++
+			}
+		}
+	}
+	deleted := rowsDeletedAlone(t)
+	for _, d := range t.DeleteFiles {
+		if planning.DeletesFrom(d) == "" {
+			deleted += d.Count() / l.sharers[d.FilePath()]
+		}
+	}
+	return min(deleted, t.File.Count())
+}
+
+// most are those with the largest share of deleted rows that there is room for, of those that are not worn anyway.
+func (l *lightlyDeleted) most(o CompactOptions) map[string]bool {
+	budget := o.CleanBytes
 	share := func(t table.FileScanTask) float64 {
 		return float64(l.rows[t.File.FilePath()]) / float64(max(t.File.Count(), 1))
 	}
@@ -205,6 +243,9 @@ func (l *lightlyDeleted) most(budget int64) map[string]bool {
 	})
 	out := map[string]bool{}
 	for _, t := range l.found {
+		if t.File.FileSizeBytes() > o.CleanBytes || o.worn(t) {
+			continue
+		}
 		if budget -= t.File.FileSizeBytes(); budget < 0 {
 			break
 		}

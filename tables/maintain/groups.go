@@ -132,7 +132,7 @@ func (o CompactOptions) explain(g *group) string {
 		if len(t.EqualityDeleteFiles) > 0 {
 			equality++
 		}
-		deleted, rows = deleted+deletedRows(t), rows+t.File.Count()
+		deleted, rows = deleted+o.deletedFrom(t), rows+t.File.Count()
 	}
 	if g.depth > 0 {
 		why = append(why, fmt.Sprintf("a value lies in %.1f files on average, more than %.1f", g.depth, o.MaxDepth))

@@ -62,7 +62,8 @@ type CompactOptions struct {
 	MemoryLimit int64  // in bytes, divided among them; 0 means the writer's own default
 	TempDir     string // for rows that the limit has no room for; default os.TempDir()
 
-	light map[string]bool // files that are rewritten for CleanBytes, by path
+	light   map[string]bool  // files that are rewritten for CleanBytes, by path
+	deleted map[string]int64 // how many rows are deleted from files, by path, where that was looked up
 }
 
 // Budget is what one run may spend. Zero is no bound.
@@ -133,14 +134,26 @@ func (o CompactOptions) small(t table.FileScanTask) bool {
 	return float64(t.File.FileSizeBytes()) < o.SmallShare*float64(o.TargetFileBytes)
 }
 
-// worn files have more deleted rows, or more delete files, than the options allow, or are those with the most deleted rows of the others. What equality deletes delete is not
-// counted, so that a file with any is worn.
+// worn files have more deleted rows, or more delete files, than the options allow, or are those with the most deleted rows of the
+// others. What equality deletes delete is not counted, so that a file with any is worn.
 func (o CompactOptions) worn(t table.FileScanTask) bool {
 	if o.light[t.File.FilePath()] || len(t.EqualityDeleteFiles) > 0 || len(t.DeleteFiles)+len(t.DeletionVectorFiles) >= o.MaxDeleteFiles {
 		return true
 	}
-	deleted := deletedRows(t)
+	return o.many(t, o.deletedFrom(t))
+}
+
+// many says whether so many deleted rows make a file worth a rewrite alone.
+func (o CompactOptions) many(t table.FileScanTask, deleted int64) bool {
 	return deleted > 0 && float64(deleted) >= o.MaxDeleted*float64(t.File.Count())
+}
+
+// deletedFrom is how many of a file's rows are deleted: as was looked up, or by the delete files that are of no other.
+func (o CompactOptions) deletedFrom(t table.FileScanTask) int64 {
+	if n, known := o.deleted[t.File.FilePath()]; known {
+		return n
+	}
+	return rowsDeletedAlone(t)
 }
 
 // deletedRows is how many of a file's rows are deleted at most, by what its manifests say.

@@ -99,7 +99,7 @@ func planGroups(ctx context.Context, head *table.Table, o CompactOptions) (Compa
 	if err != nil {
 		return plan, nil, err
 	}
-	plan.LeftGroups, plan.LeftBytes, o.light = found.left, found.leftBytes, found.light
+	plan.LeftGroups, plan.LeftBytes, o.light, o.deleted = found.left, found.leftBytes, found.light, found.deleted
 	return plan, plan.withinBudget(choose(meta, found, o)), nil
 }
 

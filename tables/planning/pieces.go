@@ -22,14 +22,20 @@ const maxKept = 16 << 20
 func (p *planner) pieces(ctx context.Context, m iceberg.ManifestFile, do func(*listed) error) error {
 	raw, err := p.read(m.FilePath())
 	if err == nil {
-		_, err = protected(func() (struct{}, error) {
-			return struct{}{}, manifest.Pieces(ctx, m, raw, options(m, p.opts.Described), pieceFiles, func(some *manifest.Entries) error {
-				return do(newListed(m, some))
-			})
-		})
+		err = p.piecesOf(ctx, m, raw, do)
 	}
 	if err != nil {
 		return fmt.Errorf("manifest %s: %w", m.FilePath(), err)
 	}
 	return nil
+}
+
+// piecesOf takes a manifest as bytes.
+func (p *planner) piecesOf(ctx context.Context, m iceberg.ManifestFile, raw []byte, do func(*listed) error) error {
+	_, err := protected(func() (struct{}, error) {
+		return struct{}{}, manifest.Pieces(ctx, m, raw, options(m, p.opts.Described), pieceFiles, func(some *manifest.Entries) error {
+			return do(newListed(m, some))
+		})
+	})
+	return err
 }

@@ -26,7 +26,7 @@ const maxRemembered = 50_000
 type Search struct {
 	planner *planner
 	mu      sync.Mutex
-	known   map[string][]iceberg.DataFile // by the manifest's path, which never is another's
+	known   map[string]Listing // by the manifest's path, which never is another's
 	held    int
 }
 
@@ -41,73 +41,76 @@ func NewSearch(meta table.Metadata, fs iceio.IO, schema *iceberg.Schema, filter 
 			return nil, err
 		}
 	}
-	return &Search{planner: p, known: map[string][]iceberg.DataFile{}}, nil
+	return &Search{planner: p, known: map[string]Listing{}}, nil
 }
 
-// Live are the live files of some manifests of data files that may hold a row for which the filter holds, in their order.
-func (s *Search) Live(ctx context.Context, manifests []iceberg.ManifestFile) ([]iceberg.DataFile, error) {
-	return s.in(ctx, manifests, "live", func(m iceberg.ManifestFile) bool { return m.AddedDataFiles() != 0 || m.ExistingDataFiles() != 0 })
+// Listing is what manifests of data files list that a filter does not exclude by what they say of the files: their partition, bounds,
+// and counts.
+type Listing struct {
+	Live    []iceberg.DataFile // that may hold a row for which the filter holds
+	Removed []iceberg.DataFile // those that the manifests say were removed
 }
 
-// Removed are those of which some manifests say that they were removed, and which the filter does not exclude by what is said of
-// them: their partition, bounds, and counts.
-func (s *Search) Removed(ctx context.Context, manifests []iceberg.ManifestFile) ([]iceberg.DataFile, error) {
-	return s.in(ctx, manifests, "removed", func(m iceberg.ManifestFile) bool { return m.DeletedDataFiles() != 0 })
-}
-
-func (s *Search) in(ctx context.Context, manifests []iceberg.ManifestFile, kind string, some func(iceberg.ManifestFile) bool) ([]iceberg.DataFile, error) {
-	found := make([][]iceberg.DataFile, len(manifests))
+// In looks through manifests, at each once, and lists what it finds in their order. Manifests of deletes are passed over.
+func (s *Search) In(ctx context.Context, manifests []iceberg.ManifestFile) (out Listing, err error) {
+	found := make([]Listing, len(manifests))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, m := range manifests {
-		if m.ManifestContent() != iceberg.ManifestContentData || !some(m) {
+		if m.ManifestContent() != iceberg.ManifestContentData {
 			continue
 		}
 		g.Go(func() (err error) {
-			found[i], err = s.one(ctx, m, kind)
+			found[i], err = s.one(ctx, m)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return Listing{}, err
 	}
-	var out []iceberg.DataFile
-	for _, files := range found {
-		out = append(out, files...)
+	for _, l := range found {
+		out.Live, out.Removed = append(out.Live, l.Live...), append(out.Removed, l.Removed...)
 	}
 	return out, nil
 }
 
-func (s *Search) one(ctx context.Context, m iceberg.ManifestFile, kind string) ([]iceberg.DataFile, error) {
-	key := kind + " " + m.FilePath()
+func (s *Search) one(ctx context.Context, m iceberg.ManifestFile) (out Listing, err error) {
 	s.mu.Lock()
-	files, ok := s.known[key]
+	out, ok := s.known[m.FilePath()]
 	s.mu.Unlock()
 	if ok {
-		return files, nil
+		return out, nil
 	}
 	partition, err := s.planner.filter.partition(s.planner.meta, m.PartitionSpecID())
 	if err != nil {
-		return nil, err
+		return Listing{}, err
 	}
 	if partition.manifests([]iceberg.ManifestFile{m})[0] {
-		if files, err = s.read(ctx, m, kind == "live"); err != nil {
-			return nil, err
+		if out, err = s.read(ctx, m); err != nil {
+			return Listing{}, fmt.Errorf("manifest %s: %w", m.FilePath(), err)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held+len(files) <= maxRemembered {
-		s.known[key], s.held = files, s.held+len(files)
+	if n := len(out.Live) + len(out.Removed); s.held+n <= maxRemembered {
+		s.known[m.FilePath()], s.held = out, s.held+n
 	}
-	return files, nil
+	return out, nil
 }
 
-func (s *Search) read(ctx context.Context, m iceberg.ManifestFile, live bool) (out []iceberg.DataFile, err error) {
-	if !live {
-		return s.readRemoved(ctx, m)
+func (s *Search) read(ctx context.Context, m iceberg.ManifestFile) (out Listing, err error) {
+	raw, err := s.planner.read(m.FilePath())
+	if err == nil && (m.AddedDataFiles() != 0 || m.ExistingDataFiles() != 0) {
+		out.Live, err = s.readLive(ctx, m, raw)
 	}
-	err = s.planner.pieces(ctx, m, func(piece *listed) error {
+	if err == nil && m.DeletedDataFiles() != 0 {
+		out.Removed, err = s.readRemoved(ctx, m, raw)
+	}
+	return out, err
+}
+
+func (s *Search) readLive(ctx context.Context, m iceberg.ManifestFile, raw []byte) (out []iceberg.DataFile, err error) {
+	err = s.planner.piecesOf(ctx, m, raw, func(piece *listed) error {
 		among := make([]bool, piece.len())
 		for i := range among {
 			among[i] = true
@@ -132,12 +135,8 @@ func (s *Search) read(ctx context.Context, m iceberg.ManifestFile, live bool) (o
 }
 
 // readRemoved takes the entries of a manifest that say that a file was removed, one at a time: they are few.
-func (s *Search) readRemoved(ctx context.Context, m iceberg.ManifestFile) ([]iceberg.DataFile, error) {
-	raw, err := s.planner.read(m.FilePath())
-	if err != nil {
-		return nil, fmt.Errorf("manifest %s: %w", m.FilePath(), err)
-	}
-	out, err := protected(func() (out []iceberg.DataFile, err error) {
+func (s *Search) readRemoved(ctx context.Context, m iceberg.ManifestFile, raw []byte) ([]iceberg.DataFile, error) {
+	return protected(func() (out []iceberg.DataFile, err error) {
 		r, err := iceberg.NewManifestReader(m, bytes.NewReader(raw))
 		if err != nil {
 			return nil, err
@@ -163,10 +162,6 @@ func (s *Search) readRemoved(ctx context.Context, m iceberg.ManifestFile) ([]ice
 			}
 		}
 	})
-	if err != nil {
-		return nil, fmt.Errorf("manifest %s: %w", m.FilePath(), err)
-	}
-	return out, nil
 }
 
 // may says whether what is said of a file leaves room for a row for which the filter holds.
