@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -226,6 +227,35 @@ func TestALateCompactionIsSuperseded(t *testing.T) {
 	before := l.rows("bronze.events", "id", "day", "v")
 	_, err = call[wire.CommittedCompaction](l, wire.ActivityCommitCompaction, late)
 	require.ErrorContains(t, err, "superseded")
+	require.Equal(t, before, l.rows("bronze.events", "id", "day", "v"))
+}
+
+// A process that was suspended for so long that what it had written was removed as orphans commits nothing, and is not tried again: the
+// next maintenance does the work.
+func TestACompactionThatWasSweptIsSuperseded(t *testing.T) {
+	l := kept(t, keptPolicy, 3)
+	before, snapshots := l.rows("bronze.events", "id", "day", "v"), l.snapshots("bronze.events")
+	u := wire.Upkeep{Table: "bronze.events", Workflow: "w", FirstRun: "suspended", Began: time.Now().Add(-2 * time.Hour)}
+	planned, err := call[wire.PlannedCompaction](l, wire.ActivityPlanCompaction, wire.PlanCompactionRequest{Upkeep: u, Policy: plan.Compact{MinInputFiles: 2, TargetFileSize: 512e6}})
+	require.NoError(t, err)
+	files := l.parquetsIn("bronze.db/events")
+	r := wire.CommitCompactionRequest{Upkeep: u, Job: planned.Job, After: planned.After}
+	for g := range planned.Groups {
+		done, err := call[wire.CompactedGroup](l, wire.ActivityCompactGroup, wire.CompactGroupRequest{Upkeep: u, Job: planned.Job, Group: g})
+		require.NoError(t, err)
+		r.Parts = append(r.Parts, done.Part)
+	}
+	swept := slices.DeleteFunc(l.parquetsIn("bronze.db/events"), func(path string) bool { return slices.Contains(files, path) })
+	require.NotEmpty(t, swept)
+	require.NoError(t, os.Remove(swept[0]))
+	_, err = call[wire.CommittedCompaction](l, wire.ActivityCommitCompaction, r)
+	requireClass(t, err, wire.ErrSuperseded)
+	require.ErrorContains(t, err, filepath.Base(swept[0])+" is not there")
+	require.Equal(t, snapshots, l.snapshots("bronze.events"))
+	require.Equal(t, before, l.rows("bronze.events", "id", "day", "v"))
+	again, err := l.maintain(0, workflows.MaintainInput{Table: "bronze.events"})
+	require.NoError(t, err)
+	require.True(t, steps(again)[wire.UpkeepCompact].Done)
 	require.Equal(t, before, l.rows("bronze.events", "id", "day", "v"))
 }
 
