@@ -35,8 +35,9 @@ type LookupOptions struct {
 	Parallelism int      // files looked into at once; 0 means the lake's, and more where each takes requests
 }
 
-// remoteParallelism is how many remote files are looked into at once: a lookup waits for answers more than it computes.
-const remoteParallelism = 16
+// remoteParallelism is how many remote files are looked into at once: a lookup waits for answers more than it computes, and what it asks
+// most files for, their ends and Bloom filters, is small.
+const remoteParallelism = 64
 
 // Lookup reads the rows that have the given values, of one column or of several; a nil value is null. Values are Go's for the
 // column's type, or texts of them: whole numbers, numbers, "true", dates as 2006-01-02, times as RFC 3339 or 2006-01-02 15:04:05,

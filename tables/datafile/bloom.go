@@ -37,11 +37,11 @@ func (p *pruner) bloomMayMatch(c *comparison, leaf *pqarrow.SchemaField, chunk *
 	if encode == nil {
 		return true
 	}
-	filter, err := p.bloom(leaf.ColIndex, chunk)
+	filter, raw, err := p.bloom(leaf.ColIndex, chunk)
 	if err != nil {
 		return true
 	}
-	blocks, err := filter.blocks(p.source, constants.Len())
+	blocks, err := filter.blocks(p.source, raw, constants.Len())
 	if err != nil {
 		return true
 	}
@@ -57,58 +57,68 @@ func (p *pruner) bloomMayMatch(c *comparison, leaf *pqarrow.SchemaField, chunk *
 	return false
 }
 
-// bloomFilter is where the blocks of a split block Bloom filter lie in a file.
-type bloomFilter struct{ at, bytes int64 }
+// bloomFilter is where a split block Bloom filter lies in a file, with its header, and its blocks.
+type bloomFilter struct{ from, at, bytes int64 }
 
 var errBloom = errors.New("not a Bloom filter of this kind")
 
-// bloom finds a chunk's filter, once for each footer that is kept.
-func (p *pruner) bloom(column int, chunk *metadata.ColumnChunkMetaData) (bloomFilter, error) {
+// bloom finds a chunk's filter, once for each footer that is kept. Of a remote file it is read with its header by one request, if the
+// footer says how long it is; raw is what was read.
+func (p *pruner) bloom(column int, chunk *metadata.ColumnChunkMetaData) (_ bloomFilter, raw []byte, err error) {
 	key := [2]int{p.group, column}
 	if known, ok := p.footer.blooms.Load(key); ok {
-		return known.(bloomFilter), nil
+		return known.(bloomFilter), nil, nil
 	}
-	at, size := chunk.BloomFilterOffset(), p.footer.meta.GetSourceFileSize()
-	if at < 4 || at >= size {
-		return bloomFilter{}, errBloom
+	from, size := chunk.BloomFilterOffset(), p.footer.meta.GetSourceFileSize()
+	if from < 4 || from >= size {
+		return bloomFilter{}, nil, errBloom
 	}
-	head := make([]byte, min(64, size-at))
-	if _, err := p.source.ReadAt(head, at); err != nil {
-		return bloomFilter{}, err
+	head := make([]byte, min(64, size-from))
+	whole := int64(chunk.BloomFilterLength())
+	if p.source.remote && p.source.cache != nil && whole > int64(len(head)) && whole <= min(maxIndexBytes, size-from) {
+		head = make([]byte, whole)
+		raw = head
+	}
+	if _, err := p.source.ReadAt(head, from); err != nil {
+		return bloomFilter{}, nil, err
 	}
 	var protocol thrift.CompactProtocol
 	var header format.BloomFilterHeader
 	rest := bytes.NewReader(head)
 	if err := thrift.NewDecoder(protocol.NewReader(rest)).Decode(&header); err != nil {
-		return bloomFilter{}, err
+		return bloomFilter{}, nil, err
 	}
-	at += int64(len(head) - rest.Len())
+	at := from + int64(len(head)-rest.Len())
 	n := int64(header.NumBytes)
 	_, split := header.Algorithm.Value.(*format.SplitBlockAlgorithm)
 	_, xx := header.Hash.Value.(*format.XxHash)
 	_, plain := header.Compression.Value.(*format.BloomFilterUncompressed)
 	if !split || !xx || !plain || n < bloom.BlockSize || n%bloom.BlockSize != 0 || n > size-at {
-		return bloomFilter{}, errBloom
+		return bloomFilter{}, nil, errBloom
 	}
-	found := bloomFilter{at, n}
+	found := bloomFilter{from, at, n}
 	p.footer.blooms.Store(key, found)
-	return found, nil
+	return found, raw, nil
 }
 
 // readAlone is how many blocks are read each for itself: beyond that a filter that is not too large is read whole.
 const readAlone = 8
 
 // blocks is where so many hashes are looked up, each in its block. Of a remote file the whole filter is read, which takes as long and is
-// kept for the next.
-func (b bloomFilter) blocks(s *source, hashes int) (io.ReaderAt, error) {
+// kept for the next; raw is what of it was read before, from its header on.
+func (b bloomFilter) blocks(s *source, raw []byte, hashes int) (io.ReaderAt, error) {
+	header := b.at - b.from
+	if int64(len(raw)) >= header+b.bytes {
+		return bytes.NewReader(raw[header : header+b.bytes]), nil
+	}
 	if b.bytes > maxIndexBytes || hashes <= readAlone && (!s.remote || s.cache == nil) {
 		return io.NewSectionReader(s, b.at, b.bytes), nil
 	}
-	whole := make([]byte, b.bytes)
-	if _, err := s.ReadAt(whole, b.at); err != nil {
+	whole := make([]byte, header+b.bytes)
+	if _, err := s.ReadAt(whole, b.from); err != nil {
 		return nil, err
 	}
-	return bytes.NewReader(whole), nil
+	return bytes.NewReader(whole[header:]), nil
 }
 
 // plainEncoder encodes constants of the table's type as the file would store them, which is what Bloom filters hash; fits is

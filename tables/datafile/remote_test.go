@@ -1,6 +1,7 @@
 package datafile
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -8,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varve-lake/varve/tables/cache"
@@ -139,6 +142,30 @@ func TestRemotePointReadTakesTwoRequests(t *testing.T) {
 	}
 	require.Positive(t, counts.PagesPruned.Load())
 	require.Less(t, counts.Bytes.Load(), df.FileSizeBytes()*3)
+}
+
+// Who looks for a value in a file that has no bounds for it reads the end of the file and the Bloom filter, by a request each, and the
+// next who does so nothing.
+func TestRemoteBloomFilterTakesTwoRequests(t *testing.T) {
+	meta := newTable(t, ordersSchema(), nil, table.UnsortedSortOrder, iceberg.Properties{"write.parquet.bloom-filter-enabled.column.name": "true"})
+	batch := orders(t, meta, 100_000, func(i int, b *array.RecordBuilder) {
+		b.Field(0).(*array.Int64Builder).Append(int64(i))
+		b.Field(1).(*array.StringBuilder).Append(fmt.Sprintf("%016x", uint64(i)*0x9e3779b97f4a7c15))
+		b.Field(2).AppendNull()
+	})
+	df := writeAll(t, meta, WriterOptions{RowGroupRows: 100_000}, batch)[0]
+	store, counts := &far{}, &Counters{}
+	opts := ReadOptions{Schema: meta.CurrentSchema(), Cache: cache.New(64<<20, nil), Counters: counts}
+	for i, absent := range []string{"8000000000000001", "7000000000000002", "7000000000000003"} {
+		opts.Filter = iceberg.EqualTo(iceberg.Reference("name"), absent)
+		require.False(t, MayHold(t.Context(), store, farData{df}, opts), absent)
+		require.Equal(t, []int{2, 0, 0}[i], store.requests())
+	}
+	require.EqualValues(t, 3, counts.BloomNegatives.Load())
+	require.Greater(t, counts.Bytes.Load(), int64(tailBytes+64<<10), "the filter does not lie in the tail")
+	seven := uint64(7)
+	opts.Filter = iceberg.EqualTo(iceberg.Reference("name"), fmt.Sprintf("%016x", seven*0x9e3779b97f4a7c15))
+	require.True(t, MayHold(t.Context(), store, farData{df}, opts))
 }
 
 func TestJoinRanges(t *testing.T) {
