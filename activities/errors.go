@@ -17,6 +17,7 @@ import (
 	"github.com/varve-lake/varve/spec"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/merge"
 	"github.com/varve-lake/varve/transforms"
 	"github.com/varve-lake/varve/transforms/changes"
@@ -183,9 +184,10 @@ func isData(err error) bool {
 		query       *sql.Error
 		incomplete  *changes.NullError
 		tie         *changes.TieError
+		text        *datafile.TextError
 	)
 	switch {
-	case errors.As(err, &incomplete), errors.As(err, &tie):
+	case errors.As(err, &incomplete), errors.As(err, &tie), errors.As(err, &text):
 		return true
 	case errors.As(err, &query):
 		return query.Kind == sql.Data

@@ -21,6 +21,7 @@ import (
 	"github.com/varve-lake/varve/spec"
 	"github.com/varve-lake/varve/tables"
 	"github.com/varve-lake/varve/tables/commit"
+	"github.com/varve-lake/varve/tables/datafile"
 	"github.com/varve-lake/varve/tables/merge"
 	"github.com/varve-lake/varve/transforms"
 	"github.com/varve-lake/varve/transforms/expression"
@@ -36,9 +37,9 @@ func TestErrorsHaveTheirClass(t *testing.T) {
 		},
 		wire.ErrData: {
 			&rejected{}, &sources.MalformedError{}, &sources.BrokenFileError{}, &sources.SchemaError{}, &transforms.ExpectationError{},
-			&expression.RowError{}, &merge.NullError{}, &merge.ValueError{}, &sql.Error{Kind: sql.Data},
+			&expression.RowError{}, &merge.NullError{}, &merge.ValueError{}, &sql.Error{Kind: sql.Data}, &datafile.TextError{},
 		},
-		wire.ErrSuperseded: {commit.ErrSuperseded, stale(fs.ErrNotExist), &sources.BrokenFileError{Err: sources.ErrChanged}},
+		wire.ErrSuperseded: {commit.ErrSuperseded, tables.ErrSwept, stale(fs.ErrNotExist), &sources.BrokenFileError{Err: sources.ErrChanged}},
 		wire.ErrDenied:     {tables.ErrDenied, fs.ErrPermission},
 		wire.ErrConflict:   {tables.ErrConflict},
 		wire.ErrPassing:    {tables.ErrPassing, tables.ErrUnknownOutcome},

@@ -21,6 +21,9 @@ type ScanOptions struct {
 	Limit       int64 // 0 means all rows
 	Parallelism int
 	Files       []table.FileScanTask // only these, as from AddedSince
+	// ValidTexts ends the scan with an error that names the file, column and row group at a text that is not UTF-8, as other writers
+	// may leave it there: for who cannot hold such a one. Otherwise it is given as it is.
+	ValidTexts bool
 }
 
 // ScanReader gives the rows of a scan, and what reading them took.
@@ -88,7 +91,7 @@ func (t *Table) scan(ctx context.Context, opts ScanOptions) (*ScanReader, error)
 	}
 	out.RecordReader, err = datafile.Scan(ctx, t.tbl, datafile.ScanOptions{
 		Schema: schema, Columns: opts.Columns, Filter: opts.Filter, Limit: opts.Limit, Parallelism: opts.Parallelism,
-		Files: files, Cache: t.lake.cache, Counters: out.read,
+		Files: files, Cache: t.lake.cache, Counters: out.read, ValidTexts: opts.ValidTexts,
 	})
 	return out, err
 }

@@ -123,7 +123,8 @@ func (in *Input) version(t *tables.Table, v sql.Version) tables.Version {
 	return out
 }
 
-// Scan streams rows, with as much of the filters as Iceberg can express.
+// Scan streams rows, with as much of the filters as Iceberg can express. DuckDB takes texts for UTF-8 without a look, and some of its
+// functions break on others: these are an error.
 func (in *Input) Scan(ctx context.Context, table string, version sql.Version, columns []string, filters []sql.Filter, limit int64) (array.RecordReader, error) {
 	t, v, err := in.at(ctx, table, version)
 	if err != nil {
@@ -140,7 +141,7 @@ func (in *Input) Scan(ctx context.Context, table string, version sql.Version, co
 	if !whole {
 		limit = 0 // rows that a left-out filter drops must not count
 	}
-	return t.Scan(ctx, tables.ScanOptions{Version: v, Columns: columns, Filter: filter, Limit: limit})
+	return t.Scan(ctx, tables.ScanOptions{Version: v, Columns: columns, Filter: filter, Limit: limit, ValidTexts: true})
 }
 
 // Direct gives the table's files where they are plain and many; see tables.Table.DirectFiles.

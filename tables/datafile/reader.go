@@ -56,6 +56,8 @@ type ReadOptions struct {
 	// Dictionaries asks for texts that lie in dictionary encoding as arrays of arrow's dictionary type, so that batches need not be
 	// of the Reader's schema. It is for readings without a Filter.
 	Dictionaries bool
+	// ValidTexts ends the reading with a *TextError at a text that is not UTF-8; otherwise such a text is given as it is.
+	ValidTexts bool
 	// Cache keeps footers, and of remote files page indexes and Bloom filters, for other readers; nil keeps none.
 	Cache *cache.Cache
 	// Counters, if set, count what is read and left out.

@@ -37,6 +37,8 @@ type ScanOptions struct {
 	// Dictionaries asks for texts that lie in dictionary encoding as arrays of arrow's dictionary type, so that batches need not be
 	// of the reader's schema. It is for scans without a Filter.
 	Dictionaries bool
+	// ValidTexts ends the scan with a *TextError at a text that is not UTF-8.
+	ValidTexts bool
 	// Cache keeps what is read of files beside their rows; nil keeps nothing.
 	Cache *cache.Cache
 	// Counters, if set, count what is read and left out.
@@ -155,7 +157,7 @@ func (s *scan) readFile(ctx context.Context, task table.FileScanTask, each func(
 		Schema: s.schema, Columns: s.opts.Columns, Filter: s.opts.Filter, BatchRows: s.opts.BatchRows,
 		NameMapping: s.meta.NameMapping(), Spec: s.meta.PartitionSpecByID(int(task.File.SpecID())), Parallelism: s.columns,
 		Offset: task.Start, Length: task.Length, FirstRowID: task.FirstRowID, SequenceNumber: task.DataSequenceNumber,
-		Cache: s.opts.Cache, Counters: s.opts.Counters,
+		Cache: s.opts.Cache, Counters: s.opts.Counters, ValidTexts: s.opts.ValidTexts,
 	}
 	if s.opts.Filter != nil && !MayHold(ctx, s.fs, task.File, opts) {
 		return nil

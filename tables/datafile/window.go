@@ -51,6 +51,11 @@ func (r *Reader) read(window []span) (bool, error) {
 		return false, err
 	}
 	defer releaseAll(columns)
+	if r.opts.ValidTexts {
+		if err := r.validTexts(columns); err != nil {
+			return false, err
+		}
+	}
 	r.locate(sel)
 	r.batch = array.NewRecordBatch(withDictionaryTypes(r.schema, columns), columns, int64(sel.count()))
 	if n := r.batch.NumRows(); n > 0 {

@@ -41,7 +41,7 @@ func (s *session) readDirectly() error {
 			continue
 		}
 		if s.directView(r, files) == nil {
-			replaced = true
+			r.direct, replaced = true, true
 		}
 	}
 	if !replaced {
@@ -54,6 +54,29 @@ func (s *session) readDirectly() error {
 	s.prepared.close()
 	s.prepared = next
 	return nil
+}
+
+// misread is what a scan says of a table whose files DuckDB has refused to read for a text that is not UTF-8: where that is.
+func (s *session) misread(err error) error {
+	if !strings.Contains(err.Error(), "Invalid string encoding") {
+		return err
+	}
+	for _, r := range s.relations {
+		if !r.direct {
+			continue
+		}
+		rows, failed := s.in.Scan(s.ctx, r.table, r.version, r.columns, nil, 0)
+		if failed == nil {
+			for rows.Next() {
+			}
+			failed = rows.Err()
+			rows.Release()
+		}
+		if failed != nil {
+			return fmt.Errorf("sql: %w", failed)
+		}
+	}
+	return err
 }
 
 // readStreams is the way back from files.

@@ -76,14 +76,17 @@ func (r *resultReader) Next() bool {
 // report no more than that it was interrupted; then the statement is run again, to nowhere, for what it says.
 func (r *resultReader) cause(err error) error {
 	s := r.session
-	if !interrupted(err) || s.ctx.Err() != nil || s.failed() != nil {
+	if s.ctx.Err() != nil || s.failed() != nil {
 		return err
+	}
+	if !interrupted(err) {
+		return s.misread(err)
 	}
 	r.result.close()
 	r.result = nil
 	const prefix = "EXPLAIN ANALYZE "
 	if again := s.conn.exec(prefix + s.stmt.text); again != nil {
-		return shifted{again, len(prefix)}
+		return shifted{s.misread(again), len(prefix)}
 	}
 	return err
 }

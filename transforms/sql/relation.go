@@ -36,6 +36,7 @@ type relation struct {
 	refused   []error // by column: why DuckDB cannot read it, nil if it can
 	order     []int   // of the columns for DuckDB, the cheapest first: count(*) reads that one
 
+	direct  bool     // DuckDB reads its files
 	columns []string // that the plan reads
 	filters []Filter // what every scan of it may leave out
 	limit   int64
