@@ -230,28 +230,67 @@ func TestALateCompactionIsSuperseded(t *testing.T) {
 	require.Equal(t, before, l.rows("bronze.events", "id", "day", "v"))
 }
 
-// A process that was suspended for so long that what it had written was removed as orphans commits nothing, and is not tried again: the
-// next maintenance does the work.
+// A process that was suspended for so long that what it had written was removed as orphans does not commit it, and is not tried again:
+// the next maintenance does the work. Groups of which that is seen before the commit is made are left out of it.
 func TestACompactionThatWasSweptIsSuperseded(t *testing.T) {
-	l := kept(t, keptPolicy, 3)
-	before, snapshots := l.rows("bronze.events", "id", "day", "v"), l.snapshots("bronze.events")
-	u := wire.Upkeep{Table: "bronze.events", Workflow: "w", FirstRun: "suspended", Began: time.Now().Add(-2 * time.Hour)}
-	planned, err := call[wire.PlannedCompaction](l, wire.ActivityPlanCompaction, wire.PlanCompactionRequest{Upkeep: u, Policy: plan.Compact{MinInputFiles: 2, TargetFileSize: 512e6}})
-	require.NoError(t, err)
-	files := l.parquetsIn("bronze.db/events")
-	r := wire.CommitCompactionRequest{Upkeep: u, Job: planned.Job, After: planned.After}
-	for g := range planned.Groups {
-		done, err := call[wire.CompactedGroup](l, wire.ActivityCompactGroup, wire.CompactGroupRequest{Upkeep: u, Job: planned.Job, Group: g})
-		require.NoError(t, err)
-		r.Parts = append(r.Parts, done.Part)
+	var suspend func() time.Duration
+	l := newLab(t, func(c *Config) {
+		c.Lake.Commit.Now = func() time.Time {
+			if suspend == nil {
+				return time.Now()
+			}
+			return time.Now().Add(suspend())
+		}
+	})
+	l.write("pipelines/kept.yaml", fmt.Sprintf(keptPipeline, keptPolicy))
+	for i := range 3 {
+		l.deliver(i)
 	}
-	swept := slices.DeleteFunc(l.parquetsIn("bronze.db/events"), func(path string) bool { return slices.Contains(files, path) })
-	require.NotEmpty(t, swept)
-	require.NoError(t, os.Remove(swept[0]))
-	_, err = call[wire.CommittedCompaction](l, wire.ActivityCommitCompaction, r)
+	before, snapshots := l.rows("bronze.events", "id", "day", "v"), l.snapshots("bronze.events")
+	rewritten := func(run string) (wire.CommitCompactionRequest, []string) {
+		u := wire.Upkeep{Table: "bronze.events", Workflow: "w", FirstRun: run, Began: time.Now()}
+		planned, err := call[wire.PlannedCompaction](l, wire.ActivityPlanCompaction, wire.PlanCompactionRequest{Upkeep: u, Policy: plan.Compact{MinInputFiles: 2, TargetFileSize: 512e6}})
+		require.NoError(t, err)
+		files := l.parquetsIn("bronze.db/events")
+		r := wire.CommitCompactionRequest{Upkeep: u, Job: planned.Job, After: planned.After}
+		for g := range planned.Groups {
+			done, err := call[wire.CompactedGroup](l, wire.ActivityCompactGroup, wire.CompactGroupRequest{Upkeep: u, Job: planned.Job, Group: g})
+			require.NoError(t, err)
+			r.Parts = append(r.Parts, done.Part)
+		}
+		added := slices.DeleteFunc(l.parquetsIn("bronze.db/events"), func(path string) bool { return slices.Contains(files, path) })
+		require.Len(t, added, 2, "one for each day")
+		return r, added
+	}
+	lists := func() int {
+		found, err := filepath.Glob(filepath.Join(l.dir, "lake/warehouse/bronze.db/events/metadata/snap-*.avro"))
+		require.NoError(t, err)
+		return len(found)
+	}
+	r, added := rewritten("suspended")
+	staged, gone := lists(), false
+	suspend = func() time.Duration { // when all is staged, and before it is sent
+		if !gone && lists() > staged {
+			gone = true
+			require.NoError(t, os.Remove(added[0]))
+		}
+		if gone {
+			return 2 * time.Hour
+		}
+		return 0
+	}
+	_, err := call[wire.CommittedCompaction](l, wire.ActivityCommitCompaction, r)
 	requireClass(t, err, wire.ErrSuperseded)
-	require.ErrorContains(t, err, filepath.Base(swept[0])+" is not there")
+	require.ErrorContains(t, err, filepath.Base(added[0])+" is not there")
+	suspend = nil
 	require.Equal(t, snapshots, l.snapshots("bronze.events"))
+	require.Equal(t, before, l.rows("bronze.events", "id", "day", "v"))
+
+	r, added = rewritten("earlier")
+	require.NoError(t, os.Remove(added[0]))
+	done, err := call[wire.CommittedCompaction](l, wire.ActivityCommitCompaction, r)
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 1}, []int{done.Step.Groups, done.Step.Dropped})
 	require.Equal(t, before, l.rows("bronze.events", "id", "day", "v"))
 	again, err := l.maintain(0, workflows.MaintainInput{Table: "bronze.events"})
 	require.NoError(t, err)
