@@ -12,18 +12,24 @@ import (
 )
 
 // A MERGE with much to look through is divided by the commit that finds it so. Its groups are merged by any worker, and
-// the next commit puts together what they found. A conflict goes the same way: the commit divides what it concerns, and
-// completes; that is no failure of it.
+// the next commit puts together what they found. A conflict of any MERGE goes the same way: the commit divides what has to be
+// looked through again, hands on what else it has done, and completes; that is no failure of it.
 
-// division is a merge.Division as it is staged: the groups lie beside it, in chunks.
+// division is a merge.Division as it is staged: the groups lie beside it, in chunks, and what was kept is a part as those of
+// the groups are. It is named here, and not by the workflow: who knows the division knows what it rests on.
 type division struct {
 	merge.Division
-	Parts  []string `json:"parts"` // of the rows to merge
-	Chunks []chunk  `json:"chunks"`
+	Parts    []string `json:"parts"` // of the rows to merge
+	Chunks   []chunk  `json:"chunks"`
+	KeptPart string   `json:"kept_part,omitempty"`
 }
 
-// mergeChunk is where a staged list of groups ends, in bytes.
-const mergeChunk = 4 << 20
+const (
+	// mergeChunk is where a staged list of groups ends, in bytes.
+	mergeChunk = 4 << 20
+	// keptGroup stands for the number of a group in the part of what was kept.
+	keptGroup = -1
+)
 
 // merge merges staged rows, or divides it.
 func (a *Activities) merge(ctx context.Context, p *pulse, table *tables.Table, j *job, options tables.CommitOptions, manifests []manifest, in wire.CommitRequest) (wire.Committed, error) {
@@ -35,7 +41,7 @@ func (a *Activities) merge(ctx context.Context, p *pulse, table *tables.Table, j
 	options.Isolation = j.Table.Write.Merge.Isolation
 	fan := merge.Fanout{Progress: func(n int) { p.files.Add(int64(n)) }}
 	if in.FanOut {
-		fan.Above, fan.GroupBytes = a.cfg.FanOut, max(a.cfg.FanOut/4, 2*source.bytes())
+		fan.Redo, fan.Above, fan.GroupBytes = true, a.cfg.FanOut, max(a.cfg.FanOut/4, 2*source.bytes())
 	}
 	if fan.Done, err = a.merged(ctx, p, table, j, in.Merged); err != nil {
 		return wire.Committed{}, err
@@ -49,14 +55,27 @@ func (a *Activities) merge(ctx context.Context, p *pulse, table *tables.Table, j
 		count(ctx, metricRedone, table.Name(), result.GroupsRedone)
 		return committed(result), nil
 	}
-	count(ctx, metricRedone, table.Name(), divided.Redone)
-	out := wire.Committed{Attempts: result.Attempts, Conflicts: result.Conflicts, GroupsRedone: divided.Redone}
-	uri, err := a.stageDivision(ctx, table, j, division{Division: *divided, Parts: in.Parts})
+	return a.divided(ctx, table, j, result, division{Division: *divided, Parts: in.Parts}, len(in.Merged) > 0)
+}
+
+// divided stages a division, and says so. It is one of a redo if there was a conflict, or another division before it.
+func (a *Activities) divided(ctx context.Context, table *tables.Table, j *job, r tables.Result, d division, again bool) (wire.Committed, error) {
+	redo := again || r.Conflicts > 0
+	out := wire.Committed{Attempts: r.Attempts, Conflicts: r.Conflicts, GroupsRedone: d.Redone}
+	if redo { // the results of single files that nothing was written for are done again too
+		out.GroupsRedone = max(d.Redone, len(d.Groups))
+	}
+	uri, err := a.stageDivision(ctx, table, j, &d)
 	if err != nil {
+		if d.Kept != nil && !d.Sent {
+			err = errors.Join(err, table.RemoveFound(context.WithoutCancel(ctx), d.Kept))
+		}
 		return wire.Committed{}, err
 	}
-	out.Divided = &wire.Divided{
-		Division: uri, Groups: divided.Count, Files: divided.Files, Bytes: divided.Bytes, Redo: len(in.Merged) > 0,
+	count(ctx, metricRedone, table.Name(), out.GroupsRedone)
+	out.Divided = &wire.Divided{Division: uri, Groups: len(d.Groups), Files: d.Files, Bytes: d.Bytes, Redo: redo}
+	if !d.Sent {
+		out.Divided.Kept = d.KeptPart
 	}
 	return out, nil
 }
@@ -88,7 +107,11 @@ func (a *Activities) merged(ctx context.Context, p *pulse, table *tables.Table, 
 		if err := a.load(ctx, r.Division, &d); err != nil {
 			return nil, err
 		}
-		manifests, err := a.manifests(ctx, p, j, table, r.Parts)
+		parts := r.Parts
+		if d.KeptPart != "" {
+			parts = append([]string{d.KeptPart}, parts...)
+		}
+		manifests, err := a.manifests(ctx, p, j, table, parts)
 		if err != nil {
 			return nil, err
 		}
@@ -107,10 +130,18 @@ func (a *Activities) merged(ctx context.Context, p *pulse, table *tables.Table, 
 	return out, nil
 }
 
-// stageDivision stores the groups of a division, in chunks, and then the division that names them.
-func (a *Activities) stageDivision(ctx context.Context, table *tables.Table, j *job, d division) (string, error) {
+// stageDivision stores what a division has kept, its groups, in chunks, and then the division that names them.
+func (a *Activities) stageDivision(ctx context.Context, table *tables.Table, j *job, d *division) (string, error) {
 	name := unique()
 	var err error
+	if d.Kept != nil {
+		fault.Point(fault.MergeKept)
+		d.KeptPart = "merge-kept-" + name
+		if _, err := stage(ctx, table, j.run(), partName(d.KeptPart), manifest{Group: keptGroup, Found: d.Kept}); err != nil {
+			return "", err
+		}
+		fault.Point(fault.MergeKeptStored)
+	}
 	d.Chunks, err = inChunks(d.Groups, mergeChunk, merge.Group.Weight, func(first int, groups []merge.Group) (string, error) {
 		return stage(ctx, table, j.run(), fmt.Sprintf("merge-groups-%s-%05d.json", name, first), groups)
 	})
@@ -158,7 +189,7 @@ func (a *Activities) mergeGroup(ctx context.Context, p *pulse, in wire.MergeGrou
 }
 
 func (a *Activities) matchGroup(ctx context.Context, p *pulse, table *tables.Table, j *job, m merge.Options, source *staged, d merge.Division, g merge.Group, number int) (wire.MergedGroup, error) {
-	p.at(fmt.Sprintf("merging group %d of %d: %d files", number+1, d.Count, len(g.Files)))
+	p.at(fmt.Sprintf("merging group %d: %d files", number+1, len(g.Files)))
 	p.files.Store(0)
 	out := wire.MergedGroup{Files: len(g.Files)}
 	fan := merge.Fanout{Progress: func(n int) { p.files.Add(int64(n)) }}

@@ -28,6 +28,10 @@ type lab struct {
 	after map[string]func()
 	// metered is what activities count.
 	metered *metered
+	// ran are the activities of the last workflow, with the attempt at each, in the order of their beginning; and
+	// workflowMetered is what they count.
+	ran             []string
+	workflowMetered *metered
 }
 
 func newLab(t *testing.T, change ...func(*Config)) *lab {

@@ -22,6 +22,8 @@ func (l *lab) workflow(in workflows.RunInput) (workflows.RunResult, error) {
 	l.t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet{})
+	l.ran, l.workflowMetered = nil, newMetered()
+	suite.SetMetricsHandler(l.workflowMetered)
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(time.Minute)
 	l.runs++
@@ -32,9 +34,13 @@ func (l *lab) workflow(in workflows.RunInput) (workflows.RunResult, error) {
 		var raw json.RawMessage
 		require.NoError(l.t, args.Get(&raw))
 		require.Less(l.t, len(raw), 256<<10, info.ActivityType.Name)
+		l.ran = append(l.ran, fmt.Sprint(info.ActivityType.Name, " ", info.Attempt))
 	})
 	env.SetOnActivityCompletedListener(func(info *activity.Info, result converter.EncodedValue, err error) {
 		var raw json.RawMessage
+		if err != nil {
+			l.ran = append(l.ran, fmt.Sprint(info.ActivityType.Name, " failed"))
+		}
 		if err == nil && result != nil && result.HasValue() {
 			require.NoError(l.t, result.Get(&raw))
 			require.Less(l.t, len(raw), 256<<10, info.ActivityType.Name)

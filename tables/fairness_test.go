@@ -97,7 +97,7 @@ func mergeInRounds(t *testing.T, lake *tables.Lake, m merge.Options, source merg
 	for round := 0; ; round++ {
 		fan := merge.Fanout{GroupFiles: 2, Done: done}
 		if round < 4 {
-			fan.Above = 1
+			fan.Above, fan.Redo = 1, true
 		}
 		tbl, err := lake.Table(ctx, "ns.t")
 		require.NoError(t, err)
@@ -106,7 +106,7 @@ func mergeInRounds(t *testing.T, lake *tables.Lake, m merge.Options, source merg
 		if division == nil {
 			return result, round
 		}
-		d := merge.Done{Division: *division}
+		d := division.Done()
 		for _, g := range division.Groups {
 			found, err := tbl.MatchGroup(ctx, m, source, merge.Fanout{}, *division, g)
 			require.NoError(t, err)

@@ -53,15 +53,18 @@ func TestAMergeInGroupsIsTheMerge(t *testing.T) {
 		require.Greater(t, total.narrow, 3, "%+v", total)
 		require.Greater(t, total.kept, 1, "%+v: results are kept over conflicts", total)
 		require.Greater(t, total.refused, 0, "%+v", total)
+		require.Greater(t, total.small, 1, "%+v: of small merges a conflict is divided", total)
+		require.Greater(t, total.handed, 1, "%+v: what a commit has done before a conflict is handed on", total)
 	}
 }
 
 // fanned counts what a test came by, so that it is known to have come by it.
-type fanned struct{ divided, redivided, narrow, kept, moved, refused int }
+type fanned struct{ divided, redivided, narrow, kept, moved, refused, small, handed int }
 
 func (f *fanned) add(o fanned) {
 	f.divided, f.redivided, f.narrow = f.divided+o.divided, f.redivided+o.redivided, f.narrow+o.narrow
 	f.kept, f.moved, f.refused = f.kept+o.kept, f.moved+o.moved, f.refused+o.refused
+	f.small, f.handed = f.small+o.small, f.handed+o.handed
 }
 
 // twins are two tables that everything is done to: to one as a whole, to the other in groups.
@@ -276,12 +279,16 @@ func (w *twins) compare(want, got tables.Result) {
 // inGroups is what a workflow does, with everything travelling as JSON.
 func (w *twins) inGroups(opts tables.CommitOptions, m merge.Options, source merge.Source) (tables.Result, error) {
 	var done []merge.Done
+	small := w.r.IntN(3) == 0 // divided after a conflict only
+	if small || w.r.IntN(2) == 0 {
+		source = &overtakenSource{Source: source, by: w.disturb}
+	}
 	for round := 0; ; round++ {
 		if round > 0 && w.r.IntN(2) == 0 || w.r.IntN(4) == 0 {
 			w.disturb()
 		}
 		fan := merge.Fanout{GroupFiles: 1 + w.r.IntN(3), Done: travelled(w.t, done)}
-		if round < 4 {
+		if fan.Redo = round < 4; fan.Redo && !small {
 			fan.Above = 1
 		}
 		tbl, err := w.shared.Table(ctx, "ns.t")
@@ -298,6 +305,12 @@ func (w *twins) inGroups(opts tables.CommitOptions, m merge.Options, source merg
 		}
 		w.note("divided: %d files in %d groups, fresh %v, %d dropped", division.Files, division.Count, division.Fresh, len(division.Dropped))
 		w.seen.divided++
+		if small && round == 0 {
+			w.seen.small++
+		}
+		if division.Kept != nil {
+			w.seen.handed++
+		}
 		if round > 0 {
 			w.seen.redivided++
 			if !division.Fresh {
@@ -308,7 +321,9 @@ func (w *twins) inGroups(opts tables.CommitOptions, m merge.Options, source merg
 		if err != nil {
 			return tables.Result{}, err
 		}
-		done = append(done, merge.Done{Division: *division, Found: found})
+		out := division.Done()
+		out.Found = append(out.Found, found...)
+		done = append(done, out)
 	}
 }
 
@@ -351,6 +366,20 @@ func travelled[T any](t *testing.T, v T) (out T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(data, &out))
 	return out
+}
+
+// overtakenSource has others commit when it is read for the first time: while a commit of the merge is under way.
+type overtakenSource struct {
+	merge.Source
+	by func()
+}
+
+func (s *overtakenSource) Open(ctx context.Context, columns []string) (array.RecordReader, error) {
+	if do := s.by; do != nil {
+		s.by = nil
+		do()
+	}
+	return s.Source.Open(ctx, columns)
 }
 
 // batchedSource is rows in batches of seven.

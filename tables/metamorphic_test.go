@@ -469,13 +469,13 @@ func (m *machine) run(what string, source *random.Source, opts merge.Options) {
 // inGroups is a merge whose files are looked through group by group, as if by other processes; now and then another writer
 // comes before what they found is committed.
 func (m *machine) inGroups(ctx context.Context, t *tables.Table, opts tables.CommitOptions, o merge.Options, source *random.Source, files int) (tables.Result, error) {
-	fan := merge.Fanout{Above: 1, GroupBytes: 1, GroupFiles: files}
+	fan := merge.Fanout{Above: 1, Redo: true, GroupBytes: 1, GroupFiles: files}
 	for round := 0; ; round++ {
 		result, division, err := t.MergeInGroups(ctx, opts, o, source, fan)
 		if err != nil || division == nil {
 			return result, err
 		}
-		done := merge.Done{Division: *division}
+		done := division.Done()
 		for _, g := range division.Groups {
 			found, err := m.table().MatchGroup(ctx, o, source, fan, *division, g)
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
+	"github.com/varve-lake/varve/internal/fault"
 	"github.com/varve-lake/varve/tables/commit"
 	"github.com/varve-lake/varve/tables/merge"
 )
@@ -107,8 +108,9 @@ func (t *Table) Merge(ctx context.Context, opts CommitOptions, m merge.Options, 
 }
 
 // MergeInGroups is Merge for a process that shares the work with others. If there is more to look through than fan allows,
-// then nothing is committed, and the division says what others are to do by MatchGroup. With what they found in fan.Done,
-// a second call commits it; or, if others have changed the table so much that it pays, divides again what has to be redone.
+// or something again after a conflict, then nothing is committed, and the division says what others are to do by MatchGroup.
+// With what they found in fan.Done, and with what the division kept, a second call commits it; or divides again what another
+// conflict concerns. What a division kept is the caller's, to hand over or, if it was not sent, to remove by RemoveFound.
 func (t *Table) MergeInGroups(ctx context.Context, opts CommitOptions, m merge.Options, source merge.Source, fan merge.Fanout) (Result, *merge.Division, error) {
 	plan, err := t.mergePlan(opts.Isolation, m, source, fan)
 	if err != nil {
@@ -128,6 +130,7 @@ func (t *Table) MergeInGroups(ctx context.Context, opts CommitOptions, m merge.O
 		var counts Result
 		counts.merged(plan.Stats())
 		maps.Copy(counted.Summary, counts.counts())
+		fault.Point(fault.MergePlanned)
 		return &counted, nil
 	})
 	if !result.AlreadyCommitted {
@@ -136,6 +139,7 @@ func (t *Table) MergeInGroups(ctx context.Context, opts CommitOptions, m merge.O
 	var divided *merge.DividedError
 	switch {
 	case errors.As(err, &divided):
+		divided.Division.Sent = !commit.Safe(err)
 		return result, divided.Division, plan.Abort(ctx)
 	case result.Committed, result.Sent:
 		if result.UnknownOutcomes == 0 && !result.Sent {

@@ -166,8 +166,9 @@ func (b *build) refine(ctx workflow.Context) error {
 }
 
 // commit makes what is staged the table's. A MERGE with much to look through is not committed at first, but divided: its
-// groups are merged by activities of their own, and then a commit is asked for again. So it is too when others have changed
-// the table so much meanwhile that groups have to be redone: a conflict is a Commit that completes and says so.
+// groups are merged by activities of their own, and then a commit is asked for again. So it is too, for any MERGE, when others
+// have changed the table meanwhile so that files have to be looked through again: a conflict is a Commit that completes and
+// says so.
 func (b *build) commit(ctx workflow.Context) (*wire.TableResult, error) {
 	for {
 		if err := b.mergeGroups(ctx); err != nil {

@@ -36,8 +36,10 @@ type fake struct {
 	planURI   string
 	hash      func(table string) string // of the commit that a table's made
 	onStage   func(ctx context.Context, r wire.StageRequest) (wire.Staged, error)
-	// divisions are what the next commits of any table answer instead of committing: so many groups.
+	// divisions are what the next commits of any table answer instead of committing: so many groups. With small also the first of
+	// them is after a conflict, and keeps something.
 	divisions []int
+	small     bool
 	onMerge   func(ctx context.Context, r wire.MergeGroupRequest) (wire.MergedGroup, error)
 	commits   []wire.CommitRequest
 	// maintain is why commits ask for the table's maintenance.
@@ -183,8 +185,12 @@ func (f *fake) commit(_ context.Context, r wire.CommitRequest) (wire.Committed, 
 		f.divisions = f.divisions[1:]
 		name := fmt.Sprintf("division-%d", len(r.Merged))
 		out := wire.Committed{Divided: &wire.Divided{Division: name, Groups: n, Files: 20 * n, Redo: len(r.Merged) > 0}}
-		if len(r.Merged) > 0 {
+		if len(r.Merged) > 0 || f.small {
 			out.Attempts, out.Conflicts, out.GroupsRedone = 1, 1, n
+			out.Divided.Redo = true
+		}
+		if f.small {
+			out.Divided.Kept = "merge-kept-" + name
 		}
 		return out, nil
 	}

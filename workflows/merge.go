@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -9,7 +10,7 @@ import (
 	"github.com/varve-lake/varve/activities/wire"
 )
 
-// Merging is the state of a MERGE that was divided into groups.
+// Merging is the state of a MERGE that was divided into groups, for its size or after a conflict.
 type Merging struct {
 	Rounds   []wire.MergeRound `json:"rounds"` // of which the last one is under way until it is offered to a commit
 	Division wire.Divided      `json:"division"`
@@ -18,6 +19,7 @@ type Merging struct {
 
 	// What commits that divided have counted.
 	Groups    int `json:"groups"`
+	Redos     int `json:"redos,omitempty"` // divisions after a conflict
 	Attempts  int `json:"attempts,omitempty"`
 	Conflicts int `json:"conflicts,omitempty"`
 	Redone    int `json:"redone,omitempty"`
@@ -25,9 +27,12 @@ type Merging struct {
 
 const (
 	stageMerging = "merging"
-	// maxDivisions bounds how often a MERGE is divided: after that a commit redoes by itself what conflicts, at once and
-	// each time a little less, so that it gets through against writers who never rest.
+	// maxDivisions bounds how often a MERGE is divided, for its size or after a conflict: after that a commit redoes by itself
+	// what conflicts, at once and each time a little less, and asks the others to let it through if it loses all the same, so
+	// that it gets through against writers who never rest.
 	maxDivisions = 4
+	// redoDelay is the longest wait before the first redo; before each one after that it is twice as long.
+	redoDelay = 20 * time.Millisecond
 	// mergeGroupsAhead is how many groups are asked for at once, as a multiple of the groups staged at once by one worker:
 	// a group that waits in the queue is any worker's.
 	mergeGroupsAhead = 4
@@ -36,7 +41,7 @@ const (
 // mayDivide tells whether the next commit may divide the MERGE, once more or for the first time.
 func (b *build) mayDivide() bool { return b.Merging == nil || len(b.Merging.Rounds) < maxDivisions }
 
-// divided notes that a commit has divided the MERGE. A division after a conflict waits a little, longer each time.
+// divided notes that a commit has divided the MERGE. A redo waits a little, longer each time.
 func (b *build) divided(ctx workflow.Context, c wire.Committed) {
 	if b.Merging == nil {
 		b.Merging = &Merging{}
@@ -44,11 +49,23 @@ func (b *build) divided(ctx workflow.Context, c wire.Committed) {
 	m := b.Merging
 	m.Rounds = append(m.Rounds, wire.MergeRound{Division: c.Divided.Division})
 	m.Division, m.Next, m.Offered = *c.Divided, 0, false
+	if c.Divided.Redo {
+		m.Redos++
+	}
 	m.Groups += c.Divided.Groups
 	m.Attempts, m.Conflicts, m.Redone = m.Attempts+c.Attempts, m.Conflicts+c.Conflicts, m.Redone+c.GroupsRedone
 	if c.Divided.Redo {
-		_ = workflow.Sleep(ctx, 250*time.Millisecond<<len(m.Rounds)) // cut short by a cancellation, which the groups see
+		_ = workflow.Sleep(ctx, redoWait(workflow.GetInfo(ctx).WorkflowExecution.RunID, len(m.Rounds))) // cut short by a cancellation, which the groups see
 	}
+}
+
+// redoWait is between half and all of a time that doubles with each round, so that builds which collided do not meet again.
+// It follows from the run alone: a replay comes to the same.
+func redoWait(run string, round int) time.Duration {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s/%d", run, round)
+	half := redoDelay << (round - 1) / 2
+	return half + half*time.Duration(h.Sum32()%1024)/1024
 }
 
 // offer are the results that a commit is asked to use. From now on they may be the table's.
@@ -61,11 +78,14 @@ func (b *build) offer() []wire.MergeRound {
 }
 
 // unoffered are the results that no commit was asked to use.
-func (b *build) unoffered() []string {
+func (b *build) unoffered() (parts []string) {
 	if m := b.Merging; m != nil && !m.Offered {
-		return m.Rounds[len(m.Rounds)-1].Parts
+		parts = append(parts, m.Rounds[len(m.Rounds)-1].Parts...)
+		if m.Division.Kept != "" {
+			parts = append(parts, m.Division.Kept)
+		}
 	}
-	return nil
+	return parts
 }
 
 // tell adds what came before the last commit to a result.
@@ -135,7 +155,7 @@ func (b *build) groupSummary(g int) string {
 	m := b.Merging
 	text := fmt.Sprintf("group %d of %d", g+1, m.Division.Groups)
 	if m.Division.Redo {
-		text += fmt.Sprintf(", redone after a conflict (%d)", len(m.Rounds)-1)
+		text += fmt.Sprintf(", redone after a conflict (%d)", m.Redos)
 	}
 	return text
 }

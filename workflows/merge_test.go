@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
@@ -61,6 +62,48 @@ func TestAConflictRedoesItsGroupsAsActivities(t *testing.T) {
 	require.Equal(t, 8, result.MergeGroups)
 	require.Equal(t, 2, result.Conflicts)
 	require.Equal(t, 3, result.GroupsRedone)
+}
+
+// So it is of a small MERGE, which was never divided. It waits a little, and not long.
+func TestAConflictOfASmallMergeIsRedoneByAnActivity(t *testing.T) {
+	f := newFake()
+	f.divisions, f.small = []int{1, 1}, true
+	env := environment(t, f)
+	var waits []time.Duration
+	env.SetOnTimerScheduledListener(func(_ string, d time.Duration) { waits = append(waits, d) })
+	env.ExecuteWorkflow(workflows.BuildTableName, input(f, "silver.a"))
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, []string{
+		"Prepare silver.a", "StageGroup silver.a", "Commit silver.a", "MergeGroup silver.a", "Commit silver.a", "MergeGroup silver.a",
+		"Commit silver.a", "Cleanup silver.a",
+	}, f.calls)
+	require.Len(t, f.commits[2].Merged, 2)
+	require.Equal(t, []string{"merge-division-0-00000"}, f.commits[1].Merged[0].Parts, "what was kept is named by its division")
+	require.Len(t, waits, 2)
+	for i, w := range waits {
+		longest := 20 * time.Millisecond << i
+		require.GreaterOrEqual(t, w, longest/2)
+		require.LessOrEqual(t, w, longest)
+	}
+	var result wire.TableResult
+	require.NoError(t, env.GetWorkflowResult(&result))
+	require.Equal(t, []int{2, 2, 2}, []int{result.Conflicts, result.GroupsRedone, result.MergeGroups})
+}
+
+// What was kept goes with a build that fails before a commit was asked to use it, and stays once one was.
+func TestAFailedRedoDiscardsWhatWasKept(t *testing.T) {
+	f := newFake()
+	f.divisions, f.small = []int{1, 1}, true
+	f.onMerge = func(_ context.Context, r wire.MergeGroupRequest) (wire.MergedGroup, error) {
+		if r.Division == "division-1" {
+			return wire.MergedGroup{}, temporal.NewApplicationError("key 1 twice", wire.ErrUser, nil)
+		}
+		return wire.MergedGroup{Part: "one"}, nil
+	}
+	env := environment(t, f)
+	env.ExecuteWorkflow(workflows.BuildTableName, input(f, "silver.a"))
+	require.ErrorContains(t, env.GetWorkflowError(), "key 1 twice")
+	require.Equal(t, "Cleanup silver.a discarding merge-kept-division-1", f.last("Cleanup "))
 }
 
 // Against writers who never rest the workflow stops dividing, and the commit gets through by itself.

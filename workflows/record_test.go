@@ -107,6 +107,9 @@ func scenarios() map[string]scenario {
 	// A MERGE in groups, which is divided once more after a conflict, and one of many groups, which continues as new.
 	merged := known(newFake(node("silver.a")))
 	merged.divisions = []int{3, 2}
+	// A small MERGE that has a conflict.
+	redone := known(newFake(node("silver.a")))
+	redone.divisions, redone.small = []int{1}, true
 	crowd := known(newFake(node("silver.a")))
 	crowd.divisions, crowd.settings.Batch, crowd.settings.Groups = []int{25}, 5, 3
 	run := workflows.RunInput{Pipeline: "flights", Parameters: workflows.Parameters{"day": "2013-01-01"}}
@@ -116,7 +119,7 @@ func scenarios() map[string]scenario {
 		"columns": {fake: columns, input: run}, "unchanged": {fake: unchanged, input: run},
 		"retried": {fake: retried, input: run}, "cancelled": {fake: cancelled, input: run, cancel: true},
 		"resumed": {fake: resumed, input: workflows.RunInput{ResumeOf: "flights-1"}}, "refined": {fake: refined, input: run},
-		"merged": {fake: merged, input: run}, "crowd": {fake: crowd, input: run},
+		"merged": {fake: merged, input: run}, "redone": {fake: redone, input: run}, "crowd": {fake: crowd, input: run},
 	}
 }
 

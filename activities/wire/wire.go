@@ -174,8 +174,8 @@ type RefineRequest struct {
 type CommitRequest struct {
 	Job   string   `json:"job"`
 	Parts []string `json:"parts"` // in the order of groups
-	// FanOut says that a MERGE may be divided into groups, which the workflow then has merged. Without it, or when others
-	// keep changing the table, the commit merges all by itself.
+	// FanOut says that a MERGE may be divided into groups, which the workflow then has merged: if there is much to look through,
+	// and, however little that is, what is to be redone after a conflict. Without it the commit does all by itself.
 	FanOut bool `json:"fan_out,omitempty"`
 	// Merged are the divisions of the MERGE so far, with what came of them.
 	Merged []MergeRound `json:"merged,omitempty"`
@@ -183,8 +183,8 @@ type CommitRequest struct {
 
 // MergeRound is one division of a MERGE, and the results of its groups.
 type MergeRound struct {
-	Division string   `json:"division"` // URI
-	Parts    []string `json:"parts,omitempty"`
+	Division string   `json:"division"`        // URI
+	Parts    []string `json:"parts,omitempty"` // of its groups
 }
 
 // Divided is a MERGE that is not committed yet: its groups come first. The first time they are all files that may hold a
@@ -195,6 +195,9 @@ type Divided struct {
 	Files    int    `json:"files"`
 	Bytes    int64  `json:"bytes"`
 	Redo     bool   `json:"redo,omitempty"`
+	// Kept is the part of what the commit has done and what still holds, unless that may be the table's. The division names
+	// it too; here it is for removing what no other commit was asked to use.
+	Kept string `json:"kept,omitempty"`
 }
 
 // MergeGroupRequest asks for the files of one group to be looked through, and for what changes in them to be written.

@@ -63,6 +63,9 @@ const (
 	CommitBefore        = "commit.before"         // everything is staged, nothing committed
 	CommitQuarantined   = "commit.quarantined"    // quarantined rows are committed, the table's are not
 	CommitStateStored   = "commit.state-stored"   // a checkpoint's state file lies there, no commit names it
+	MergePlanned        = "merge.planned"         // what a MERGE changes is written, nothing is sent to the catalog
+	MergeKept           = "merge.kept"            // a MERGE is in conflict; what still holds of it is known to this process alone
+	MergeKeptStored     = "merge.kept-stored"     // it is staged, the groups to be redone are not
 	MergeGroupsStored   = "merge.groups-stored"   // lists of a MERGE's groups are staged, the division is not
 	MergeDivided        = "merge.divided"         // the division is staged, the workflow does not know
 	MergeBefore         = "merge.before"          // a group of a MERGE is about to be looked through
@@ -79,6 +82,6 @@ var Points = []string{
 	CompileBefore, CompilePlanStored, PrepareBefore, PrepareEnsured, PrepareGroupsStored, PrepareJobStored,
 	StageBefore, StageRowsWritten, StageManifestStored, GatherStored, RefineBefore, RefineRowsWritten,
 	CommitBefore, CommitQuarantined, CommitStateStored,
-	MergeGroupsStored, MergeDivided, MergeBefore, MergeFilesWritten, MergeResultStored, MergeResultsRead,
+	MergePlanned, MergeKept, MergeKeptStored, MergeGroupsStored, MergeDivided, MergeBefore, MergeFilesWritten, MergeResultStored, MergeResultsRead,
 	CommitDone, CleanupBefore, CleanupDone,
 }

@@ -3,6 +3,8 @@ package merge
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
@@ -34,6 +36,7 @@ func (p *Plan) adopt(meta table.Metadata) error {
 		if len(done.Found) < done.Division.Count {
 			p.base = nil // not all is known
 		}
+		p.took(done.Division.Spilled, done.Division.Read, done.Division.Stages)
 		p.stats.SourceRows, p.stats.FilesPruned = done.Division.SourceRows, done.Division.Pruned
 		if done.Division.Shape != p.shape {
 			p.forgetAll()
@@ -42,7 +45,18 @@ func (p *Plan) adopt(meta table.Metadata) error {
 	for path := range p.files {
 		p.adopted[path] = true
 	}
+	p.taken = p.stats
+	p.taken.Stages = maps.Clone(p.stats.Stages)
 	return nil
+}
+
+// took counts what the merge has cost another process.
+func (p *Plan) took(spilled, read int64, stages map[string]time.Duration) {
+	p.stats.SpilledBytes += spilled
+	p.stats.BytesRead += read
+	for stage, took := range stages {
+		p.stats.add(stage, took)
+	}
 }
 
 // forgetAll drops everything that was taken over.
@@ -52,6 +66,7 @@ func (p *Plan) forgetAll() {
 			p.drop(f)
 		}
 	}
+	p.dropInserts()
 	p.base = nil
 }
 
@@ -84,10 +99,9 @@ func (p *Plan) adoptFound(meta table.Metadata, found *Found) error {
 		}
 		p.files[f.Path] = state
 	}
-	p.stats.SpilledBytes += found.Spilled
-	p.stats.BytesRead += found.Read
-	for stage, took := range found.Stages {
-		p.stats.add(stage, took)
+	p.took(found.Spilled, found.Read, found.Stages)
+	if found.Inserts != nil {
+		return p.adoptInserts(d, found.Inserts)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/apache/iceberg-go/table"
 
@@ -17,12 +18,18 @@ import (
 // number of them; and one takes over what they found, redoes what no longer
 // holds, inserts and commits.
 //
-// A merge with little to look through is not divided, nor is one whose few
-// redone files make little: there it costs nothing.
+// A merge with little to look through is not divided: there it costs nothing.
+// With Redo it is once there was a conflict, however little has to be redone,
+// so that whoever watches sees it. What the process that divides has found and
+// written itself, and what of it still holds, is a result of the division as
+// those of the groups are: see Division.Kept.
 type Fanout struct {
 	// Above is how many bytes of data files are looked through by this process at
 	// most: of more, Change makes a Division, and a *DividedError. 0: any number.
 	Above int64
+	// Redo has any number of files divided, also into one group, that are to be
+	// looked through again after a conflict.
+	Redo bool
 	// GroupBytes is where a group ends, of GroupFiles and of its description in
 	// bytes too. 0: 512 MiB, 1000 files, 1 MiB. A group takes more bytes where
 	// there would be too many of them.
@@ -35,8 +42,8 @@ type Fanout struct {
 	Progress func(files int)
 }
 
-// Done is a division and what came of its groups; of those of which nothing
-// came, the files are looked through again.
+// Done is a division and what came of it: what was kept, if something was, and
+// of each group. Where something is missing, its files are looked through again.
 type Done struct {
 	Division Division
 	Found    []*Found
@@ -52,7 +59,7 @@ func (f *Fanout) passed(files int) {
 }
 
 // Division says how the files that a merge has to look through are shared out.
-// It travels without its groups, which may be many.
+// It travels without its groups, which may be many, and without what was kept.
 type Division struct {
 	Shape Shape `json:"shape"`
 	// Snapshot is the head that the groups are to be looked through at; 0 is a
@@ -67,10 +74,24 @@ type Division struct {
 	Pruned     int   `json:"pruned"`
 	Redone     int   `json:"redone,omitempty"` // groups whose results no longer hold
 
-	Files  int     `json:"files"`
-	Bytes  int64   `json:"bytes"`
-	Count  int     `json:"count"` // of groups
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"`
+	// Count is how many results there are to be: one of each group and, if who
+	// divides has kept something, one more. Without Kept among them nothing that
+	// rests on it is taken for known.
+	Count  int     `json:"count"`
 	Groups []Group `json:"-"`
+	// Kept is what who divides has found and written itself since it took over the
+	// earlier results, and what still holds; nil if nothing does.
+	Kept *Found `json:"-"`
+	// Sent says that what was kept may be the table's: it was sent to the catalog,
+	// and nothing has proved since that it is not there. It is not to be removed.
+	Sent bool `json:"-"`
+
+	// What it has cost so far, without what the earlier results say of theirs.
+	Spilled int64                    `json:"spilled,omitempty"`
+	Read    int64                    `json:"read,omitempty"` // bytes of the table's files
+	Stages  map[string]time.Duration `json:"stages,omitempty"`
 }
 
 // Group is a part of a division.
@@ -91,11 +112,11 @@ func (g Group) Weight() int {
 }
 
 // DividedError is the error of a Change that was not made, because the merge has
-// more to look through than Fanout.Above.
+// more to look through than Fanout.Above, or something again and Fanout.Redo.
 type DividedError struct{ Division *Division }
 
 func (e *DividedError) Error() string {
-	return fmt.Sprintf("%d files are to be looked through in %d groups", e.Division.Files, e.Division.Count)
+	return fmt.Sprintf("%d files are to be looked through in %d groups", e.Division.Files, len(e.Division.Groups))
 }
 
 const (
@@ -108,44 +129,33 @@ const (
 	largestGroup = 8 << 30
 )
 
-// divide is a *DividedError if there is much to do, and more than one group of it.
-func (p *Plan) divide(head *table.Table, all, todo []table.FileScanTask) error {
-	if p.fan.Above <= 0 || bytesOf(todo) <= p.fan.Above {
+// divide is a *DividedError if there is much to do, and more than one group of
+// it, or something to be done again.
+func (p *Plan) divide(head *table.Table, todo []table.FileScanTask) error {
+	redo := p.redoes() && len(todo) > 0
+	if !redo && (p.fan.Above <= 0 || bytesOf(todo) <= p.fan.Above) {
 		return nil
 	}
-	// What this process has done itself since it took over does not travel: it is to be done again. That is settled only
-	// when there is a division; without one the merge goes on here, with all that it has.
-	rest := slices.Clone(todo)
-	for _, t := range all {
-		if f := p.files[t.File.FilePath()]; f != nil && !f.elsewhere {
-			rest = append(rest, t)
-		}
-	}
-	groups, err := p.group(head.Metadata(), rest)
+	groups, err := p.group(head.Metadata(), todo)
 	if err != nil {
 		return fmt.Errorf("merge into %s: divide: %w", p.binding.table, err)
 	}
-	if len(groups) < 2 {
+	if len(groups) < 2 && !redo {
 		return nil
 	}
-	for _, path := range p.filesInOrder() {
-		if f := p.files[path]; f != nil && !f.elsewhere {
-			p.drop(f)
-		}
-	}
 	d := &Division{
-		Shape: p.shape, Snapshot: *headOf(head), Fresh: len(p.adopted) == 0,
-		SourceRows: int64(p.loaded.rows), Pruned: p.stats.FilesPruned, Redone: p.stats.GroupsRedone,
-		Files: len(rest), Bytes: bytesOf(rest), Count: len(groups), Groups: groups,
+		Shape: p.shape, Snapshot: *headOf(head), SourceRows: int64(p.loaded.rows), Pruned: p.stats.FilesPruned,
+		Redone: p.stats.GroupsRedone, Files: len(todo), Bytes: bytesOf(todo), Count: len(groups), Groups: groups,
 	}
-	for path := range p.adopted {
-		if p.files[path] == nil {
-			d.Dropped = append(d.Dropped, path)
-		}
+	if err := p.keep(head.Metadata(), d); err != nil {
+		return err
 	}
-	slices.Sort(d.Dropped)
 	return &DividedError{d}
 }
+
+// redoes tells whether what is to be looked through now is so after a conflict,
+// and is to be divided.
+func (p *Plan) redoes() bool { return p.fan.Redo && (p.planned || len(p.fan.Done) > 0) }
 
 func bytesOf(tasks []table.FileScanTask) (n int64) {
 	for _, t := range tasks {
@@ -227,7 +237,7 @@ func (p *Plan) Match(ctx context.Context, head *table.Table, d Division, g Group
 	if shapeOf(head) != d.Shape {
 		return nil, errMoved
 	}
-	p.fan.Above, p.fan.Done = 0, nil
+	p.fan.Above, p.fan.Redo, p.fan.Done = 0, false, nil
 	defer func() {
 		if err != nil {
 			_ = p.Abort(ctx)
@@ -258,5 +268,10 @@ func (p *Plan) Match(ctx context.Context, head *table.Table, d Division, g Group
 	if err := p.matchAndWrite(ctx, head, r, tasks); err != nil {
 		return nil, err
 	}
-	return p.found(head.Metadata(), kept)
+	found, err := p.found(head.Metadata(), kept)
+	if err != nil {
+		return nil, err
+	}
+	found.Spilled, found.Read, found.Stages = p.spent()
+	return found, nil
 }

@@ -18,7 +18,8 @@ type inserted struct {
 	files []iceberg.DataFile
 	rows  int64
 	// without counts the source rows that matched nothing and were not inserted.
-	without int64
+	without   int64
+	elsewhere bool // another process has written it, or takes it over
 }
 
 // insert writes the source rows that are not in matched. The source's columns

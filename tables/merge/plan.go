@@ -67,6 +67,8 @@ type Plan struct {
 
 	// What was, or is to be, done by other processes.
 	fan     Fanout
+	planned bool            // at some head, and sent or found late
+	taken   Stats           // what the results from elsewhere have cost
 	adopted map[string]bool // files with results from elsewhere, by path
 	dropped []*written      // results from elsewhere that no longer hold
 
@@ -83,14 +85,14 @@ type fileState struct {
 	// those of them that a clause applied to.
 	matched, applied *roaring.Bitmap
 	group            *groupState // nil if nothing in the file changes
-	elsewhere        bool        // another process found it
+	elsewhere        bool        // another process found it, or takes it over
 }
 
 // groupState is a set of files whose changes were written together.
 type groupState struct {
 	files     []*fileState
 	out       *written
-	elsewhere bool // another process has written it
+	elsewhere bool // another process has written it, or takes it over
 }
 
 // New checks what can be checked without the table.
@@ -317,10 +319,7 @@ func (p *Plan) insert(ctx context.Context, r *reader) error {
 	if p.inserts != nil && p.matched.Equals(matched) {
 		return nil
 	}
-	if p.inserts != nil {
-		p.removeFiles(p.inserts.files)
-		p.inserts = nil
-	}
+	p.dropInserts()
 	c, err := p.changer(r)
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ func (p *Plan) plan(ctx context.Context, head *table.Table) (*commit.Change, err
 	if err := p.insert(ctx, r); err != nil {
 		return nil, err
 	}
+	p.planned = true
 	return p.change(), nil
 }
 
@@ -155,7 +156,7 @@ func (p *Plan) reconcile(ctx context.Context, head *table.Table) ([]table.FileSc
 	p.stats.timed("prune", start)
 	todo, redone := p.forget(tasks)
 	p.stats.GroupsRedone += redone
-	return todo, p.divide(head, tasks, todo)
+	return todo, p.divide(head, todo)
 }
 
 // since finds out from what changed since the base alone what is to be looked
@@ -189,10 +190,10 @@ func (p *Plan) since(ctx context.Context, head *table.Table) (added []table.File
 	for _, f := range fresh {
 		added = append(added, table.FileScanTask{File: f, Length: f.FileSizeBytes()})
 	}
-	if !appended || p.fan.Above > 0 && bytesOf(added) > p.fan.Above {
+	if !appended {
 		return nil, false, nil
 	}
-	return added, true, nil
+	return added, true, p.divide(head, added)
 }
 
 // touched tells whether others changed which rows are live in a file that this
@@ -319,7 +320,7 @@ func (p *Plan) discard() {
 			p.leftover = append(p.leftover, slices.Concat(g.out.addData, g.out.addDeletes)...)
 		}
 	}
-	if p.inserts != nil {
+	if p.inserts != nil && !p.inserts.elsewhere {
 		p.leftover = append(p.leftover, p.inserts.files...)
 	}
 	p.groups, p.inserts, p.files = nil, nil, nil

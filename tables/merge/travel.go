@@ -30,6 +30,8 @@ type Found struct {
 	Shape  Shape          `json:"shape"`
 	Files  []FoundFile    `json:"files"`
 	Groups []FoundChanges `json:"groups,omitempty"`
+	// Inserts is only in what a process has kept that had come as far.
+	Inserts *FoundInserts `json:"inserts,omitempty"`
 
 	Spilled int64                    `json:"spilled,omitempty"`
 	Read    int64                    `json:"read,omitempty"` // bytes of the table's files
@@ -67,6 +69,9 @@ type FoundChanges struct {
 func (f *Found) Paths() (out []string) {
 	for _, g := range f.Groups {
 		out = append(out, g.Paths...)
+	}
+	if f.Inserts != nil {
+		out = append(out, f.Inserts.Paths...)
 	}
 	return out
 }
@@ -117,12 +122,15 @@ func (p *Plan) slim(meta table.Metadata, f iceberg.DataFile) (iceberg.DataFile, 
 	return b.Build(), nil
 }
 
-// found is what this plan knows of its files, as it travels. Rows of a narrowed
-// source get the numbers that they have outside.
-func (p *Plan) found(meta table.Metadata, source *narrowed) (*Found, error) {
-	out := &Found{Shape: p.shape, Spilled: p.stats.SpilledBytes, Read: p.read.Load(), Stages: p.stats.Stages}
+// found is what this process has found and written, as it travels. Rows of a
+// narrowed source get the numbers that they have outside.
+func (p *Plan) found(meta table.Metadata, source *narrowed) (_ *Found, err error) {
+	out := &Found{Shape: p.shape}
 	number := map[*groupState]int{}
 	for _, g := range p.groupsInOrder() {
+		if g.elsewhere {
+			continue
+		}
 		changes, err := describeChanges(meta, g.out)
 		if err != nil {
 			return nil, fmt.Errorf("merge into %s: describe what was written: %w", p.binding.table, err)
@@ -131,8 +139,10 @@ func (p *Plan) found(meta table.Metadata, source *narrowed) (*Found, error) {
 		number[g] = len(out.Groups)
 	}
 	for path, f := range p.files {
+		if f.elsewhere {
+			continue
+		}
 		found := FoundFile{Path: path, Signature: f.signature, Change: number[f.group]}
-		var err error
 		if found.Matched, err = bitmapBytes(source.outside(f.matched)); err != nil {
 			return nil, err
 		}
@@ -144,7 +154,10 @@ func (p *Plan) found(meta table.Metadata, source *narrowed) (*Found, error) {
 		out.Files = append(out.Files, found)
 	}
 	slices.SortFunc(out.Files, func(a, b FoundFile) int { return cmp.Compare(a.Path, b.Path) })
-	return out, nil
+	if p.inserts != nil && !p.inserts.elsewhere {
+		out.Inserts, err = p.describeInserts(meta)
+	}
+	return out, err
 }
 
 func describeChanges(meta table.Metadata, w *written) (FoundChanges, error) {

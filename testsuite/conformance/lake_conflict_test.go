@@ -40,7 +40,7 @@ func TestLakeConflict(t *testing.T) {
 	require.Equal(t, "1=2 2=1 9=2", rows[0]["rows"], "the row that came in meanwhile is merged, and not doubled")
 
 	awaitIn(t, func() string { return fmt.Sprint(c.counted()) },
-		"varve_commit_claims_total:0", "varve_commit_conflicts_total:1", "varve_commit_unknown_outcomes_total:0", "varve_commit_groups_redone_total:", "varve_commit_attempts_total:")
+		"varve_commit_claims_total:0", "varve_commit_conflicts_total:1", "varve_commit_unknown_outcomes_total:0", "varve_commit_groups_redone_total:1", "varve_commit_attempts_total:")
 	dialled, err := client.Dial(client.Options{HostPort: c.worker.Address()})
 	require.NoError(t, err)
 	defer dialled.Close()
@@ -51,7 +51,10 @@ func TestLakeConflict(t *testing.T) {
 		require.NoError(t, err)
 		return fmt.Sprint(counted.GetCount())
 	}, "1")
-	require.Len(t, c.scheduled(result.Tables[0].Workflow)["Commit"], 1)
+	scheduled := c.scheduled(result.Tables[0].Workflow)
+	require.Len(t, scheduled["Commit"], 2, "one meets the conflict, one commits")
+	require.Equal(t, []string{"group 1 of 1, redone after a conflict (1)"}, scheduled["MergeGroup"])
+	require.Equal(t, 1, result.Tables[0].GroupsRedone)
 	require.Contains(t, c.Must("status", "conflicted", "--json"), `"conflicts": 1`)
 }
 

@@ -55,6 +55,7 @@ var everything = []string{
 	"commit: compact", "commit: rewrite manifests", "commit: " + anotherEngine,
 	"commit: expire", "commit: rollback", "commit: tag", "commit: branch", "old snapshot named", "commit: evolve", "commit: upgrade",
 	"MERGE divided", "MERGE divided anew after a conflict", "results of groups kept over a conflict", "division of which groups are missing",
+	"small MERGE divided after a conflict", "division that keeps what its commit has done", "results of a division that was given up",
 	"group looked through", "group looked through twice", "group of a table that has moved",
 	"row that a MERGE under snapshot isolation did not see", "row updated by two MERGEs at once",
 	"group that a compaction left to a writer", "snapshot expired", "row erased", "read",

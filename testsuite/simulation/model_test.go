@@ -182,6 +182,7 @@ type operation struct {
 	changes             []change          // of a writer
 	isolation           merge.Isolation   // of a MERGE
 	rounds              []round           // of a MERGE in groups, as its workflow knows them
+	small               bool              // it is divided after a conflict only
 	divisions           int               // of it, also those of builds before
 	do                  func(p *process) (committed bool, err error)
 	began               int // in the model's history
@@ -192,6 +193,9 @@ type operation struct {
 
 	believes bool // that a refusal is the last word on a request
 	vouched  bool // that what was found of its groups is of the head
+	loses    bool // what a commit of it has kept, and takes it for known
+	clings   bool // to what commits of it have kept, by path
+	kept     map[string]bool
 
 	now  func() time.Time // its clock, if it is not the simulation's
 	slow time.Duration    // that it takes longer for each read

@@ -58,7 +58,27 @@ var mutants = []mutant{
 		"groups-of-another-head", 60, []string{"has rows"},
 		func(_ *sim, op *operation) {
 			if op.kind == "merge" {
-				op.isolation, op.vouched = merge.Serializable, true
+				op.isolation, op.vouched, op.small = merge.Serializable, true, false
+				op.do = func(p *process) (bool, error) { return p.mergeInGroups() }
+			}
+		},
+	},
+	{
+		// What a commit has done itself before a conflict does not reach the next one, which takes it for known.
+		"kept-results-lost", 300, []string{"has rows"},
+		func(_ *sim, op *operation) {
+			if op.kind == "merge" {
+				op.isolation, op.loses, op.small = merge.Serializable, true, true
+				op.do = func(p *process) (bool, error) { return p.mergeInGroups() }
+			}
+		},
+	},
+	{
+		// What a commit has handed on is taken over although another conflict concerns it.
+		"kept-results-over-a-conflict", 600, []string{"has rows", "are to be removed, of which the table has"},
+		func(_ *sim, op *operation) {
+			if op.kind == "merge" {
+				op.isolation, op.clings, op.small = merge.Serializable, true, true
 				op.do = func(p *process) (bool, error) { return p.mergeInGroups() }
 			}
 		},

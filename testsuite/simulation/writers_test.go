@@ -49,7 +49,8 @@ func (s *sim) mergeRows(op *operation, rng *rand.Rand) {
 		op.isolation = merge.Snapshot
 	}
 	op.do = func(p *process) (bool, error) { return p.merge() }
-	if rng.IntN(5) < 2 {
+	if rng.IntN(5) < 3 {
+		op.small = rng.IntN(2) == 0
 		op.do = func(p *process) (bool, error) { return p.mergeInGroups() }
 	}
 }
