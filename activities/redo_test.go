@@ -74,6 +74,7 @@ func TestASmallMergeInConflictIsRedoneByAnActivity(t *testing.T) {
 	for _, strategy := range []string{"copy-on-write", "merge-on-read"} {
 		t.Run(strategy, func(t *testing.T) {
 			l, _ := smallStock(t, strategy)
+			staged := l.staged()      // by the build that goes no further
 			l.overtake([]int{30, 31}) // rows of two of the twelve files
 			result, err := l.workflow(workflows.RunInput{Pipeline: "p"})
 			require.NoError(t, err)
@@ -85,7 +86,7 @@ func TestASmallMergeInConflictIsRedoneByAnActivity(t *testing.T) {
 			require.EqualValues(t, 1, l.workflowMetered.of(metricConflict, "silver.stock"))
 			require.EqualValues(t, 2, l.workflowMetered.of(metricRedone, "silver.stock"))
 			require.EqualValues(t, 2, l.workflowMetered.of(metricAttempts, "silver.stock"))
-			require.Empty(t, l.staged())
+			require.Equal(t, staged, l.staged())
 		})
 	}
 }
