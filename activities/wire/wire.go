@@ -187,8 +187,8 @@ type MergeRound struct {
 	Parts    []string `json:"parts,omitempty"` // of its groups
 }
 
-// Divided is a MERGE that is not committed yet: its groups come first. The first time they are all files that may hold a
-// row to change; later only those that a conflict with another commit concerns.
+// Divided is a MERGE that is not committed yet: its groups come first. They are all files that may hold a row to change or,
+// with Redo, only those that a conflict with another commit concerns.
 type Divided struct {
 	Division string `json:"division"` // URI
 	Groups   int    `json:"groups"`
