@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
@@ -116,42 +117,70 @@ func TestLittleToLookThroughIsNotDivided(t *testing.T) {
 	head, p := wideTable(t, 3)
 	p.files, p.groups = map[string]*fileState{}, map[*groupState]bool{}
 	tasks := manyFiles(t, head, 10, 1<<20)
-	require.NoError(t, p.divide(head, tasks, tasks), "no limit was set")
+	require.NoError(t, p.divide(head, tasks), "no limit was set")
 	p.Share(Fanout{Above: 10 << 20})
-	require.NoError(t, p.divide(head, tasks, tasks), "just as much as is allowed")
+	require.NoError(t, p.divide(head, tasks), "just as much as is allowed")
 	p.Share(Fanout{Above: 9 << 20})
-	require.NoError(t, p.divide(head, tasks, tasks), "one group would not make it faster")
+	require.NoError(t, p.divide(head, tasks), "one group would not make it faster")
 	p.Share(Fanout{Above: 9 << 20, GroupBytes: 4 << 20})
 	var divided *DividedError
-	require.ErrorAs(t, p.divide(head, tasks, tasks), &divided)
+	require.ErrorAs(t, p.divide(head, tasks), &divided)
 	require.Equal(t, 3, divided.Division.Count)
 	require.Equal(t, 10, divided.Division.Files)
 	require.True(t, divided.Division.Fresh)
 }
 
-// What this process has found itself is divided with the rest, or kept where there is no division: else its files would be
+// A conflict is divided however little has to be redone, once there is something to redo; and nothing before it is.
+func TestLittleToRedoIsDivided(t *testing.T) {
+	head, p := wideTable(t, 3)
+	p.files, p.groups = map[string]*fileState{}, map[*groupState]bool{}
+	tasks := manyFiles(t, head, 10, 1<<20)
+	p.Share(Fanout{Redo: true})
+	require.NoError(t, p.divide(head, tasks), "the first plan")
+	p.planned = true
+	require.NoError(t, p.divide(head, nil), "nothing is to be redone")
+	var divided *DividedError
+	require.ErrorAs(t, p.divide(head, tasks[:1]), &divided)
+	require.Equal(t, []int{1, 1, 1}, []int{divided.Division.Files, divided.Division.Count, len(divided.Division.Groups)})
+	require.Nil(t, divided.Division.Kept)
+	require.ErrorAs(t, p.divide(head, tasks), &divided)
+	require.Len(t, divided.Division.Groups, 1, "small files are one group")
+	p.Share(Fanout{})
+	require.NoError(t, p.divide(head, tasks), "it is not wanted")
+	p.planned = false
+	p.Share(Fanout{Redo: true, Done: []Done{{}}})
+	require.ErrorAs(t, p.divide(head, tasks[:1]), &divided, "another process has planned before")
+}
+
+// What this process has found itself goes with the division as a result, or stays where there is none: else its files would be
 // looked through by nobody, and their rows inserted once more.
-func TestOwnResultsAreDividedOrKept(t *testing.T) {
+func TestOwnResultsAreKept(t *testing.T) {
 	head, p := wideTable(t, 3)
 	tasks := manyFiles(t, head, 10, 1<<20)
 	at := func(i int) string { return tasks[i].File.FilePath() }
 	p.files, p.groups = map[string]*fileState{}, map[*groupState]bool{}
 	p.adopted = map[string]bool{at(0): true, at(1): true}
-	p.files[at(0)] = &fileState{path: at(0), elsewhere: true}
-	p.files[at(1)] = &fileState{path: at(1)} // taken over once, and done again here after a conflict
-	p.files[at(2)] = &fileState{path: at(2)}
+	for i := range 3 {
+		p.files[at(i)] = &fileState{path: at(i), signature: "live", matched: bitmapOfRows([]uint32{uint32(i)}), applied: roaring.New()}
+	}
+	p.files[at(0)].elsewhere = true // the second was taken over once, and done again here after a conflict
 
 	p.Share(Fanout{Above: 6 << 20, GroupBytes: 1 << 30})
-	require.NoError(t, p.divide(head, tasks, tasks[3:]), "one group")
+	require.NoError(t, p.divide(head, tasks[3:]), "one group")
 	require.Len(t, p.files, 3, "all that was found is kept")
+	require.False(t, p.files[at(1)].elsewhere)
 
 	p.Share(Fanout{Above: 6 << 20, GroupBytes: 4 << 20})
 	var divided *DividedError
-	require.ErrorAs(t, p.divide(head, tasks, tasks[3:]), &divided)
-	require.Equal(t, 9, divided.Division.Files)
-	require.Equal(t, []string{at(1)}, divided.Division.Dropped, "what was taken over of it holds no longer")
-	require.Len(t, p.files, 1)
-	require.Contains(t, p.files, at(0))
+	require.ErrorAs(t, p.divide(head, tasks[3:]), &divided)
+	d := divided.Division
+	require.Equal(t, []int{7, 2, 3}, []int{d.Files, len(d.Groups), d.Count})
+	require.Equal(t, []string{at(1)}, d.Dropped, "what was taken over of it holds no longer")
+	require.Len(t, d.Kept.Files, 2)
+	for _, f := range d.Kept.Files {
+		require.Contains(t, []string{at(1), at(2)}, f.Path)
+		require.NotEmpty(t, f.Matched)
+	}
 }
 
 // Small files of some partitions are in groups of their own; those of very many share groups, and no partition is in two for that.
