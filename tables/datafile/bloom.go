@@ -114,8 +114,12 @@ func (b bloomFilter) blocks(s *source, raw []byte, hashes int) (io.ReaderAt, err
 	if b.bytes > maxIndexBytes || hashes <= readAlone && (!s.remote || s.cache == nil) {
 		return io.NewSectionReader(s, b.at, b.bytes), nil
 	}
+	from := b.from
+	if header+b.bytes > maxIndexBytes { // which would not be kept
+		from, header = b.at, 0
+	}
 	whole := make([]byte, header+b.bytes)
-	if _, err := s.ReadAt(whole, b.from); err != nil {
+	if _, err := s.ReadAt(whole, from); err != nil {
 		return nil, err
 	}
 	return bytes.NewReader(whole[header:]), nil

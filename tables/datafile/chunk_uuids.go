@@ -57,7 +57,7 @@ func (w *chunkWriter) uuids(chunks []arrow.Array, kind arrow.DataType, pageBytes
 		ids = append(ids, packedValues(a)[:packedBytes*a.Len()]...)
 	}
 	s.packed = ids
-	size := packedBytes * int(max(1, (pageBytes-1)/plainUUID+1))
+	size := packedBytes * int(max(1, (min(pageBytes, maxFrame)-1)/plainUUID+1))
 	var all textBounds
 	for first := true; len(ids) > 0; first = false {
 		own := ids[:min(len(ids), size)]

@@ -109,6 +109,29 @@ func TestChunksOfUUIDs(t *testing.T) {
 	}
 }
 
+// Of a sort by way of the disk some runs may be packed and others texts, since one text among them is no UUID. Half of these come
+// twice: asked by their hashes alone, whether they want a dictionary would have two answers.
+func TestUUIDsThatArePackedInPart(t *testing.T) {
+	meta := newTable(t, iceberg.NewSchema(0, nested(1, "id", iceberg.PrimitiveTypes.String)), nil, table.UnsortedSortOrder, nil)
+	l, err := newLayout(meta, WriterOptions{})
+	require.NoError(t, err)
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	for i := range 1000 {
+		b.Append(uuid.NewSHA1(uuid.Nil, []byte{byte(i), byte(i >> 8)}).String())
+	}
+	texts := b.NewArray()
+	ids := packed(texts)
+	require.NotNil(t, ids)
+	for _, chunks := range [][]arrow.Array{{ids, texts}, {texts, ids}} {
+		out, free, err := l.forEncoding(nil, [][]arrow.Array{chunks}, 2000)
+		require.NoError(t, err)
+		columns, _, _ := l.withDictionaries(out, 2000)
+		require.Len(t, columns[0], 2)
+		require.True(t, isPacked(columns[0][0]) && isPacked(columns[0][1]))
+		free()
+	}
+}
+
 // requireUUIDsAsArrowGos holds a file's column chunks against those that arrow-go makes of the rows.
 func requireUUIDsAsArrowGos(t *testing.T, l *layout, df iceberg.DataFile, want arrow.RecordBatch, what string) {
 	t.Helper()

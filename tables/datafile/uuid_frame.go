@@ -21,6 +21,9 @@ const (
 	compressedBlock = 2
 	maxBlock        = 128 << 10 // content
 
+	// maxFrame is the content that every decoder takes at once: the frame is its own window (RFC 8878, 3.1.1.1.2, asks for 8 MB).
+	maxFrame = 8<<20 - plainUUID - levelRoom
+
 	uuidStreams  = 4 // of a block's literals, with as many UUIDs each
 	uuidsABlock  = maxBlock / plainUUID / uuidStreams * uuidStreams
 	fourStreams  = 2 | 3<<2 // literals that are compressed, in four streams, and sizes of 18 bits

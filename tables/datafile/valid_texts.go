@@ -66,6 +66,9 @@ func invalidText(a arrow.Array) (text []byte, found bool) {
 
 // invalidAmong looks at all texts at once: they are valid if their bytes are, and each begins where a character does.
 func invalidAmong(a *array.String) (text []byte, found bool) {
+	if a.Len() == 0 { // as of lists that are all empty
+		return nil, false
+	}
 	if data := a.ValueBytes(); utf8.Valid(data) {
 		begin := a.ValueOffset(0)
 		split := false
