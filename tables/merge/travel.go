@@ -131,7 +131,7 @@ func (p *Plan) found(meta table.Metadata, source *narrowed) (_ *Found, err error
 		if g.elsewhere {
 			continue
 		}
-		changes, err := describeChanges(meta, g.out)
+		changes, err := p.describeChanges(meta, g.out)
 		if err != nil {
 			return nil, fmt.Errorf("merge into %s: describe what was written: %w", p.binding.table, err)
 		}
@@ -160,12 +160,20 @@ func (p *Plan) found(meta table.Metadata, source *narrowed) (_ *Found, err error
 	return out, err
 }
 
-func describeChanges(meta table.Metadata, w *written) (FoundChanges, error) {
+// describeChanges leaves out most statistics of what is removed, which is found by its path.
+func (p *Plan) describeChanges(meta table.Metadata, w *written) (FoundChanges, error) {
+	removed := make([]iceberg.DataFile, len(w.removeData))
+	for i, f := range w.removeData {
+		var err error
+		if removed[i], err = p.slim(meta, f); err != nil {
+			return FoundChanges{}, err
+		}
+	}
 	out := FoundChanges{Updated: w.updated, Deleted: w.deleted, Identical: w.identical, Carried: w.carried, CarriedBytes: w.carriedBytes}
 	for _, l := range []struct {
 		to    *[]FileForm
 		files []iceberg.DataFile
-	}{{&out.AddData, w.addData}, {&out.RemoveData, w.removeData}, {&out.AddDeletes, w.addDeletes}, {&out.RemoveDeletes, w.removeDeletes}} {
+	}{{&out.AddData, w.addData}, {&out.RemoveData, removed}, {&out.AddDeletes, w.addDeletes}, {&out.RemoveDeletes, w.removeDeletes}} {
 		var err error
 		if *l.to, err = datafile.EncodeFiles(meta, l.files); err != nil {
 			return out, err
