@@ -11,7 +11,7 @@ import (
 )
 
 // notPassed are the points that the example run does not come by: its plan and its MERGEs are small, its groups are few, and nobody
-// else writes. Those of a MERGE in groups have a test of their own.
+// else writes. Those of a MERGE in groups, and of a redo, have tests of their own.
 var notPassed = map[string]bool{
 	fault.CompilePlanStored: true, fault.PrepareGroupsStored: true, fault.GatherStored: true,
 	fault.MergeKept: true, fault.MergeKeptStored: true, fault.MergeGroupsStored: true, fault.MergeDivided: true,
