@@ -2,7 +2,8 @@
 // about rows: it opens, connects and closes, heartbeats, and gives errors their class.
 //
 // A build goes Prepare, StageGroup for each group of files, Refine if rows have to be seen together, Commit, Cleanup. A
-// Commit that finds a large MERGE to do divides it, and is asked again after a MergeGroup for each group.
+// Commit that finds a large MERGE to do, or files to look through again after a conflict, divides it, and is asked again after
+// a MergeGroup for each group.
 // Every one of them may be run twice, at once or one after the other, and killed at any instruction: what they stage has
 // names of its own for each attempt, and only Commit changes a table, by the commit protocol of tables/commit.
 package activities

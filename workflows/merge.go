@@ -31,7 +31,7 @@ const (
 	// what conflicts, at once and each time a little less, and asks the others to let it through if it loses all the same, so
 	// that it gets through against writers who never rest.
 	maxDivisions = 4
-	// redoDelay is the longest wait before the first redo; before each one after that it is twice as long.
+	// redoDelay is the longest wait before a redo that is the first division; with each division it is twice as long.
 	redoDelay = 20 * time.Millisecond
 	// mergeGroupsAhead is how many groups are asked for at once, as a multiple of the groups staged at once by one worker:
 	// a group that waits in the queue is any worker's.
