@@ -14,21 +14,27 @@ import (
 	"github.com/varve-lake/varve/tables/merge"
 )
 
+// fourFiles is a table of four data files, a to d, of ten rows each.
+func fourFiles(t *testing.T, format int) *tables.Table {
+	t.Helper()
+	def := pairs(t)
+	def.FormatVersion = format
+	tbl := ensure(t, newLake(t), def)
+	for n, file := range []string{"a", "b", "c", "d"} {
+		var rows []string
+		for i := range 10 {
+			rows = append(rows, fmt.Sprintf("%s%d %d", file, i, i))
+		}
+		put(t, tbl, token("w", n), rows...)
+	}
+	return tbl
+}
+
 // Files of few deletes are written anew as far as the budget for them goes, those with the largest share of deleted rows first; with
 // none they stay.
 func TestFilesOfFewDeletesAreWrittenAnew(t *testing.T) {
 	for version := 2; version <= 3; version++ {
-		lake := newLake(t)
-		def := pairs(t)
-		def.FormatVersion = version
-		tbl := ensure(t, lake, def)
-		for n, file := range []string{"a", "b", "c", "d"} {
-			var rows []string
-			for i := range 10 {
-				rows = append(rows, fmt.Sprintf("%s%d %d", file, i, i))
-			}
-			put(t, tbl, token("w", n), rows...)
-		}
+		tbl := fourFiles(t, version)
 		_, err := reload(t, tbl).Delete(ctx, token("d", 1), meant(t, tbl, `id == "a1" || id == "b1" || id == "b2" || id == "c1"`, merge.MergeOnRead))
 		require.NoError(t, err)
 		before := contents(t, reload(t, tbl), tables.Version{})
@@ -66,17 +72,7 @@ func TestFilesOfFewDeletesAreWrittenAnew(t *testing.T) {
 // A delete file that several data files share makes those worth a rewrite from which it deletes a large share of the rows, and no others,
 // however many rows it has; and health counts its rows once.
 func TestSharedDeletesWearTheFilesTheyName(t *testing.T) {
-	lake := newLake(t)
-	def := pairs(t)
-	def.FormatVersion = 2
-	tbl := ensure(t, lake, def)
-	for n, file := range []string{"a", "b", "c", "d"} {
-		var rows []string
-		for i := range 10 {
-			rows = append(rows, fmt.Sprintf("%s%d %d", file, i, i))
-		}
-		put(t, tbl, token("w", n), rows...)
-	}
+	tbl := fourFiles(t, 2)
 	paths := slices.Sorted(maps.Keys(entriesOf(t, tbl, iceberg.ManifestContentData)))
 	shared(t, tbl, nil, map[string][]int64{paths[0]: {0}, paths[1]: {1, 3, 5, 7}, paths[3]: {2, 4}}) // of one file nothing is deleted
 	before := contents(t, reload(t, tbl), tables.Version{})
@@ -106,17 +102,7 @@ func TestSharedDeletesWearTheFilesTheyName(t *testing.T) {
 // Deletes of another engine that lie in one file for a whole partition apply to all data files within the bounds of its paths; those
 // of which it names no row are not written anew for it.
 func TestSharedDeletesCountForTheFilesTheyName(t *testing.T) {
-	lake := newLake(t)
-	def := pairs(t)
-	def.FormatVersion = 2
-	tbl := ensure(t, lake, def)
-	for n, file := range []string{"a", "b", "c", "d"} {
-		var rows []string
-		for i := range 10 {
-			rows = append(rows, fmt.Sprintf("%s%d %d", file, i, i))
-		}
-		put(t, tbl, token("w", n), rows...)
-	}
+	tbl := fourFiles(t, 2)
 	paths := slices.Sorted(maps.Keys(entriesOf(t, tbl, iceberg.ManifestContentData)))
 	shared(t, tbl, nil, map[string][]int64{paths[0]: {0}, paths[3]: {5}}) // and between them lie two more
 	before := contents(t, reload(t, tbl), tables.Version{})

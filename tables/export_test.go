@@ -17,9 +17,13 @@ func (l *Lake) CommitThrough(c commit.Catalog) { l.committer = c }
 
 // ReadThrough puts something between the table and its store.
 func (t *Table) ReadThrough(wrap func(iceio.WriteFileIO) iceio.IO) {
-	inner := t.tbl
-	t.tbl = table.New(inner.Identifier(), inner.Metadata(), inner.MetadataLocation(), func(ctx context.Context) (iceio.IO, error) {
-		fs, err := inner.FS(ctx)
+	t.tbl = StoredThrough(t.tbl, wrap)
+}
+
+// StoredThrough is a table with something between it and its store.
+func StoredThrough(t *table.Table, wrap func(iceio.WriteFileIO) iceio.IO) *table.Table {
+	return table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), func(ctx context.Context) (iceio.IO, error) {
+		fs, err := t.FS(ctx)
 		if err != nil {
 			return nil, err
 		}

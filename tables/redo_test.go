@@ -33,13 +33,7 @@ func (c *contested) LoadTable(ctx context.Context, ident table.Identifier) (*tab
 	if err != nil {
 		return nil, err
 	}
-	return table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), func(ctx context.Context) (iceio.IO, error) {
-		fs, err := t.FS(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return &contestedStore{fs.(iceio.WriteFileIO), c}, nil
-	}, nil), nil
+	return tables.StoredThrough(t, func(fs iceio.WriteFileIO) iceio.IO { return &contestedStore{fs, c} }), nil
 }
 
 // CommitTable implements commit.Catalog.

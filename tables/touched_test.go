@@ -34,13 +34,7 @@ func (w *watched) LoadTable(ctx context.Context, ident table.Identifier) (*table
 	if err != nil {
 		return nil, err
 	}
-	return table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), func(ctx context.Context) (iceio.IO, error) {
-		fs, err := t.FS(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return &watchedStore{fs.(iceio.WriteFileIO), w}, nil
-	}, nil), nil
+	return tables.StoredThrough(t, func(fs iceio.WriteFileIO) iceio.IO { return &watchedStore{fs, w} }), nil
 }
 
 type watchedStore struct {

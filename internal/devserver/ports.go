@@ -26,9 +26,9 @@ func (p ports) each() []int {
 }
 
 // choosePorts takes the ports asked for, the usual ones where they are free, and any free ones for the rest. All are held
-// open until all are chosen, so that no two are the same; and they are claimed until release is called, once somebody listens on
-// them, so that no other server of this user takes one in between.
-func choosePorts(o Options) (p ports, release func(), err error) {
+// open until all are chosen, so that no two are the same; and they are claimed until the function that it gives is called, once
+// somebody listens on them, so that no other server of this user takes one in between.
+func choosePorts(o Options) (p ports, _ func(), err error) {
 	var held []net.Listener
 	var claims []*os.File
 	defer func() {
@@ -36,12 +36,16 @@ func choosePorts(o Options) (p ports, release func(), err error) {
 			_ = l.Close()
 		}
 	}()
-	release = func() {
+	release := func() {
 		for _, c := range claims {
 			_ = errors.Join(os.Remove(c.Name()), c.Close())
 		}
-		claims = nil
 	}
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
 	for _, c := range []struct {
 		port          *int
 		wanted, usual int
@@ -49,7 +53,6 @@ func choosePorts(o Options) (p ports, release func(), err error) {
 		for usual := c.usual; c.wanted >= 0 && *c.port == 0; usual = 0 {
 			l, err := listen(c.wanted, usual)
 			if err != nil {
-				release()
 				return p, nil, err
 			}
 			held = append(held, l)
@@ -59,7 +62,6 @@ func choosePorts(o Options) (p ports, release func(), err error) {
 				continue // another server is about to listen there: some other port, while this one is held
 			}
 			if err != nil {
-				release()
 				return p, nil, fmt.Errorf("port %d: %w", port, err)
 			}
 			claims, *c.port = append(claims, claim), port
